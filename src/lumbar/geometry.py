@@ -13,6 +13,8 @@ Array = NDArray[np.float64]
 
 LEFT, BACK, HEAD = np.eye(3)
 """Unit vectors of patient space."""
+DISPLAY_AXES = {"sagittal": (BACK, -HEAD), "coronal": (LEFT, -HEAD), "axial": (LEFT, BACK)}
+"""Directions of growing column and row in which each anatomical plane is shown by convention."""
 
 
 def unit(vector: ArrayLike) -> Array:
@@ -78,3 +80,11 @@ class Plane:
 def anatomical_plane(plane: Plane) -> str:
     """`sagittal`, `coronal` or `axial`, whichever the plane is closest to."""
     return ("sagittal", "coronal", "axial")[int(np.argmax(np.abs(plane.normal)))]
+
+
+def displayed(plane: Plane) -> Plane:
+    """The plane turned (and mirrored) within itself to the display axes of its anatomical plane; the position stays."""
+    towards_x, towards_y = DISPLAY_AXES[anatomical_plane(plane)]
+    x_axis = plane.in_plane(towards_x)
+    across = np.cross(plane.normal, x_axis)
+    return Plane(plane.position, x_axis, across * np.sign(across @ towards_y), plane.x_spacing, plane.y_spacing)

@@ -1,0 +1,110 @@
+"""From loose candidates to one point for each level: sites in anatomical order, gaps filled from the neighbours."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lumbar.detect.detector import Candidate
+from lumbar.labels import LEVELS
+
+SITE_RADIUS_MM = 9.0
+"""Candidates of neighbouring slices this near to each other within the sagittal plane are one place."""
+STEP_LIMITS_MM = (16.0, 62.0)
+"""Least and greatest distance between the points of neighbouring levels: a disc and a small or a tall body."""
+LEVEL_STEP_MM = np.array([0.0, 0.0, -35.0])
+"""The step to the next level where only one level was found."""
+FORAMEN_OFFSET_MM = np.array([15.0, -4.0, 4.0])
+"""From the canal at a disc to the left foramen: out by half the interpedicular distance, forward, and up."""
+RECESS_OFFSET_MM = np.array([9.0, 0.0, 0.0])
+"""From the canal at a disc to the left subarticular recess."""
+
+Points = NDArray[np.float64]
+"""A point for each level (5, 3) in patient mm; NaN where there is none."""
+
+
+@dataclass(frozen=True, eq=False)
+class Site:
+    """A place where candidates gather: its point (3,), and for each level (5,) the confidence that it is this level."""
+
+    point: NDArray[np.float64]
+    confidences: NDArray[np.float64]
+
+
+def gather_sites(candidates: Sequence[Candidate], level_of: Mapping[int, int]) -> list[Site]:
+    """Clusters candidates that lie at one place in the sagittal plane; `level_of` maps classes to level indices.
+
+    The most confident candidate founds a site, and the others within `SITE_RADIUS_MM` join it. Its point is the mean
+    weighted by confidence, so that it lies in the middle of the slices on which the landmark is seen.
+    """
+    remaining = sorted((one for one in candidates if one.landmark in level_of), key=lambda one: -one.confidence)
+    sites = []
+    while remaining:
+        centre = remaining[0].point
+        near = [np.hypot(*(one.point - centre)[1:]) <= SITE_RADIUS_MM for one in remaining]
+        sites.append(_site([one for one, joins in zip(remaining, near, strict=True) if joins], level_of))
+        remaining = [one for one, joins in zip(remaining, near, strict=True) if not joins]
+    return sites
+
+
+def _site(members: Sequence[Candidate], level_of: Mapping[int, int]) -> Site:
+    weights = np.array([one.confidence for one in members]) ** 2  # the sharpest slices count most
+    point = weights @ np.array([one.point for one in members]) / weights.sum()
+    confidences = np.zeros(len(LEVELS))
+    for one in members:
+        confidences[level_of[one.landmark]] = max(confidences[level_of[one.landmark]], one.confidence)
+    return Site(point, confidences)
+
+
+def order_levels(sites: Sequence[Site]) -> tuple[Points, NDArray[np.float64]]:
+    """Chooses at most one site for each level, from head to foot, with the greatest sum of confidences.
+
+    Neighbouring levels must lie `STEP_LIMITS_MM` apart for each level between them. Returns points (5, 3) and
+    confidences (5,), NaN and 0 where a level has no site.
+    """
+    ordered = sorted(sites, key=lambda site: -site.point[2])
+    best: dict[tuple[int, int], tuple[float, tuple[tuple[int, int], ...]]] = {}
+    for index, site in enumerate(ordered):
+        for level in np.flatnonzero(site.confidences):
+            before = [
+                chain
+                for (other, upper), chain in best.items()
+                if upper < level and _fits(ordered[other], site, int(level) - upper)
+            ]
+            total, path = max(before, key=lambda chain: chain[0], default=(0.0, ()))
+            best[index, int(level)] = (total + float(site.confidences[level]), (*path, (index, int(level))))
+    points, confidences = np.full((len(LEVELS), 3), np.nan), np.zeros(len(LEVELS))
+    _, path = max(best.values(), key=lambda chain: chain[0], default=(0.0, ()))
+    for index, level in path:
+        points[level], confidences[level] = ordered[index].point, ordered[index].confidences[level]
+    return points, confidences
+
+
+def _fits(upper: Site, lower: Site, levels: int) -> bool:
+    distance = float(np.linalg.norm((lower.point - upper.point)[1:]))
+    return STEP_LIMITS_MM[0] * levels <= distance <= STEP_LIMITS_MM[1] * levels
+
+
+def fill_levels(points: Points) -> Points:
+    """Fills levels from their neighbours: between two on the line, beyond the last by the step next to it."""
+    known = np.flatnonzero(np.isfinite(points[:, 0]))
+    if not len(known):
+        return points
+    levels = np.arange(len(LEVELS))
+    filled = np.stack([np.interp(levels, known, points[known, axis]) for axis in range(3)], axis=1)
+    first, last = known[0], known[-1]
+    head = (filled[first + 1] - filled[first]) if last > first else LEVEL_STEP_MM
+    foot = (filled[last] - filled[last - 1]) if last > first else LEVEL_STEP_MM
+    above, below = levels < first, levels > last
+    filled[above] = filled[first] + (levels[above] - first)[:, None] * head
+    filled[below] = filled[last] + (levels[below] - last)[:, None] * foot
+    return filled
+
+
+def fill_beside(points: Points, canal: Points, offset: NDArray[np.float64]) -> Points:
+    """Fills levels beside the canal: by the mean offset of the levels that were found, or the typical `offset` (3,)."""
+    found = np.isfinite(points[:, 0]) & np.isfinite(canal[:, 0])
+    if found.any():
+        offset = (points[found] - canal[found]).mean(axis=0)
+    return np.where(np.isfinite(points), points, canal + offset)

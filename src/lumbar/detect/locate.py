@@ -1,0 +1,163 @@
+"""A study's points: what the detector sees on its series, put in anatomical order.
+
+The sagittal series come first. Their points, in patient space, say which axial slice shows which level.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lumbar.detect.anatomy import (
+    FORAMEN_OFFSET_MM,
+    RECESS_OFFSET_MM,
+    Points,
+    fill_beside,
+    fill_levels,
+    gather_sites,
+    order_levels,
+)
+from lumbar.detect.canvas import draw_canvas
+from lumbar.detect.detector import Candidate, Detector
+from lumbar.detect.landmarks import LANDMARKS
+from lumbar.dicom import Series, Slice
+from lumbar.labels import GROUPS, LEVELS, SIDES, condition_of
+
+TOWARDS_SIDE = {"left": np.array([1.0, 1.0, 1.0]), "right": np.array([-1.0, 1.0, 1.0])}
+"""Turns an offset to the left into one to the side."""
+
+
+@dataclass(frozen=True, eq=False)
+class LocatedPoint:
+    """One cell's point: on which slice, at which pixel, how sure; `detected` or `interpolated`."""
+
+    series_id: int
+    instance_number: int
+    condition: str
+    level: str
+    pixel: NDArray[np.float64]
+    point: NDArray[np.float64]
+    confidence: float
+    source: str
+
+
+def locate_study(detector: Detector, series: Mapping[str, Sequence[Series]]) -> list[LocatedPoint]:
+    """The points of a study's cells; `series` is the study's readable series by description.
+
+    A group whose series are missing or show nothing has no points, and the others do not suffer.
+    """
+    canal_series, foramen_series, axial_series = (series.get(group.series_description, []) for group in GROUPS.values())
+    canal, canal_confidence = _find_canal(detector, canal_series)
+    foramina = _find_foramina(detector, foramen_series, canal)
+    anchors = fill_levels(canal)
+    if np.isnan(anchors).all():
+        anchors = fill_levels(_middle([points for points, _ in foramina.values()]))
+    located = [*_place("spinal", None, canal_series, fill_levels(canal), canal_confidence)]
+    for side, (points, confidence) in foramina.items():
+        filled = fill_beside(points, anchors, FORAMEN_OFFSET_MM * TOWARDS_SIDE[side])
+        located.extend(_place("foraminal", side, foramen_series, filled, confidence))
+    located.extend(_locate_axial(detector, axial_series, anchors))
+    return located
+
+
+def _find_canal(detector: Detector, series: Sequence[Series]) -> tuple[Points, NDArray[np.float64]]:
+    return order_levels(gather_sites(_look_everywhere(detector, series), _levels_of("spinal")))
+
+
+def _find_foramina(
+    detector: Detector, series: Sequence[Series], canal: Points
+) -> dict[str, tuple[Points, NDArray[np.float64]]]:
+    """Left and right told apart by patient x: beside the canal, or beside the stack's middle where there is none."""
+    candidates = _look_everywhere(detector, series)
+    middle = float(np.nanmean(canal[:, 0])) if np.isfinite(canal).any() else _stack_middle(series)
+    sides: dict[str, list[Candidate]] = {side: [] for side in SIDES}
+    for candidate in candidates:
+        sides["left" if candidate.point[0] > middle else "right"].append(candidate)
+    return {side: order_levels(gather_sites(found, _levels_of("foraminal"))) for side, found in sides.items()}
+
+
+def _look_everywhere(detector: Detector, series: Sequence[Series]) -> list[Candidate]:
+    return detector.look([draw_canvas(one, image, detector.config) for one in series for image in one.slices])
+
+
+def _levels_of(group: str) -> dict[int, int]:
+    return {
+        index: LEVELS.index(landmark.level)
+        for index, landmark in enumerate(LANDMARKS)
+        if landmark.group == group and landmark.level
+    }
+
+
+def _stack_middle(series: Sequence[Series]) -> float:
+    centres = [image.centre[0] for one in series for image in one.slices]
+    return (min(centres) + max(centres)) / 2 if centres else 0.0
+
+
+def _middle(sides: Sequence[Points]) -> Points:
+    """The mean of left and right, for levels found on both."""
+    return np.mean(sides, axis=0)
+
+
+def _place(
+    group: str, side: str | None, series: Sequence[Series], points: Points, confidence: NDArray[np.float64]
+) -> list[LocatedPoint]:
+    """Puts points onto the nearest slice that shows them; a point outside every image is left out."""
+    located = []
+    for level, point, sure in zip(LEVELS, points, confidence, strict=True):
+        slices = [(one, image) for one in series for image in one.slices if np.isfinite(point).all() and image.shows(point)]
+        if slices:
+            one, image = min(slices, key=lambda pair: abs(float(pair[1].plane.distance(point))))
+            located.append(_located(one, image, condition_of(group, side), level, point, float(sure)))
+    return located
+
+
+def _located(
+    series: Series, image: Slice, condition: str, level: str, point: NDArray[np.float64], confidence: float
+) -> LocatedPoint:
+    source = "detected" if confidence > 0 else "interpolated"
+    pixel = image.plane.to_pixels(point)
+    return LocatedPoint(series.series_id, image.instance_number, condition, level, pixel, point, confidence, source)
+
+
+def _locate_axial(detector: Detector, series: Sequence[Series], anchors: Points) -> list[LocatedPoint]:
+    located = []
+    for level, anchor in zip(LEVELS, anchors, strict=True):
+        chosen = _closest_slices(series, anchor, detector.config.axial_tolerance_mm)
+        candidates = detector.look([draw_canvas(one, image, detector.config) for one, image in chosen])
+        for side in SIDES if chosen else ():
+            located.append(_recess(side, level, anchor, chosen, candidates))
+    return located
+
+
+def _closest_slices(
+    series: Sequence[Series], anchor: NDArray[np.float64], tolerance: float
+) -> list[tuple[Series, Slice]]:
+    """The slice of each axial series that lies closest to a level, if it shows it within the tolerance."""
+    chosen = []
+    for one in series:
+        slices = [image for image in one.slices if np.isfinite(anchor).all() and image.shows(anchor)]
+        near = min(slices, key=lambda image: abs(float(image.plane.distance(anchor))), default=None)
+        if near is not None and abs(float(near.plane.distance(anchor))) <= tolerance:
+            chosen.append((one, near))
+    return chosen
+
+
+def _recess(
+    side: str,
+    level: str,
+    anchor: NDArray[np.float64],
+    chosen: Sequence[tuple[Series, Slice]],
+    candidates: Sequence[Candidate],
+) -> LocatedPoint:
+    """The most confident box of the side that lies on that side of the canal, or a typical place beside it."""
+    landmark = next(index for index, one in enumerate(LANDMARKS) if one.side == side)
+    towards = TOWARDS_SIDE[side][0]
+    beside = [one for one in candidates if one.landmark == landmark and towards * (one.point[0] - anchor[0]) > 0]
+    condition = condition_of("subarticular", side)
+    if beside:
+        best = max(beside, key=lambda one: one.confidence)
+        one, image = next(pair for pair in chosen if pair[0].series_id == best.series_id)
+        return _located(one, image, condition, level, best.point, best.confidence)
+    one, image = min(chosen, key=lambda pair: abs(float(pair[1].plane.distance(anchor))))
+    return _located(one, image, condition, level, anchor + RECESS_OFFSET_MM * TOWARDS_SIDE[side], 0.0)

@@ -1,0 +1,58 @@
+"""The detector's network: Ultralytics' YOLOv8, built from its YAML, without a download and without a pickle."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import ultralytics
+import yaml
+from ultralytics.nn.tasks import DetectionModel
+
+from lumbar.checkpoint import CheckpointError, load_state
+from lumbar.detect.landmarks import CLASS_NAMES
+
+SCALES = {"p": [0.33, 0.125, 512]}
+"""Depth, width and most channels of our own sizes, beside those of Ultralytics."""
+TRUSTED_MODULES = ("ultralytics.nn.", "torch.nn.", "collections.")
+"""A `.pt` holds a pickled module. Only classes from here may be built when one is read, so that none runs code."""
+
+
+def build_network(scale: str) -> DetectionModel:
+    """An untrained YOLOv8 of the given size over our landmarks."""
+    path = Path(ultralytics.__file__).parent / "cfg" / "models" / "v8" / "yolov8.yaml"
+    architecture: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    architecture["scales"] |= SCALES
+    architecture |= {"scale": scale, "yaml_file": f"yolov8{scale}.yaml"}
+    network = DetectionModel(architecture, ch=3, nc=len(CLASS_NAMES), verbose=False)
+    network.names = dict(enumerate(CLASS_NAMES))
+    return network
+
+
+def start_from(network: DetectionModel, path: Path) -> int:
+    """Copies every tensor of a local `.pt` or `.safetensors` that has the same name and shape, and counts them."""
+    state = load_state(path) if path.suffix == ".safetensors" else _load_pickled(path)
+    own = network.state_dict()
+    fitting = {name: tensor for name, tensor in state.items() if name in own and own[name].shape == tensor.shape}
+    if not fitting:
+        raise CheckpointError(f"{path}: none of its {len(state)} tensors fits this YOLOv8; is it of another size?")
+    network.load_state_dict(fitting, strict=False)
+    return len(fitting)
+
+
+def _load_pickled(path: Path) -> dict[str, torch.Tensor]:
+    if not path.is_file():
+        raise CheckpointError(f"{path}: there are no such weights; nothing is downloaded, give a local file")
+    names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    strange = [name for name in names if not name.startswith(TRUSTED_MODULES)]
+    if strange:
+        raise CheckpointError(f"{path}: refused, it wants to load {', '.join(strange)}")
+    with torch.serialization.safe_globals([_resolve(name) for name in names]):
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    model = content.get("ema") or content.get("model") or content if isinstance(content, dict) else content
+    state = model.state_dict() if isinstance(model, torch.nn.Module) else model
+    return {name: tensor.float() for name, tensor in state.items() if isinstance(tensor, torch.Tensor)}
+
+
+def _resolve(name: str) -> Any:
+    module, _, attribute = name.rpartition(".")
+    return getattr(__import__(module, fromlist=[attribute]), attribute)

@@ -1,0 +1,60 @@
+"""The points table: the competition's coordinate schema, with patient millimetres, confidence and source.
+
+Annotated points brought to this form and predicted ones are interchangeable for the stages behind.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from lumbar.dataset import Competition
+from lumbar.detect.detector import Detector
+from lumbar.detect.locate import LocatedPoint, locate_study
+from lumbar.problems import Problem
+from lumbar.studies import read_study
+
+KEY = ["study_id", "condition", "level"]
+PATIENT = ["patient_x", "patient_y", "patient_z"]
+COLUMNS = [
+    "study_id",
+    "series_id",
+    "instance_number",
+    "condition",
+    "level",
+    "x",
+    "y",
+    *PATIENT,
+    "confidence",
+    "source",
+    "fold",
+]
+
+
+def locate_studies(
+    detector: Detector, competition: Competition, split: str, study_ids: Sequence[int], fold: int, label: str
+) -> tuple[pd.DataFrame, list[Problem]]:
+    """The points of the given studies by one fold's detector, and what could not be read."""
+    descriptions = competition.series(split)
+    rows, problems = [], []
+    for study_id in tqdm(study_ids, desc=label, unit="study"):
+        study, unread = read_study(competition, split, study_id, descriptions, "detect")
+        problems.extend(unread)
+        rows.extend(_row(study_id, located, fold) for located in locate_study(detector, study))
+    return pd.DataFrame(rows, columns=COLUMNS), problems
+
+
+def _row(study_id: int, located: LocatedPoint, fold: int) -> tuple[object, ...]:
+    return (
+        study_id,
+        located.series_id,
+        located.instance_number,
+        located.condition,
+        located.level,
+        *np.round(located.pixel, 3),
+        *np.round(located.point, 3),
+        round(located.confidence, 5),
+        located.source,
+        fold,
+    )

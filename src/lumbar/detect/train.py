@@ -1,0 +1,103 @@
+"""Training of one fold's detector by Ultralytics' own trainer, made silent, offline and blind to the held-out fold."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+from ultralytics.models.yolo.detect import DetectionTrainer
+from ultralytics.utils import LOGGER
+
+from lumbar.config import DetectConfig
+from lumbar.detect.landmarks import CLASS_NAMES
+from lumbar.detect.network import build_network, start_from
+
+
+class LandmarkTrainer(DetectionTrainer):
+    """Ultralytics' trainer with our network and no validation: a fixed schedule, and nothing is chosen by a score."""
+
+    def __init__(self, config: DetectConfig, images: list[Path], folder: Path, seed: int, label: str) -> None:
+        self.config = config
+        self.progress = tqdm(total=config.epochs, desc=label, unit="epoch")
+        self.image_list = folder / "train.txt"
+        folder.mkdir(parents=True, exist_ok=True)
+        self.image_list.write_text("".join(f"{image.resolve()}\n" for image in images))
+        LOGGER.setLevel(logging.ERROR)
+        super().__init__(overrides=_overrides(config, folder, seed))
+        self.add_callback("on_train_epoch_end", lambda _: self.progress.update())
+        self.add_callback("on_train_end", lambda _: self.progress.close())
+
+    def get_dataset(self) -> dict[str, Any]:
+        """The data as a mapping: Ultralytics' own reader may download fonts and archives."""
+        names = dict(enumerate(CLASS_NAMES))
+        listed = str(self.image_list)
+        return {"train": listed, "val": listed, "names": names, "nc": len(names), "channels": 3, "path": listed}
+
+    def setup_model(self) -> None:
+        """Our network, started from local weights where the config names some."""
+        torch.manual_seed(self.args.seed)
+        self.model = build_network(self.config.scale)
+        if self.config.weights:
+            start_from(self.model, self.config.weights)
+
+    def validate(self) -> tuple[dict[str, float], float]:
+        """Nothing: the held-out fold chooses nothing."""
+        return {}, 0.0
+
+    def final_eval(self) -> None:
+        """Nothing, see `validate`."""
+
+    def save_model(self) -> bool:
+        """Nothing: Ultralytics would write a pickle; the caller takes the averaged weights."""
+        return False
+
+
+def _overrides(config: DetectConfig, folder: Path, seed: int) -> dict[str, Any]:
+    return {
+        "model": "yolov8.yaml",
+        "data": "landmarks",
+        "project": str(folder.parent.resolve()),
+        "name": folder.name,
+        "exist_ok": True,
+        "seed": seed,
+        "deterministic": True,
+        "device": "0" if torch.cuda.is_available() else "cpu",
+        "amp": False,  # its check downloads a model
+        "plots": False,  # they download a font
+        "verbose": False,
+        "val": False,
+        "workers": 2,
+        "imgsz": config.image_size,
+        "epochs": config.epochs,
+        "patience": config.epochs,
+        "batch": config.batch_size,
+        "nbs": config.batch_size,  # a step for each batch, without accumulation
+        "optimizer": "AdamW",
+        "lr0": config.learning_rate,
+        "lrf": 0.05,
+        "cos_lr": True,
+        "warmup_epochs": 2.0,
+        # Left and right, head and foot have a meaning here, and a spine is never cut into four.
+        "fliplr": 0.0,
+        "flipud": 0.0,
+        "mosaic": 0.0,
+        "close_mosaic": 0,
+        "degrees": 8.0,
+        "translate": 0.12,
+        "scale": 0.2,
+        "hsv_h": 0.0,
+        "hsv_s": 0.0,
+        "hsv_v": 0.4,
+        "erasing": 0.0,
+        "augmentations": [],  # its default ones draw from an unseeded generator
+    }
+
+
+def train_detector(
+    config: DetectConfig, images: list[Path], folder: Path, seed: int, label: str
+) -> dict[str, torch.Tensor]:
+    """Trains a detector on images with label files beside them, and returns its averaged weights (float32)."""
+    trainer = LandmarkTrainer(config, images, folder, seed, label)
+    trainer.train()
+    return {name: tensor.float() for name, tensor in trainer.ema.ema.state_dict().items()}

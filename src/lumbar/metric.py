@@ -1,0 +1,134 @@
+"""The competition's metric: a weighted log loss for each condition group and for any severe canal, and their mean.
+
+The rules are those of the official code (Kaggle's metric of RSNA 2024 Lumbar Spine Degenerative Classification), with
+rows matched by row_id rather than by their order.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lumbar.dataset import split_row_ids
+from lumbar.labels import GRADE_WEIGHTS, GRADES, GROUPS, SEVERE
+
+ANY_SEVERE_SPINAL = "any_severe_spinal"
+COMPONENTS = (*GROUPS, ANY_SEVERE_SPINAL)
+EPSILON = float(np.finfo(np.float64).eps)
+"""Probabilities are clipped to [EPSILON, 1 - EPSILON], as scikit-learn's log_loss does for float64."""
+BOOTSTRAP_DRAWS = 2000
+
+
+@dataclass(frozen=True)
+class Score:
+    """The metric and its components; a component without any label is None, and the score then `partial`."""
+
+    score: float
+    components: Mapping[str, float | None]
+
+    @property
+    def partial(self) -> bool:
+        """Whether a component is missing from the mean."""
+        return any(value is None for value in self.components.values())
+
+    def as_dict(self) -> dict[str, float | bool | None]:
+        """One flat mapping, for JSON."""
+        return {"score": self.score, **self.components, "partial": self.partial}
+
+
+def normalise(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Rows (N, 3) scaled in float64 to sum to 1."""
+    values = np.asarray(probabilities, dtype=np.float64)
+    return values / values.sum(axis=1, keepdims=True)
+
+
+def study_losses(labels: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
+    """Each study's part in each component, from which any subset of the studies is scored.
+
+    `labels` is `dataset.read_labels`; `predictions` has row_id and the three grades. Returns one row a study, with
+    columns (component, "loss") and (component, "weight"): the sums of weight × loss and of weight over its rows.
+
+    Raises ValueError when a labelled row has no prediction, naming the first ones.
+    """
+    rows = _match(labels, predictions)
+    weights = np.asarray(GRADE_WEIGHTS)[rows["grade"]]
+    chosen = normalise(rows[list(GRADES)].to_numpy())[np.arange(len(rows)), rows["grade"]]
+    rows = rows.assign(weight=weights, loss=-weights * np.log(np.clip(chosen, EPSILON, 1 - EPSILON)))
+    parts = {group: rows[rows["group"] == group].groupby("study_id")[["loss", "weight"]].sum() for group in GROUPS}
+    parts[ANY_SEVERE_SPINAL] = _any_severe(rows[rows["group"] == "spinal"])
+    studies = pd.Index(labels["study_id"].unique(), name="study_id")
+    return pd.concat({name: part.reindex(studies, fill_value=0.0) for name, part in parts.items()}, axis=1)
+
+
+def _match(labels: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
+    repeated = predictions["row_id"].duplicated()
+    if repeated.any():
+        raise ValueError(f"row '{predictions['row_id'][repeated].iloc[0]}' is predicted more than once")
+    missing = labels.loc[~labels["row_id"].isin(predictions["row_id"]), "row_id"]
+    if len(missing):
+        raise ValueError(f"{len(missing)} labelled rows have no prediction, the first: {', '.join(missing[:3])}")
+    rows = labels.merge(predictions[["row_id", *GRADES]], on="row_id", how="left", validate="one_to_one")
+    broken = ~np.isfinite(rows[list(GRADES)]).all(axis=1)
+    if broken.any():
+        raise ValueError(f"row '{rows['row_id'][broken].iloc[0]}': expected finite probabilities")
+    return rows
+
+
+def _any_severe(spinal: pd.DataFrame) -> pd.DataFrame:
+    """One row a study: is any labelled canal severe, predicted by the largest severe as submitted (not normalised)."""
+    studies = spinal.groupby("study_id").agg(
+        grade=("grade", "max"), predicted=(GRADES[SEVERE], "max"), weight=("weight", "max")
+    )
+    predicted = np.clip(studies["predicted"], EPSILON, 1 - EPSILON)
+    chosen = predicted.where(studies["grade"] == SEVERE, 1 - predicted)
+    return pd.DataFrame({"loss": -studies["weight"] * np.log(chosen), "weight": studies["weight"]})
+
+
+def score_losses(losses: pd.DataFrame) -> Score:
+    """The metric over the studies of `study_losses` (or some of them)."""
+    return _from_sums(losses.sum())
+
+
+def _from_sums(sums: pd.Series) -> Score:
+    components = {
+        name: float(sums[name, "loss"] / sums[name, "weight"]) if sums[name, "weight"] > 0 else None
+        for name in COMPONENTS
+    }
+    present = [value for value in components.values() if value is not None]
+    return Score(float(np.mean(present)) if present else float("nan"), components)
+
+
+def score(labels: pd.DataFrame, predictions: pd.DataFrame) -> Score:
+    """The competition's score of predictions in submission format; see `study_losses`."""
+    return score_losses(study_losses(labels, predictions))
+
+
+def bootstrap_scores(losses: pd.DataFrame, seed: int, draws: int = BOOTSTRAP_DRAWS) -> NDArray[np.float64]:
+    """Scores (draws,) of studies drawn with replacement; the same seed and studies give paired draws."""
+    rng = np.random.default_rng(seed)
+    counts = rng.multinomial(len(losses), np.full(len(losses), 1 / len(losses)), size=draws)
+    present = [name for name in COMPONENTS if losses[name, "weight"].sum() > 0]
+    ratios = [
+        (counts @ losses[name, "loss"].to_numpy()) / np.maximum(counts @ losses[name, "weight"].to_numpy(), EPSILON)
+        for name in present
+    ]
+    return np.mean(ratios, axis=0)
+
+
+def interval(draws: NDArray[np.float64], level: float = 0.95) -> tuple[float, float]:
+    """The central interval of bootstrap draws."""
+    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def fill_missing(labels: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
+    """The predictions, with 1/3 for every labelled row that they lack."""
+    missing = labels.loc[~labels["row_id"].isin(predictions["row_id"]), ["row_id"]]
+    return pd.concat([predictions, missing.assign(**dict.fromkeys(GRADES, 1 / len(GRADES)))], ignore_index=True)
+
+
+def refuse_unknown_rows(predictions: pd.DataFrame) -> None:
+    """Raises TableError for a row id that names no cell."""
+    split_row_ids(predictions["row_id"])
