@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from lumbar.dataset import Competition
-from lumbar.detect.points import KEY, PATIENT
+from lumbar.detect.schema import KEY, PATIENT
 from lumbar.dicom import SeriesError, read_series
 from lumbar.labels import GROUPS, group_of
 

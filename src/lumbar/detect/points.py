@@ -1,7 +1,4 @@
-"""The points table: the competition's coordinate schema, with patient millimetres, confidence and source.
-
-Annotated points brought to this form and predicted ones are interchangeable for the stages behind.
-"""
+"""A detector's points of many studies, as one table."""
 
 from collections.abc import Sequence
 
@@ -12,33 +9,17 @@ from tqdm import tqdm
 from lumbar.dataset import Competition
 from lumbar.detect.detector import Detector
 from lumbar.detect.locate import LocatedPoint, locate_study
+from lumbar.detect.schema import COLUMNS
 from lumbar.problems import Problem
 from lumbar.studies import read_study
 
-KEY = ["study_id", "condition", "level"]
-PATIENT = ["patient_x", "patient_y", "patient_z"]
-COLUMNS = [
-    "study_id",
-    "series_id",
-    "instance_number",
-    "condition",
-    "level",
-    "x",
-    "y",
-    *PATIENT,
-    "confidence",
-    "source",
-    "fold",
-]
-
-
 def locate_studies(
-    detector: Detector, competition: Competition, split: str, study_ids: Sequence[int], fold: int, label: str
+    detector: Detector, competition: Competition, split: str, study_ids: Sequence[int], fold: int
 ) -> tuple[pd.DataFrame, list[Problem]]:
     """The points of the given studies by one fold's detector, and what could not be read."""
     descriptions = competition.series(split)
     rows, problems = [], []
-    for study_id in tqdm(study_ids, desc=label, unit="study"):
+    for study_id in tqdm(study_ids, desc=f"detect: points by fold {fold}", unit="study"):
         study, unread = read_study(competition, split, study_id, descriptions, "detect")
         problems.extend(unread)
         rows.extend(_row(study_id, located, fold) for located in locate_study(detector, study))

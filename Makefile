@@ -1,0 +1,56 @@
+# Everything by one command each. `make help` lists them.
+PYTHON ?= python3
+CONFIG ?= configs/demo.yaml
+LUMBAR := .venv/bin/lumbar
+OPTIONS := --config $(CONFIG) $(if $(DATA),--data $(DATA))
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo cv submission folds detect crop grade ensemble bundle test lint pictures clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@echo "Options: CONFIG=configs/<name>.yaml, DATA=<a folder in the competition's layout>"
+
+install: .venv/installed ## Create .venv and install the package into it
+
+.venv/installed: requirements.txt pyproject.toml
+	$(PYTHON) -c "import sys; v = sys.version_info[:2]; sys.exit(v not in [(3, 11), (3, 12)] and f'Python 3.11 or 3.12 is needed, this is {v[0]}.{v[1]}: make PYTHON=python3.12')"
+	test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+demo: ## The whole pipeline on a synthetic competition: CV table, cv.json, submission.csv
+	$(MAKE) --no-print-directory cv CONFIG=configs/demo.yaml DATA=
+	$(MAKE) --no-print-directory submission CONFIG=configs/demo.yaml DATA=
+
+cv: install ## Run every stage on the training studies and score it
+	$(LUMBAR) cv $(OPTIONS)
+
+submission: install ## Predict the test studies and write submission/submission.csv
+	$(LUMBAR) submission $(OPTIONS)
+
+folds: install ## Stage: write or check the fold file
+detect: install ## Stage: train the detectors, write out-of-fold points
+crop: install ## Stage: cut crops around the points
+grade: install ## Stage: train the graders, write out-of-fold predictions
+ensemble: install ## Stage: blend the out-of-fold predictions
+folds detect crop grade ensemble:
+	$(LUMBAR) $@ $(OPTIONS)
+
+bundle: install ## Pack the run's models, the package and its wheels for Kaggle
+	$(LUMBAR) bundle $(OPTIONS)
+
+test: install ## Run the tests
+	.venv/bin/python -m pytest
+
+lint: install ## Check style and types
+	.venv/bin/ruff check src tests kernels
+	.venv/bin/ruff format --check src tests kernels
+	.venv/bin/mypy
+
+pictures: install ## Draw the README's pictures of the phantom
+	$(LUMBAR) pictures --out docs/pictures
+
+clean: ## Remove runs, phantoms and caches, not the folds nor .venv
+	rm -rf runs data build .pytest_cache .mypy_cache .ruff_cache submission/submission.csv submission/run_report.json submission/bundle

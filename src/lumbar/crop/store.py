@@ -1,0 +1,91 @@
+"""Crops on disk: for each condition group one array (N, slices, size, size) and one index table of its rows."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from lumbar.config import CropConfig
+from lumbar.crop.view import crop_view
+from lumbar.dataset import Competition
+from lumbar.detect.schema import PATIENT
+from lumbar.dicom import Series, read_series
+from lumbar.labels import CONDITIONS, GROUPS, group_of, row_id
+from lumbar.tables import write_table
+
+INDEX = ["study_id", "fold", "condition", "level", "source"]
+
+
+@dataclass(frozen=True, eq=False)
+class Crops:
+    """A condition group's crops: pixels (N, slices, size, size), and N index rows with row_id beside `INDEX`."""
+
+    pixels: NDArray[np.uint8]
+    index: pd.DataFrame
+
+
+def write_crops(
+    competition: Competition, split: str, points: pd.DataFrame, config: CropConfig, folder: Path, jobs: int = -1
+) -> None:
+    """Cuts every point's crop. A study's series are read once, however many folds have points on it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    points = points.assign(group=points["condition"].map(group_of)).reset_index(drop=True)
+    rows = {group: points.index[points["group"] == group] for group in GROUPS}
+    arrays = {group: _create(folder / f"{group}.npy", len(rows[group]), config, group) for group in GROUPS}
+    studies = [part for _, part in points.groupby("study_id", sort=False)]
+    tasks = [delayed(_crop_study)(competition, split, part, config) for part in studies]
+    parts = tqdm(Parallel(n_jobs=jobs, return_as="generator")(tasks), total=len(tasks), desc="crop", unit="study")
+    place = {label: (group, number) for group in GROUPS for number, label in enumerate(rows[group])}
+    for part in parts:
+        for label, crop in part:
+            group, number = place[label]
+            arrays[group][number] = crop
+    for group, array in arrays.items():
+        if isinstance(array, np.memmap):
+            array.flush()
+        write_table(points.loc[rows[group], INDEX], folder / f"{group}.csv")
+
+
+def _create(path: Path, count: int, config: CropConfig, group: str) -> NDArray[np.uint8]:
+    view = config.view(group)
+    shape = (count, view.slices, view.size, view.size)
+    if count == 0:  # an empty file cannot be mapped
+        np.save(path, np.zeros(shape, dtype=np.uint8))
+        return np.zeros(shape, dtype=np.uint8)
+    return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+
+
+def _crop_study(
+    competition: Competition, split: str, points: pd.DataFrame, config: CropConfig
+) -> list[tuple[int, NDArray[np.uint8]]]:
+    return list(_crop_points(competition, split, points, config))
+
+
+def _crop_points(
+    competition: Competition, split: str, points: pd.DataFrame, config: CropConfig
+) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    opened: dict[int, Series] = {}
+    for row in points.itertuples():
+        if row.series_id not in opened:
+            # The detector has read it just before, so it is there and readable.
+            opened[row.series_id] = read_series(competition.series_directory(split, row.study_id, row.series_id))
+        point = np.array([getattr(row, axis) for axis in PATIENT])
+        view = config.view(row.group)
+        side = CONDITIONS[row.condition].side
+        yield row.Index, crop_view(opened[row.series_id], row.instance_number, point, view, side)
+
+
+def open_crops(folder: Path, group: str) -> Crops:
+    """A condition group's crops, mapped into memory and read only."""
+    index = pd.read_csv(folder / f"{group}.csv", dtype={"study_id": "int64", "fold": "int64"})
+    ids: Sequence[str] = [
+        row_id(study_id, condition, level)
+        for study_id, condition, level in zip(index["study_id"], index["condition"], index["level"], strict=True)
+    ]
+    mode = "r" if len(index) else None
+    return Crops(np.load(folder / f"{group}.npy", mmap_mode=mode), index.assign(row_id=ids))

@@ -1,0 +1,23 @@
+"""The ensemble stage: the groups' out-of-fold predictions as one table."""
+
+import pandas as pd
+
+from lumbar.ensemble import average_folds
+from lumbar.labels import GROUPS
+from lumbar.run import Run
+from lumbar.stages import fingerprint, hash_files, run_stage
+from lumbar.tables import write_table
+
+
+def run_ensemble(run: Run) -> None:
+    """Writes `ensemble/oof.csv` in submission format, for the rows that some model predicts."""
+    sources = [run.folder / "predictions" / group / "oof.csv" for group in GROUPS]
+    run_stage(
+        "ensemble",
+        run.folder / "ensemble",
+        fingerprint(sources=hash_files(*sources)),
+        lambda: write_table(
+            average_folds(pd.concat([pd.read_csv(path) for path in sources], ignore_index=True)),
+            run.folder / "ensemble" / "oof.csv",
+        ),
+    )

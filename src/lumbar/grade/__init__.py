@@ -1,0 +1,1 @@
+"""Stage 3: one timm classifier for each condition group and fold grades the crops."""

@@ -1,0 +1,92 @@
+"""The grade stage: a grader for each condition group and fold, and the grades of the studies that it has not seen."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from lumbar.checkpoint import Card, current_commit, is_current, save_checkpoint
+from lumbar.crop.store import Crops, open_crops
+from lumbar.grade.network import Grader, level_prior
+from lumbar.grade.predict import load_grader, predict_grades
+from lumbar.grade.train import train_grader
+from lumbar.labels import CONDITIONS, GRADES, GROUPS
+from lumbar.priors import fit_prior
+from lumbar.run import Run
+from lumbar.stages import fingerprint, hash_files, run_stage
+from lumbar.tables import write_table, write_text
+
+logger = logging.getLogger(__name__)
+
+
+def run_grade(run: Run) -> None:
+    """Writes `predictions/<group>/oof.csv`, the graders, the prior and the config that prediction needs."""
+    run_stage("grade", run.folder / "grade", _made_from(run), lambda: _grade(run))
+
+
+def _made_from(run: Run) -> str:
+    crops = hash_files(run.folder / "crop" / "stamp.json")
+    return fingerprint(data=run.data_fingerprint, crops=crops, grade=run.config.grade.model_dump(), seed=run.config.seed)
+
+
+def _grade(run: Run) -> None:
+    run.models.mkdir(parents=True, exist_ok=True)
+    write_table(fit_prior(run.competition.labels), run.models / "prior.csv")
+    write_text(run.config.model_dump_json(indent=2) + "\n", run.models / "config.json")
+    for group in GROUPS:
+        crops = _with_grades(run, open_crops(run.folder / "crop", group))
+        parts = [_grade_fold(run, group, crops, fold) for fold in run.fold_numbers]
+        write_table(pd.concat(parts, ignore_index=True), run.folder / "predictions" / group / "oof.csv")
+
+
+def _with_grades(run: Run, crops: Crops) -> Crops:
+    return Crops(crops.pixels, crops.index.merge(run.competition.labels[["row_id", "grade"]], on="row_id", how="left"))
+
+
+def _grade_fold(run: Run, group: str, crops: Crops, fold: int) -> pd.DataFrame:
+    """The predictions of a fold's studies; none where the other folds have nothing to train on."""
+    rows = np.flatnonzero((crops.index["fold"] != fold) & crops.index["grade"].notna())
+    if len(rows) < run.config.grade.batch_size:
+        logger.warning("grade: %d labelled crops of %s outside fold %d, not enough to train on", len(rows), group, fold)
+        return pd.DataFrame(columns=["row_id", *GRADES, "fold"])
+    stem = run.models / f"{group}_fold{fold}"
+    made_from = fingerprint(stage=_made_from(run), group=group, fold=fold)
+    if not is_current(stem, made_from):
+        _train_fold(run, group, crops, rows, fold, stem, made_from)
+    grader, config = load_grader(stem)
+    return predict_grades(grader, config, crops, np.flatnonzero(crops.index["fold"] == fold))
+
+
+def _train_fold(
+    run: Run, group: str, crops: Crops, rows: np.ndarray, fold: int, stem: Path, made_from: str
+) -> None:
+    config, view, seed = run.config.grade, run.config.crop.view(group), run.config.seed + fold
+    torch.manual_seed(seed)
+    grader = Grader(config, view.slices)
+    grader.start_at_prior(_prior_without(run, group, fold))
+    if config.weights:
+        grader.start_backbone_from(config.weights)
+    folder = run.folder / "grade" / f"{group}_fold{fold}"
+    state, losses = train_grader(grader, crops, rows, config, folder, seed, f"grade: train {group} fold {fold}")
+    card = Card(
+        kind="grader",
+        classes=GRADES,
+        fold=fold,
+        config={"group": group, "grade": config.model_dump(mode="json"), "view": view.model_dump(mode="json")},
+        seed=seed,
+        fingerprint=made_from,
+        training_studies=int(crops.index["study_id"].iloc[rows].nunique()),
+        commit=current_commit(),
+        details={"crops": len(rows), "loss_by_epoch": losses},
+    )
+    save_checkpoint(stem, state, card)
+
+
+def _prior_without(run: Run, group: str, fold: int) -> np.ndarray:
+    """The prior (5, 3) of a group's levels from the studies of the other folds."""
+    labels = run.competition.labels
+    others = labels[~labels["study_id"].isin(run.studies_of(fold))]
+    names = [name for name, condition in CONDITIONS.items() if condition.group == group]
+    return level_prior(fit_prior(others), names)

@@ -1,0 +1,52 @@
+"""Stage 5: exactly the rows that are asked for. The only place where a missing prediction is made up for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lumbar.dataset import split_row_ids
+from lumbar.labels import GRADES
+from lumbar.metric import normalise
+from lumbar.priors import predict_prior
+from lumbar.tables import write_table
+
+
+@dataclass(frozen=True, eq=False)
+class Completed:
+    """Predictions for every row asked for, and the row ids that fell back on the prior."""
+
+    predictions: pd.DataFrame
+    fallback: list[str]
+
+
+def complete_rows(
+    predictions: pd.DataFrame, row_ids: Sequence[str], prior: pd.DataFrame, floor: float = 0.0
+) -> Completed:
+    """The predictions of `row_ids`, in their order; a row without one gets its condition's and level's prior.
+
+    `prior` is `priors.fit_prior`. Every row is at least `floor` and sums to 1 in float64.
+    """
+    asked = pd.Series(list(row_ids), dtype=str)
+    study_ids = split_row_ids(asked)["study_id"].unique().tolist() if len(asked) else []
+    spare = predict_prior(prior, study_ids).set_index("row_id").reindex(asked)[list(GRADES)]
+    given = predictions.set_index("row_id").reindex(asked)[list(GRADES)]
+    usable = np.isfinite(given.to_numpy(dtype=np.float64)).all(axis=1)
+    values = np.where(usable[:, None], given.to_numpy(dtype=np.float64), spare.to_numpy())
+    table = pd.DataFrame(_apply_floor(normalise(values), floor), columns=list(GRADES)).assign(row_id=asked)
+    return Completed(table[["row_id", *GRADES]], asked[~usable].tolist())
+
+
+def _apply_floor(probabilities: np.ndarray, floor: float) -> np.ndarray:
+    """Mixes with the uniform answer just so much that no probability is below the floor; rows still sum to 1."""
+    return normalise(probabilities * (1 - len(GRADES) * floor) + floor)
+
+
+def write_submission(completed: Completed, path: Path) -> None:
+    """Writes the CSV, after checking that each row is finite and sums to 1."""
+    values = completed.predictions[list(GRADES)].to_numpy()
+    if not np.isfinite(values).all() or not np.allclose(values.sum(axis=1), 1, atol=1e-9):
+        raise ValueError(f"{path}: a row is not finite or does not sum to 1, nothing was written")
+    write_table(completed.predictions, path)
