@@ -1,0 +1,106 @@
+"""Configs: what differs from the defaults, refused with the file and the key when it makes no sense."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from lumbar.config import Config, ConfigError, CropConfig, GradeConfig, read_config
+
+CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
+
+
+@pytest.fixture
+def config_file(tmp_path: Path):
+    """Writes a YAML config and gives its path."""
+
+    def write(content: str) -> Path:
+        path = tmp_path / "mine.yaml"
+        path.write_text(content, encoding="utf-8")
+        return path
+
+    return write
+
+
+def test_an_empty_config_is_the_defaults_under_the_files_name(config_file):
+    config = read_config(config_file(""))
+    assert config == Config(name="mine")
+    assert config.folds_file == Path("folds/mine.csv")
+
+
+def test_what_the_file_says_replaces_the_defaults_and_nothing_else(config_file):
+    config = read_config(config_file("name: other\nseed: 3\ndetect:\n  epochs: 7\nfolds:\n  file: a/b.csv\n"))
+    assert (config.name, config.seed, config.detect.epochs) == ("other", 3, 7)
+    assert config.detect.image_size == Config(name="x").detect.image_size
+    assert config.folds_file == Path("a/b.csv")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("detect:\n  epoch: 3\n", "detect.epoch: there is no such key"),
+        ("colour: red\n", "colour: there is no such key"),
+        ("detect:\n  scale: huge\n", "detect.scale: .*'p', 'n', 's', 'm', 'l' or 'x', got 'huge'"),
+        ("detect:\n  image_size: 100\n", "detect.image_size: .*multiple of 32, got 100"),
+        ("folds:\n  count: 1\n", "folds.count: .*greater than or equal to 2, got 1"),
+        ("crop:\n  spinal:\n    slices: 4\n", "crop.spinal.slices: .*expected an odd number"),
+        ("grade:\n  backbone: edgenext_tiny\n", "grade.backbone: .*no model 'edgenext_tiny'.*edgenext_x"),
+        ("grade:\n  epochs: many\n", "grade.epochs: .*integer.*, got 'many'"),
+        ("- a\n- b\n", "expected keys and values, got list"),
+        ("a: [\n", "not YAML"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_file_and_key(config_file, content, message):
+    path = config_file(content)
+    with pytest.raises(ConfigError, match=message) as caught:
+        read_config(path)
+    assert str(caught.value).startswith(f"{path}: ")
+
+
+def test_every_mistake_is_named_at_once(config_file):
+    with pytest.raises(ConfigError) as caught:
+        read_config(config_file("seed: x\ndetect:\n  epochs: 0\n"))
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_a_missing_config_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"none\.yaml: there is no such config"):
+        read_config(tmp_path / "none.yaml")
+
+
+def test_a_config_cannot_be_changed_once_it_is_read():
+    with pytest.raises(ValidationError, match="frozen"):
+        Config(name="x").seed = 4
+
+
+def test_a_config_survives_the_way_through_json():
+    config = Config(name="x", grade=GradeConfig(weights=Path("a.safetensors")))
+    assert Config.model_validate_json(config.model_dump_json()) == config
+
+
+def test_every_group_has_a_view():
+    assert [CropConfig().view(group).slices for group in ("spinal", "foraminal", "subarticular")] == [5, 5, 3]
+
+
+def sections(model: type[BaseModel]) -> list[type[BaseModel]]:
+    """A config model and all those within it."""
+    inner = [field.annotation for field in model.model_fields.values()]
+    found = [one for one in inner if isinstance(one, type) and issubclass(one, BaseModel)]
+    return [model, *(deeper for one in found for deeper in sections(one))]
+
+
+def test_every_setting_says_what_it_is():
+    named = {
+        f"{model.__name__}.{name}": field for model in sections(Config) for name, field in model.model_fields.items()
+    }
+    inner = {key for key, field in named.items() if isinstance(field.default, BaseModel)}
+    assert [key for key, field in named.items() if not field.description and key not in inner] == []
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_committed_config_is_read(path):
+    assert read_config(path).name == path.stem
+
+
+def test_there_are_committed_configs():
+    assert "demo" in [path.stem for path in CONFIGS]

@@ -1,0 +1,286 @@
+"""Graders: untrained they are the prior, trained they explain themselves, and an interruption costs no epoch."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import timm
+import torch
+from safetensors.torch import load_file, save_file
+
+from lumbar.checkpoint import Card, CheckpointError, save_checkpoint
+from lumbar.config import GradeConfig, ViewConfig
+from lumbar.crop.store import Crops
+from lumbar.grade.network import Grader, level_prior
+from lumbar.grade.predict import load_grader, predict_grades
+from lumbar.grade.train import train_grader
+from lumbar.labels import GRADES, LEVELS, row_id
+from lumbar.priors import fit_prior
+
+TINY = {"backbone": "test_efficientnet", "image_size": 32, "batch_size": 8, "learning_rate": 3e-3, "dropout": 0.0}
+CONDITION = "spinal_canal_stenosis"
+STUDIES = 8
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Nets this small are slower on more threads, and much slower where these have to share their cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def crops() -> Crops:
+    """Five levels of a few studies; the graver the brighter."""
+    rng = np.random.default_rng(0)
+    cells = [(study, level) for study in range(STUDIES) for level in LEVELS]
+    grades = rng.integers(0, 3, len(cells))
+    noise = rng.integers(0, 60, (len(cells), 3, 40, 40))
+    index = pd.DataFrame(cells, columns=["study_id", "level"]).assign(
+        fold=lambda table: table["study_id"] % 2,
+        condition=CONDITION,
+        source="detected",
+        grade=grades,
+        row_id=[row_id(study, CONDITION, level) for study, level in cells],
+    )
+    return Crops((noise + 90 * grades[:, None, None, None]).astype(np.uint8), index)
+
+
+@pytest.fixture(scope="module")
+def rows(crops) -> np.ndarray:
+    """Every row."""
+    return np.arange(len(crops.index))
+
+
+def prior_of(crops: Crops) -> np.ndarray:
+    """The prior (5, 3) of the crops' grades."""
+    return level_prior(fit_prior(crops.index.assign(group="spinal")), [CONDITION])
+
+
+def grader_at_prior(crops: Crops, **settings) -> tuple[Grader, GradeConfig]:
+    """An untrained grader that starts at the crops' prior."""
+    config = GradeConfig(**TINY | {"epochs": 3} | settings)
+    torch.manual_seed(5)
+    grader = Grader(config, slices=3)
+    grader.start_at_prior(prior_of(crops))
+    return grader, config
+
+
+def train(crops: Crops, rows: np.ndarray, folder: Path, seed: int = 1, **settings):
+    """The weights and losses of a grader trained from the prior."""
+    grader, config = grader_at_prior(crops, **settings)
+    return train_grader(grader, crops, rows, config, folder, seed, "test")
+
+
+@pytest.mark.parametrize("backbone", ["test_efficientnet", "test_resnet", "test_convnext"])
+def test_an_untrained_grader_predicts_the_prior(crops, rows, backbone):
+    grader, config = grader_at_prior(crops, backbone=backbone)
+    predicted = predict_grades(grader.eval(), config, crops, rows)
+    expected = prior_of(crops)[[LEVELS.index(level) for level in crops.index["level"]]]
+    np.testing.assert_allclose(predicted[list(GRADES)], expected, rtol=1e-6)
+
+
+def test_the_levels_prior_takes_both_sides_together():
+    sides = pd.DataFrame({"condition": ["left_x", "right_x", "other"]}).merge(pd.DataFrame({"level": LEVELS}), "cross")
+    shares = {"left_x": (0.8, 0.1, 0.1), "right_x": (0.6, 0.3, 0.1), "other": (0.0, 0.0, 1.0)}
+    sides[list(GRADES)] = [shares[name] for name in sides["condition"]]
+    np.testing.assert_allclose(
+        level_prior(sides.sample(frac=1, random_state=0), ["left_x", "right_x"]), [[0.7, 0.2, 0.1]] * 5
+    )
+
+
+def test_predictions_are_probabilities_with_their_row_and_fold(crops):
+    grader, config = grader_at_prior(crops)
+    some = np.array([7, 3, 11])
+    predicted = predict_grades(grader.eval(), config, crops, some)
+    assert list(predicted.columns) == ["row_id", *GRADES, "fold"]
+    assert predicted["row_id"].tolist() == crops.index["row_id"].iloc[some].tolist()
+    assert predicted["fold"].tolist() == crops.index["fold"].iloc[some].tolist()
+    np.testing.assert_allclose(predicted[list(GRADES)].sum(axis=1), 1, rtol=0, atol=1e-12)
+    assert predict_grades(grader, config, crops, np.array([], dtype=int)).empty
+
+
+def test_a_crop_without_a_label_is_graded_without_complaint(crops):
+    grader, config = grader_at_prior(crops)
+    unlabelled = Crops(crops.pixels, crops.index.assign(grade=np.nan))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(predict_grades(grader.eval(), config, unlabelled, np.array([0, 1]))) == 2
+
+
+def test_training_beats_the_prior_on_what_can_be_seen(crops, rows, tmp_path):
+    _, losses = train(crops, rows, tmp_path / "fold", epochs=6)
+    assert len(losses) == 6
+    assert losses[-1] < 0.7 * losses[0]
+    assert not (tmp_path / "fold").exists()
+
+
+def test_the_same_seed_trains_the_same_weights_and_another_does_not(crops, rows, tmp_path):
+    first, losses = train(crops, rows, tmp_path / "1", epochs=1)
+    second, again = train(crops, rows, tmp_path / "2", epochs=1)
+    other, _ = train(crops, rows, tmp_path / "3", epochs=1, seed=2)
+    assert losses == again
+    assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
+    assert not all(torch.equal(tensor, other[name]) for name, tensor in first.items())
+
+
+@pytest.mark.parametrize("crops_in_all", [8, 16, 40])
+def test_a_training_of_few_steps_is_a_training(crops, rows, tmp_path, crops_in_all):
+    # Two epochs of 8 crops a step: 2, 4 and 10 steps.
+    _, losses = train(crops, rows[:crops_in_all], tmp_path / "fold", epochs=2)
+    assert np.isfinite(losses).all()
+
+
+class FailingPixels:
+    """Pixels that can be read so many times, as if the machine then went down; and that count."""
+
+    def __init__(self, pixels: np.ndarray, limit: float = np.inf) -> None:
+        self.pixels, self.limit, self.reads = pixels, limit, 0
+
+    def __getitem__(self, item):
+        if self.reads >= self.limit:
+            raise RuntimeError("the machine went down")
+        self.reads += 1
+        return self.pixels[item]
+
+
+@pytest.mark.parametrize("averaging", [0.0, 0.9])
+def test_an_interrupted_training_goes_on_at_its_last_epoch(crops, rows, tmp_path, averaging):
+    epochs, folder = 4, tmp_path / "fold"
+    failing = FailingPixels(crops.pixels, limit=2.5 * len(rows))
+    with pytest.raises(RuntimeError, match="the machine went down"):
+        train(Crops(failing, crops.index), rows, folder, epochs=epochs, averaging=averaging)
+    assert (folder / "last.ckpt").is_file()
+    counting = FailingPixels(crops.pixels)
+    state, losses = train(Crops(counting, crops.index), rows, folder, epochs=epochs, averaging=averaging)
+    assert len(losses) == epochs
+    assert counting.reads == 2 * len(rows), "two of the four epochs were done before"
+    assert all(torch.isfinite(tensor).all() for tensor in state.values())
+    assert not folder.exists()
+
+
+def test_without_progress_training_stops_early_and_keeps_the_best_weights(crops, rows, tmp_path):
+    state, losses = train(crops, rows, tmp_path / "fold", epochs=6, patience=1, learning_rate=1e-12)
+    assert len(losses) == 2, "the first epoch is the best, and the second shows no progress"
+    start, _ = grader_at_prior(crops)
+    np.testing.assert_allclose(state["level_bias.weight"], start.state_dict()["level_bias.weight"], atol=1e-6)
+
+
+def test_with_progress_patience_lets_training_run_and_watches_studies_it_does_not_train_on(crops, rows, tmp_path):
+    counting = FailingPixels(crops.pixels)
+    _, losses = train(Crops(counting, crops.index), rows, tmp_path / "fold", epochs=3, patience=3)
+    assert len(losses) == 3
+    # Of 8 studies one is watched: 35 crops are trained on, in batches of 8 without the last three; 5 are watched.
+    per_epoch = (4 * 8 + 5, 35 + 5)
+    assert 3 * per_epoch[0] <= counting.reads <= 3 * per_epoch[1] + 2 * 5
+
+
+def test_averaged_weights_lag_behind_the_last_ones(crops, rows, tmp_path):
+    start, _ = grader_at_prior(crops)
+    last, _ = train(crops, rows, tmp_path / "1", epochs=3)
+    averaged, losses = train(crops, rows, tmp_path / "2", epochs=3, averaging=0.95)
+    assert len(losses) == 3
+    assert set(averaged) == set(last)
+
+    def way(state: dict[str, torch.Tensor]) -> float:
+        name = "level_bias.weight"
+        return float((state[name] - start.state_dict()[name]).norm())
+
+    assert 0 < way(averaged) < way(last)
+
+
+@pytest.fixture
+def saved(crops, rows, tmp_path) -> Path:
+    """The stem of a trained and saved grader."""
+    state, losses = train(crops, rows, tmp_path / "fold", epochs=1)
+    view = ViewConfig(size=40, slices=3)
+    config = {"grade": GradeConfig(**TINY).model_dump(mode="json"), "view": view.model_dump(mode="json")}
+    card = Card(
+        kind="grader",
+        classes=GRADES,
+        fold=0,
+        config=config,
+        seed=1,
+        fingerprint="x",
+        training_studies=STUDIES,
+        commit="unknown",
+        details={"loss_by_epoch": losses},
+    )
+    save_checkpoint(tmp_path / "spinal_fold0", state, card)
+    return tmp_path / "spinal_fold0"
+
+
+def test_a_saved_grader_is_rebuilt_from_its_card_alone(saved, crops, rows):
+    grader, config = load_grader(saved)
+    assert config.backbone == TINY["backbone"]
+    assert not grader.training
+    once = predict_grades(grader, config, crops, rows)
+    pd.testing.assert_frame_equal(once, predict_grades(load_grader(saved)[0], config, crops, rows))
+    assert not np.allclose(once[list(GRADES)].iloc[0], prior_of(crops)[0], atol=1e-3)
+
+
+def test_a_detectors_checkpoint_is_no_grader(tmp_path):
+    card = Card(
+        kind="detector",
+        classes=("canal",),
+        fold=0,
+        config={"scale": "p"},
+        seed=0,
+        fingerprint="x",
+        training_studies=1,
+        commit="unknown",
+    )
+    save_checkpoint(tmp_path / "detector_fold0", {"weight": torch.zeros(1)}, card)
+    with pytest.raises(CheckpointError, match=r"detector_fold0\.json: expected a grader"):
+        load_grader(tmp_path / "detector_fold0")
+
+
+def test_a_missing_grader_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match=r"spinal_fold7\.json: there is no card beside the weights"):
+        load_grader(tmp_path / "spinal_fold7")
+
+
+def pretrained(tmp_path: Path, classes: int) -> Path:
+    """A backbone's weights for three channels, as a hub would give them."""
+    torch.manual_seed(9)
+    model = timm.create_model(TINY["backbone"], pretrained=False, in_chans=3, num_classes=classes)
+    save_file(model.state_dict(), tmp_path / "backbone.safetensors")
+    return tmp_path / "backbone.safetensors"
+
+
+def features(backbone: torch.nn.Module, image: torch.Tensor) -> torch.Tensor:
+    """The backbone's features of an image."""
+    with torch.inference_mode():
+        return backbone.eval().forward_features(image)
+
+
+@pytest.mark.parametrize("slices", [3, 6])
+def test_a_local_backbone_is_taken_over_and_sees_a_grey_image_as_before(tmp_path, slices):
+    path = pretrained(tmp_path, classes=1000)
+    original = timm.create_model(TINY["backbone"], pretrained=False, in_chans=3, num_classes=0)
+    grader = Grader(GradeConfig(**TINY), slices)
+    grader.start_backbone_from(path)
+    original.load_state_dict(
+        {name: tensor for name, tensor in load_file(path).items() if name in original.state_dict()}, strict=True
+    )
+    grey = torch.rand(1, 1, 32, 32)
+    mine = features(grader.backbone, grey.expand(-1, slices, -1, -1))
+    torch.testing.assert_close(mine, features(original, grey.expand(-1, 3, -1, -1)), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("classes", [1000, 3])
+def test_a_backbones_classifier_is_never_taken_over(crops, tmp_path, classes):
+    grader, config = grader_at_prior(crops)
+    grader.start_backbone_from(pretrained(tmp_path, classes))
+    predicted = predict_grades(grader.eval(), config, crops, np.array([0]))
+    np.testing.assert_allclose(predicted[list(GRADES)].iloc[0].astype(float), prior_of(crops)[0], rtol=1e-6)
+
+
+def test_weights_of_another_backbone_are_refused(tmp_path):
+    grader = Grader(GradeConfig(**TINY | {"backbone": "test_resnet"}), 3)
+    with pytest.raises(CheckpointError, match=r"backbone\.safetensors: lacks .* of the backbone"):
+        grader.start_backbone_from(pretrained(tmp_path, classes=3))

@@ -1,0 +1,142 @@
+"""From a detector's boxes to a study's points: right level, right side, right slice, and no point from nothing."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lumbar.config import DetectConfig
+from lumbar.detect.detector import Candidate
+from lumbar.detect.landmarks import CLASS_NAMES
+from lumbar.detect.locate import LocatedPoint, locate_study
+from lumbar.detect.training_set import SHOWN_WITHIN_MM
+from lumbar.dicom import read_series
+from lumbar.labels import LEVELS
+from scans import axial_planes, sagittal_planes, write_scan
+
+CANAL = {level: np.array([2.0, 0.0, 60.0 - 30 * number]) for number, level in enumerate(LEVELS)}
+FORAMEN, RECESS = np.array([16.0, -4, 4]), np.array([9.0, 0, 0])
+MIRROR = np.array([-1.0, 1, 1])
+
+
+class PerfectEye:
+    """A detector that sees every landmark that a slice shows, as a trained one would."""
+
+    def __init__(self) -> None:
+        self.config = DetectConfig(image_size=128, mm_per_pixel=2.0)
+        self.landmarks = []
+        for level, canal in CANAL.items():
+            self.landmarks.append(("spinal", f"canal_{level}", canal))
+            for side, mirror in (("left", np.ones(3)), ("right", MIRROR)):
+                self.landmarks.append(("foraminal", f"foramen_{level}", canal + FORAMEN * mirror))
+                self.landmarks.append(("subarticular", f"subarticular_{side}", canal + RECESS * mirror))
+
+    def look(self, canvases) -> list[Candidate]:
+        return [
+            Candidate(CLASS_NAMES.index(name), 0.9, point - distance * canvas.plane.normal, *self.identity(canvas))
+            for canvas in canvases
+            for group, name, point in self.landmarks
+            if abs(distance := float(canvas.plane.distance(point))) <= SHOWN_WITHIN_MM[group]
+        ]
+
+    @staticmethod
+    def identity(canvas) -> tuple[int, int]:
+        """Series and instance of a canvas."""
+        return canvas.series_id, canvas.instance_number
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """Empty pictures of a study: what matters is where their planes lie."""
+    folder: Path = tmp_path_factory.mktemp("study")
+    sagittal, axial = sagittal_planes(range(24, -25, -4), (4, 4)), axial_planes(range(-72, 73, 4), (4, 4))
+    for series_id, planes in ((1, sagittal), (2, sagittal), (3, axial)):
+        write_scan(folder / str(series_id), planes, [0, 0, 0])
+    t1, t2, t2_axial = (read_series(folder / str(number)) for number in (1, 2, 3))
+    return {"Sagittal T1": [t1], "Sagittal T2/STIR": [t2], "Axial T2": [t2_axial]}
+
+
+def by_cell(located: list[LocatedPoint]) -> dict[tuple[str, str], LocatedPoint]:
+    """Points by condition and level, each once."""
+    cells = {(one.condition, one.level): one for one in located}
+    assert len(cells) == len(located)
+    return cells
+
+
+def test_every_cell_is_found_on_its_own_side_and_level(study):
+    cells = by_cell(locate_study(PerfectEye(), study))
+    assert len(cells) == 25
+    for level, canal in CANAL.items():
+        for side, mirror in (("left", np.ones(3)), ("right", MIRROR)):
+            foramen = cells[f"{side}_neural_foraminal_narrowing", level]
+            recess = cells[f"{side}_subarticular_stenosis", level]
+            # Points across the slices are known to within the slices that show them.
+            np.testing.assert_allclose(foramen.point, canal + FORAMEN * mirror, atol=4)
+            np.testing.assert_allclose(recess.point, canal + RECESS * mirror, atol=4)
+            assert {foramen.series_id, recess.series_id} == {1, 3}
+        np.testing.assert_allclose(cells["spinal_canal_stenosis", level].point, canal, atol=4)
+    assert {one.source for one in cells.values()} == {"detected"}
+
+
+def test_a_point_lies_on_the_slice_and_the_pixel_that_it_names(study):
+    for one in locate_study(PerfectEye(), study):
+        series = next(series for kind in study.values() for series in kind if series.series_id == one.series_id)
+        image = series.by_instance_number(one.instance_number)
+        assert abs(float(image.plane.distance(one.point))) == pytest.approx(series.distances(one.point).min())
+        back = image.plane.to_patient(one.pixel) + image.plane.distance(one.point) * image.plane.normal
+        np.testing.assert_allclose(back, one.point, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("missing", "lost"),
+    [("Sagittal T1", "foraminal"), ("Sagittal T2/STIR", "spinal"), ("Axial T2", "subarticular")],
+)
+def test_a_missing_series_costs_its_own_group_and_no_other(study, missing, lost):
+    rest = {kind: series for kind, series in study.items() if kind != missing}
+    groups = {one.condition: one for one in locate_study(PerfectEye(), rest)}
+    conditions = {"foraminal": "neural_foraminal", "spinal": "spinal_canal", "subarticular": "subarticular"}
+    found = {group for group, name in conditions.items() if any(name in condition for condition in groups)}
+    assert found == set(conditions) - {lost}
+
+
+def test_a_study_without_series_has_no_points():
+    assert locate_study(PerfectEye(), {}) == []
+
+
+def test_a_level_far_from_every_axial_slice_has_no_axial_point(study, tmp_path):
+    write_scan(tmp_path / "3", axial_planes(range(-60, 1, 4), (4, 4)), [0, 0, 0])
+    short = study | {"Axial T2": [read_series(tmp_path / "3")]}
+    levels = {one.level for one in locate_study(PerfectEye(), short) if "subarticular" in one.condition}
+    assert levels == {"l3_l4", "l4_l5", "l5_s1"}
+
+
+def test_axial_levels_split_over_series_are_each_found_on_their_own(study, tmp_path):
+    for series_id, zs in ((3, range(-66, -5, 4)), (4, range(4, 69, 4))):
+        write_scan(tmp_path / str(series_id), axial_planes(zs, (4, 4)), [0, 0, 0])
+    split = study | {"Axial T2": [read_series(tmp_path / "3"), read_series(tmp_path / "4")]}
+    cells = by_cell(locate_study(PerfectEye(), split))
+    series = {level: cells["left_subarticular_stenosis", level].series_id for level in LEVELS}
+    assert (series["l1_l2"], series["l2_l3"], series["l4_l5"], series["l5_s1"]) == (4, 4, 3, 3)
+
+
+def test_what_the_detector_misses_is_placed_by_anatomy_and_said_so(study):
+    eye = PerfectEye()
+    eye.landmarks = [one for one in eye.landmarks if "l3_l4" not in one[1] and one[1] != "subarticular_right"]
+    cells = by_cell(locate_study(eye, study))
+    assert len(cells) == 25
+    canal = cells["spinal_canal_stenosis", "l3_l4"]
+    assert (canal.source, canal.confidence) == ("interpolated", 0)
+    np.testing.assert_allclose(canal.point, CANAL["l3_l4"], atol=4)
+    for level in LEVELS:
+        recess = cells["right_subarticular_stenosis", level]
+        assert recess.source == "interpolated"
+        assert recess.point[0] < CANAL[level][0]
+
+
+def test_without_a_canal_the_foramina_say_which_axial_slice_is_which(study):
+    eye = PerfectEye()
+    eye.landmarks = [one for one in eye.landmarks if one[0] != "spinal"]
+    cells = by_cell(locate_study(eye, study))
+    assert len(cells) == 20
+    for level, canal in CANAL.items():
+        np.testing.assert_allclose(cells["left_subarticular_stenosis", level].point, canal + RECESS, atol=8)

@@ -1,0 +1,83 @@
+"""The `score` command: what it prints, and how it refuses."""
+
+import json
+import sys
+from math import log
+
+import pytest
+from typer.testing import CliRunner
+
+from lumbar import cli
+from lumbar.dataset import read_labels, read_predictions
+from lumbar.labels import CELLS
+from lumbar.metric import score
+
+
+@pytest.fixture
+def tables(tmp_path):
+    """A train.csv of two studies, and a submission that lacks none of their rows."""
+    header = ",".join(["study_id", *CELLS])
+    (tmp_path / "train.csv").write_text(f"{header}\n1{',Severe' * 25}\n2{',Normal/Mild' * 25}\n")
+    rows = [f"{study}_{cell},0.2,0.3,0.5" for study in (1, 2) for cell in CELLS]
+    (tmp_path / "sub.csv").write_text("\n".join(["row_id,normal_mild,moderate,severe", *rows]) + "\n")
+    return tmp_path
+
+
+def arguments(tables, *more: str) -> list[str]:
+    """The score command on them."""
+    return ["score", "--labels", str(tables / "train.csv"), "--predictions", str(tables / "sub.csv"), *more]
+
+
+def test_the_score_command_prints_the_score_and_its_components(tables):
+    result = CliRunner().invoke(cli.app, arguments(tables))
+    assert result.exit_code == 0
+    expected = -(4 * log(0.5) + log(0.2)) / 5
+    assert f"foraminal          {expected:.6f}" in result.stdout
+    assert "over 2 studies" in result.stdout
+
+
+def test_the_score_command_prints_json_that_agrees_with_the_library(tables):
+    printed = json.loads(CliRunner().invoke(cli.app, arguments(tables, "--json")).stdout)
+    expected = score(read_labels(tables / "train.csv"), read_predictions(tables / "sub.csv"))
+    assert printed["score"] == pytest.approx(expected.score)
+    assert printed["studies"] == 2
+    assert printed["ci95"][0] <= printed["score"] <= printed["ci95"][1]
+
+
+def run_main(monkeypatch, capsys, words: list[str]) -> tuple[int, str]:
+    """The exit code of the command, and what it wrote to standard error."""
+    monkeypatch.setattr(sys, "argv", ["lumbar", *words])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    return stopped.value.code, capsys.readouterr().err
+
+
+def test_missing_rows_stop_the_command_unless_they_are_to_be_filled(tables, monkeypatch, capsys):
+    lines = (tables / "sub.csv").read_text().splitlines()
+    (tables / "sub.csv").write_text("\n".join(lines[:-2]) + "\n")
+    code, error = run_main(monkeypatch, capsys, arguments(tables))
+    assert code == 2
+    assert error.startswith(f"lumbar: {tables / 'sub.csv'}: 2 labelled rows have no prediction")
+    assert CliRunner().invoke(cli.app, arguments(tables, "--fill-missing", "uniform")).exit_code == 0
+
+
+def test_a_wrong_row_id_stops_the_command_with_the_file_and_the_id(tables, monkeypatch, capsys):
+    with (tables / "sub.csv").open("a") as file:
+        file.write("1_hip_l1_l2,0.2,0.3,0.5\n")
+    code, error = run_main(monkeypatch, capsys, arguments(tables))
+    assert code == 2
+    assert "row_id '1_hip_l1_l2'" in error
+    assert str(tables / "sub.csv") in error
+
+
+def test_two_files_that_predict_the_same_row_are_refused(tables, monkeypatch, capsys):
+    code, error = run_main(monkeypatch, capsys, [*arguments(tables), "--predictions", str(tables / "sub.csv")])
+    assert code == 2
+    assert "is predicted more than once" in error
+    assert "--fill-missing" not in error, "filling missing rows does not help with repeated ones"
+
+
+def test_an_unknown_way_to_fill_is_refused(tables):
+    result = CliRunner().invoke(cli.app, arguments(tables, "--fill-missing", "zero"))
+    assert result.exit_code == 2
+    assert "expected error or uniform, got zero" in result.stderr
