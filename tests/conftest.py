@@ -1,12 +1,17 @@
-"""What several test files need: the real data, where this machine has them, and small labels."""
+"""What several test files need: the real data, where this machine has them, and a phantom with a run trained on it."""
 
 import os
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
-from lumbar.dataset import read_labels
+from lumbar.crossvalidation import run_through, score_run
+from lumbar.dataset import Competition, read_labels
+from lumbar.phantom import write_phantom
+from lumbar.run import Run
+from miniature import tiny_run
 
 VARIABLE = "LUMBAR_SHARED"
 
@@ -32,3 +37,34 @@ def rsna(shared: Path) -> Path:
 def real_labels(rsna: Path) -> pd.DataFrame:
     """The competition's training labels, in long form."""
     return read_labels(rsna / "train.csv")
+
+
+@pytest.fixture(scope="session")
+def competition(tmp_path_factory: pytest.TempPathFactory) -> Competition:
+    """A phantom of eight training and four test studies."""
+    root = tmp_path_factory.mktemp("phantom") / "competition"
+    write_phantom(root, studies=8, seed=11, test_studies=4, max_size=128, jobs=2)
+    return Competition(root)
+
+
+@pytest.fixture(scope="session")
+def one_test_study(tmp_path_factory: pytest.TempPathFactory) -> Competition:
+    """A phantom with one test study, as the competition's visible test set is."""
+    root = tmp_path_factory.mktemp("phantom") / "one"
+    write_phantom(root, studies=1, seed=5, test_studies=1, max_size=128, jobs=1)
+    return Competition(root)
+
+
+@pytest.fixture(scope="session")
+def trained(competition: Competition, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A finished miniature run on the phantom."""
+    finished = tiny_run(competition, tmp_path_factory.mktemp("trained"))
+    run_through(finished)
+    score_run(finished)
+    return finished
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Two threads on a busy two-core machine wait for each other; one is faster for nets this small."""
+    torch.set_num_threads(1)

@@ -11,10 +11,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
+from lumbar.errors import InputError
 from lumbar.tables import write_text
 
 
-class CheckpointError(ValueError):
+class CheckpointError(InputError):
     """Weights or a card that do not fit; the message names the file."""
 
 
@@ -44,6 +45,7 @@ class Card(BaseModel):
 def save_checkpoint(stem: Path, state: dict[str, torch.Tensor], card: Card) -> None:
     """Writes `<stem>.safetensors`, then `<stem>.json`: where there is a card, the weights are whole."""
     stem.parent.mkdir(parents=True, exist_ok=True)
+    stem.with_suffix(".json").unlink(missing_ok=True)  # never new weights beside an old card
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     beside = stem.with_suffix(".safetensors.part")
     beside.write_bytes(save(weights))
@@ -81,8 +83,8 @@ def load_state(path: Path) -> dict[str, torch.Tensor]:
         raise CheckpointError(f"{path}: not a safetensors file: {error}") from error
 
 
-def load_checkpoint(stem: Path, module: torch.nn.Module, kind: str, classes: tuple[str, ...]) -> Card:
-    """Loads weights strictly into a module, after checking that the card is of this kind and has these outputs."""
+def expect_card(stem: Path, kind: str, classes: tuple[str, ...]) -> Card:
+    """The card of a checkpoint that must be of this kind and have these outputs."""
     card = read_card(stem)
     if card is None:
         raise CheckpointError(f"{stem.with_suffix('.json')}: there is no card beside the weights")
@@ -91,11 +93,15 @@ def load_checkpoint(stem: Path, module: torch.nn.Module, kind: str, classes: tup
             f"{stem.with_suffix('.json')}: expected a {kind} of {', '.join(classes)}; "
             f"it is a {card.kind} of {', '.join(card.classes)}"
         )
+    return card
+
+
+def load_weights(stem: Path, module: torch.nn.Module) -> None:
+    """Loads a checkpoint's weights into a module, strictly."""
     try:
         module.load_state_dict(load_state(stem.with_suffix(".safetensors")), strict=True)
     except RuntimeError as error:
         raise CheckpointError(f"{stem.with_suffix('.safetensors')}: does not fit its card: {error}") from error
-    return card
 
 
 @cache

@@ -2,13 +2,15 @@
 
 import json
 import logging
+import shutil
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from lumbar import __version__
-from lumbar.config import Config, ConfigError, read_config
+from lumbar.config import Config, read_config
+from lumbar.errors import InputError
 from lumbar.tables import TableError
 
 app = typer.Typer(
@@ -31,7 +33,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         app()
-    except (ConfigError, TableError, FileNotFoundError) as error:
+    except (InputError, FileNotFoundError, FileExistsError) as error:
         typer.secho(f"lumbar: {error}", fg="red", err=True)
         raise SystemExit(2) from None
 
@@ -74,14 +76,17 @@ def score(
     if fill_missing not in ("error", "uniform"):
         raise typer.BadParameter(f"expected error or uniform, got {fill_missing}", param_hint="--fill-missing")
     truth = read_labels(labels)
-    table = pd.concat([read_predictions(path) for path in predictions], ignore_index=True)
-    metric.refuse_unknown_rows(table)
+    tables = {path: read_predictions(path) for path in predictions}
+    for path, part in tables.items():
+        metric.refuse_unknown_rows(part, path)
+    table = pd.concat(tables.values(), ignore_index=True)
     if fill_missing == "uniform":
         table = metric.fill_missing(truth, table)
     try:
         losses = metric.study_losses(truth, table)
     except ValueError as error:
-        raise TableError(f"{predictions[0]}: {error} (--fill-missing uniform accepts missing rows)") from error
+        hint = "; --fill-missing uniform accepts that" if isinstance(error, metric.MissingRowsError) else ""
+        raise TableError(f"{', '.join(map(str, predictions))}: {error}{hint}") from error
     result = metric.score_losses(losses)
     low, high = metric.interval(metric.bootstrap_scores(losses, seed=0))
     if as_json:
@@ -112,18 +117,33 @@ def submission(
     output: Annotated[Path, typer.Option(help="The CSV to write.")] = Path("submission/submission.csv"),
 ) -> None:
     """Predict the test studies with the run's models and write the submission."""
-    from lumbar.stages import fingerprint, hash_files, run_stage
     from lumbar.submission import format_report, predict_submission
 
     run = _open_run(config, data)
-    tables = [run.competition.root / name for name in ("sample_submission.csv", "test_series_descriptions.csv")]
-    made_from = fingerprint(
-        models=hash_files(*sorted(run.models.glob("*.*"))), tables=hash_files(*tables), output=hash_files(output)
-    )
-    folder = run.folder / "test"
-    del made_from, run_stage
-    report = predict_submission(run.models, run.competition, folder, output)
+    report = predict_submission(run.models, run.competition, run.folder / "test", output)
     typer.echo(f"{format_report(report)}\nwrote {output}")
+
+
+@app.command()
+def bundle(
+    config: ConfigOption = DEMO,
+    out: Annotated[Path, typer.Option(help="The folder to write.")] = Path("submission/bundle"),
+    third_party: Annotated[bool, typer.Option(help="Download the wheels that Kaggle lacks.")] = True,
+) -> None:
+    """Pack a run's models, the package and its wheels for Kaggle."""
+    from lumbar.kaggle.bundle import build_bundle
+
+    build_bundle(Path("runs") / read_config(config).name / "models", out, Path(), third_party)
+    typer.echo(f"wrote {out}")
+
+
+@app.command()
+def pictures(out: Annotated[Path, typer.Option(help="The folder to write.")] = Path("docs/pictures")) -> None:
+    """Draw the README's pictures of the phantom."""
+    from lumbar.phantom.pictures import draw_pictures
+
+    for path in draw_pictures(out, seed=0):
+        typer.echo(f"wrote {path}")
 
 
 def _stage_command(name: str, text: str) -> None:
@@ -164,18 +184,12 @@ def _phantom_of(config: Config) -> Path:
     wanted = config.phantom
     made_from = fingerprint(phantom=wanted.model_dump())
     root = Path("data") / f"phantom-{made_from[:8]}"
-    run_stage(
-        "phantom",
-        root,
-        made_from,
-        lambda: write_phantom(
-            root,
-            studies=wanted.studies,
-            seed=wanted.seed,
-            test_studies=wanted.test_studies,
-            max_size=wanted.max_size,
-        ),
-    )
+
+    def write() -> None:
+        shutil.rmtree(root)  # what an interrupted writing left
+        write_phantom(root, wanted.studies, wanted.seed, wanted.test_studies, wanted.max_size)
+
+    run_stage("phantom", root, made_from, write)
     return root
 
 

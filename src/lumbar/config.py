@@ -6,11 +6,15 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from lumbar.errors import InputError
 from lumbar.labels import GROUPS
 
 
-class ConfigError(ValueError):
+class ConfigError(InputError):
     """A config that is not what it should be; the message names the file and the key."""
+
+
+Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
 
 
 class Section(BaseModel):
@@ -124,7 +128,7 @@ class GradeConfig(Section):
     """Decay of the moving average of the weights that is kept; 0 keeps the last weights."""
     patience: int | None = Field(None, ge=1)
     """Epochs without progress before training stops, seen on a part of the training folds; nothing never stops."""
-    precision: Literal["32-true", "16-mixed", "bf16-mixed", "auto"] = "auto"
+    precision: Precision | Literal["auto"] = "auto"
     """Lightning's precision; `auto` is 16-mixed on a GPU and 32-true without one."""
 
     @field_validator("backbone")

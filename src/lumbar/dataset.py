@@ -16,7 +16,7 @@ ROW_ID_PARTS = r"^(?P<study_id>\d{1,18})_(?P<cell>" + "|".join(CELLS) + r")$"
 
 
 def read_labels(path: Path) -> pd.DataFrame:
-    """`train.csv` in long form: study_id, condition, level, group, row_id, grade; cells without a grade are left out."""
+    """`train.csv` in long form: study_id, condition, level, group, row_id, grade; empty cells are left out."""
     wide = read_table(
         path,
         [integer("study_id"), *(choice(column, GRADES, may_be_empty=True) for column in CELLS)],

@@ -15,6 +15,7 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom.pixels import apply_rescale
 
+from lumbar.errors import InputError
 from lumbar.geometry import BACK, DISPLAY_AXES, HEAD, LEFT, Plane, anatomical_plane
 
 logger = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ FALLBACK_SLICE_STEP_MM = 4.4
 """The step assumed between slices without positions: the usual thickness of 4 mm and a 10 % gap."""
 
 
-class SeriesError(ValueError):
+class SeriesError(InputError):
     """A series that cannot be used; the message names its directory."""
 
 
@@ -144,15 +145,15 @@ def _read_file(path: Path) -> _Image:
         raise ValueError(f"expected one grey image, got pixels of shape {pixels.shape}")
     values = np.nan_to_num(apply_rescale(pixels, dataset).astype(np.float32), posinf=0.0, neginf=0.0)
     if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
-        values = values.max() + values.min() - values
+        values = -values  # dark is high; the window takes its black and white from the series
     number = dataset.get("InstanceNumber")
     location = _numbers(dataset, "SliceLocation", 1)
     return _Image(
         instance_number=int(number if number is not None else _number_in_name(path)),
         pixels=values,
         position=_numbers(dataset, "ImagePositionPatient", 3),
-        orientation=_numbers(dataset, "ImageOrientationPatient", 6),
-        spacing=_numbers(dataset, "PixelSpacing", 2),
+        orientation=_orientation(dataset),
+        spacing=_spacing(dataset),
         location=None if location is None else float(location[0]),
     )
 
@@ -164,6 +165,19 @@ def _numbers(dataset: pydicom.Dataset, name: str, count: int) -> NDArray[np.floa
     except (TypeError, ValueError):
         return None
     return values if values.shape == (count,) and np.isfinite(values).all() else None
+
+
+def _orientation(dataset: pydicom.Dataset) -> NDArray[np.float64] | None:
+    """ImageOrientationPatient, or None when its directions do not span a plane."""
+    values = _numbers(dataset, "ImageOrientationPatient", 6)
+    spans = values is not None and np.linalg.norm(np.cross(values[:3], values[3:])) > 0.1
+    return values if spans else None
+
+
+def _spacing(dataset: pydicom.Dataset) -> NDArray[np.float64] | None:
+    """PixelSpacing, or None when it is not above zero."""
+    values = _numbers(dataset, "PixelSpacing", 2)
+    return values if values is not None and (values > 0).all() else None
 
 
 def _number_in_name(path: Path) -> int:
@@ -199,7 +213,6 @@ def _first(values: Iterable[NDArray[np.float64] | None]) -> NDArray[np.float64] 
 def _sort(slices: Sequence[Slice]) -> tuple[Slice, ...]:
     normal = _stack_normal(slices)
     return tuple(sorted(slices, key=lambda image: (float(image.centre @ normal), image.instance_number)))
-
 
 
 def _stack_normal(slices: Sequence[Slice]) -> NDArray[np.float64]:

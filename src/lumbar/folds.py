@@ -10,7 +10,6 @@ from sklearn.model_selection import StratifiedGroupKFold
 from lumbar.labels import SEVERE
 from lumbar.tables import TableError, integer, read_table
 
-
 SHUFFLES = 12
 """The splitter is greedy and depends on the order of the studies, so the most even of several shuffles is kept."""
 
@@ -62,7 +61,7 @@ def share_table(folds: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
 
 
 def unevenness(folds: pd.DataFrame, labels: pd.DataFrame) -> tuple[int, float]:
-    """How uneven folds are, to be compared: folds without a severe canal, then the largest relative error of a share."""
+    """How uneven folds are, to be compared: folds without a severe canal, then the largest error of a share."""
     severe = labels[(labels["group"] == "spinal") & (labels["grade"] == SEVERE)]
     without = folds["fold"].nunique() - folds[folds["study_id"].isin(severe["study_id"])]["fold"].nunique()
     error = (share_table(folds, labels) - 1).abs().to_numpy()

@@ -17,6 +17,11 @@ LEVELS = tuple(f"{upper}_{lower}" for upper, lower in pairwise(("l1", "l2", "l3"
 """Disc levels from head to foot, `l1_l2` ... `l5_s1`."""
 
 
+def plane_of(series_description: str) -> str:
+    """The anatomical plane of a series type: `sagittal` or `axial`."""
+    return series_description.split()[0].lower()
+
+
 @dataclass(frozen=True)
 class Group:
     """A condition without its side, and where it is seen."""
@@ -26,6 +31,11 @@ class Group:
     landmark: str
     series_description: str
     has_sides: bool
+
+    @property
+    def plane(self) -> str:
+        """`sagittal` or `axial`."""
+        return plane_of(self.series_description)
 
 
 GROUPS = {

@@ -6,6 +6,7 @@ rows matched by row_id rather than by their order.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,12 +14,17 @@ from numpy.typing import NDArray
 
 from lumbar.dataset import split_row_ids
 from lumbar.labels import GRADE_WEIGHTS, GRADES, GROUPS, SEVERE
+from lumbar.tables import TableError
 
 ANY_SEVERE_SPINAL = "any_severe_spinal"
 COMPONENTS = (*GROUPS, ANY_SEVERE_SPINAL)
 EPSILON = float(np.finfo(np.float64).eps)
 """Probabilities are clipped to [EPSILON, 1 - EPSILON], as scikit-learn's log_loss does for float64."""
 BOOTSTRAP_DRAWS = 2000
+
+
+class MissingRowsError(ValueError):
+    """Labelled rows without a prediction; the message names the first ones."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +50,18 @@ def normalise(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
     return values / values.sum(axis=1, keepdims=True)
 
 
+def is_distribution(probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which rows (N,) of (N, 3) can be normalised: finite, not negative, with a sum above 0."""
+    return (np.isfinite(probabilities) & (probabilities >= 0)).all(axis=1) & (np.nansum(probabilities, axis=1) > 0)
+
+
 def study_losses(labels: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
     """Each study's part in each component, from which any subset of the studies is scored.
 
     `labels` is `dataset.read_labels`; `predictions` has row_id and the three grades. Returns one row a study, with
     columns (component, "loss") and (component, "weight"): the sums of weight × loss and of weight over its rows.
 
-    Raises ValueError when a labelled row has no prediction, naming the first ones.
+    Raises MissingRowsError when a labelled row has no prediction, and ValueError for a row that is no distribution.
     """
     rows = _match(labels, predictions)
     weights = np.asarray(GRADE_WEIGHTS)[rows["grade"]]
@@ -68,11 +79,12 @@ def _match(labels: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
         raise ValueError(f"row '{predictions['row_id'][repeated].iloc[0]}' is predicted more than once")
     missing = labels.loc[~labels["row_id"].isin(predictions["row_id"]), "row_id"]
     if len(missing):
-        raise ValueError(f"{len(missing)} labelled rows have no prediction, the first: {', '.join(missing[:3])}")
+        raise MissingRowsError(f"{len(missing)} labelled rows have no prediction, the first: {', '.join(missing[:3])}")
     rows = labels.merge(predictions[["row_id", *GRADES]], on="row_id", how="left", validate="one_to_one")
-    broken = ~np.isfinite(rows[list(GRADES)]).all(axis=1)
+    broken = ~is_distribution(rows[list(GRADES)].to_numpy(dtype=np.float64))
     if broken.any():
-        raise ValueError(f"row '{rows['row_id'][broken].iloc[0]}': expected finite probabilities")
+        row_id = rows["row_id"][broken].iloc[0]
+        raise ValueError(f"row '{row_id}': expected finite probabilities that are not negative, with a sum above 0")
     return rows
 
 
@@ -129,6 +141,9 @@ def fill_missing(labels: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFram
     return pd.concat([predictions, missing.assign(**dict.fromkeys(GRADES, 1 / len(GRADES)))], ignore_index=True)
 
 
-def refuse_unknown_rows(predictions: pd.DataFrame) -> None:
-    """Raises TableError for a row id that names no cell."""
-    split_row_ids(predictions["row_id"])
+def refuse_unknown_rows(predictions: pd.DataFrame, path: Path) -> None:
+    """Raises TableError, naming the file, for a row id that names no cell."""
+    try:
+        split_row_ids(predictions["row_id"])
+    except TableError as error:
+        raise TableError(f"{path}: {error}") from error

@@ -11,7 +11,7 @@ from lumbar.geometry import Plane, displayed
 def sample_square(
     series: Series, image: Slice, centre: NDArray[np.float64], size: int, mm_per_pixel: float
 ) -> tuple[NDArray[np.uint8], Plane]:
-    """The windowed slice around a patient point (3,), projected onto it: pixels (size, size), and the plane they lie in.
+    """The windowed slice around a patient point (3,) projected onto it: pixels (size, size), and their plane.
 
     What lies outside the slice is black. A slice finer than `mm_per_pixel` is averaged first, so that nothing aliases.
     """

@@ -44,6 +44,7 @@ def run_stage(name: str, folder: Path, made_from: str, work: Callable[[], None])
     folder.mkdir(parents=True, exist_ok=True)
     work()
     seconds = round(time.monotonic() - started, 1)
+    folder.mkdir(parents=True, exist_ok=True)  # the work may have begun by clearing it
     write_text(json.dumps({"made_from": made_from, "seconds": seconds}) + "\n", stamp)
     logger.info("%s done in %.0f s", name, seconds)
 

@@ -1,11 +1,10 @@
 """A study's series, read with what is missing or broken left out and noted."""
 
-from collections.abc import Sequence
-
 import pandas as pd
 
 from lumbar.dataset import Competition
 from lumbar.dicom import Series, SeriesError, read_series
+from lumbar.labels import plane_of
 from lumbar.problems import Problem
 
 Study = dict[str, list[Series]]
@@ -25,17 +24,11 @@ def read_study(
     if mine.empty:
         problems.append(Problem(study_id, stage, "no series is listed for the study"))
     for series_id, description in zip(mine["series_id"], mine["series_description"], strict=True):
-        plane = "axial" if description.startswith("Axial") else "sagittal"
         try:
-            series = read_series(competition.series_directory(split, study_id, series_id), plane)
+            series = read_series(competition.series_directory(split, study_id, series_id), plane_of(description))
         except SeriesError as error:
             problems.append(Problem(study_id, stage, str(error)))
             continue
         study.setdefault(description, []).append(series)
         problems.extend(Problem(study_id, stage, message) for message in series.problems)
     return study, problems
-
-
-def missing_descriptions(study: Study, wanted: Sequence[str]) -> list[str]:
-    """The series types that a study has no readable series of."""
-    return [description for description in wanted if not study.get(description)]

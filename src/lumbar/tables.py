@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from lumbar.errors import InputError
 from lumbar.labels import spell
 
 
-class TableError(ValueError):
+class TableError(InputError):
     """A table that is not what it should be; the message names the file, the column and the row."""
 
 
@@ -73,25 +74,27 @@ def read_table(path: Path, columns: Sequence[Column], unique: Sequence[str] = ()
     table = pd.DataFrame({column.name: _parse(path, column, raw[column.name]) for column in columns})
     if unique:
         _refuse_duplicates(path, table, list(unique))
-    return table
+    return table.reset_index(drop=True)
 
 
 def _read_text(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise TableError(f"{path}: there is no such file")
     try:
-        opened = gzip.open(path, "rt", encoding="utf-8-sig") if path.suffix == ".gz" else path.open(encoding="utf-8-sig")
-        with opened as file:
-            rows = [row for row in csv.reader(file) if row]
+        opener = gzip.open if path.suffix == ".gz" else open
+        with opener(path, "rt", encoding="utf-8-sig") as file:
+            reader = csv.reader(file)
+            lines = [(reader.line_num, row) for row in reader if row]
     except (UnicodeDecodeError, csv.Error, OSError, EOFError) as error:
         raise TableError(f"{path}: cannot be read as CSV: {error}") from error
-    if not rows:
+    if not lines:
         raise TableError(f"{path}: the file is empty, expected a header line")
-    header = [name.strip() for name in rows[0]]
-    for number, row in enumerate(rows[1:], start=2):
+    header = [name.strip() for name in lines[0][1]]
+    for number, row in lines[1:]:
         if len(row) != len(header):
             raise TableError(f"{path}: line {number} has {len(row)} values, expected {len(header)}")
-    return pd.DataFrame(rows[1:], columns=header, dtype=str)
+    numbers = pd.Index([number for number, _ in lines[1:]], dtype="int64")
+    return pd.DataFrame([row for _, row in lines[1:]], index=numbers, columns=header, dtype=str)
 
 
 def _parse(path: Path, column: Column, raw: pd.Series) -> pd.Series:
@@ -99,9 +102,9 @@ def _parse(path: Path, column: Column, raw: pd.Series) -> pd.Series:
     parsed = column.parse(values)
     wrong = parsed.isna() & ~((values == "") & column.may_be_empty)
     if wrong.any():
-        row = int(np.flatnonzero(wrong)[0])
+        line = wrong.idxmax()
         raise TableError(
-            f"{path}: column '{column.name}', line {row + 2}: expected {column.expected}, got '{raw.iloc[row]}'"
+            f"{path}: column '{column.name}', line {line}: expected {column.expected}, got '{raw[line]}'"
             + (f" (and {int(wrong.sum()) - 1} more)" if wrong.sum() > 1 else "")
         )
     return parsed.astype("int64") if parsed.dtype == "Int64" else parsed
@@ -110,9 +113,9 @@ def _parse(path: Path, column: Column, raw: pd.Series) -> pd.Series:
 def _refuse_duplicates(path: Path, table: pd.DataFrame, key: list[str]) -> None:
     repeated = table.duplicated(key)
     if repeated.any():
-        row = int(np.flatnonzero(repeated)[0])
-        named = ", ".join(f"{name} {table[name].iloc[row]}" for name in key)
-        raise TableError(f"{path}: column '{key[0]}', line {row + 2}: {named} stands there already, expected it once")
+        line = repeated.idxmax()
+        named = ", ".join(f"{name} {table.loc[line, name]}" for name in key)
+        raise TableError(f"{path}: column '{key[0]}', line {line}: {named} stands there already, expected it once")
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:

@@ -73,7 +73,8 @@ def _crop_points(
     for row in points.itertuples():
         if row.series_id not in opened:
             # The detector has read it just before, so it is there and readable.
-            opened[row.series_id] = read_series(competition.series_directory(split, row.study_id, row.series_id))
+            directory = competition.series_directory(split, row.study_id, row.series_id)
+            opened[row.series_id] = read_series(directory, GROUPS[row.group].plane)
         point = np.array([getattr(row, axis) for axis in PATIENT])
         view = config.view(row.group)
         side = CONDITIONS[row.condition].side
@@ -87,5 +88,5 @@ def open_crops(folder: Path, group: str) -> Crops:
         row_id(study_id, condition, level)
         for study_id, condition, level in zip(index["study_id"], index["condition"], index["level"], strict=True)
     ]
-    mode = "r" if len(index) else None
-    return Crops(np.load(folder / f"{group}.npy", mmap_mode=mode), index.assign(row_id=ids))
+    pixels = np.load(folder / f"{group}.npy", mmap_mode="r" if len(index) else None)
+    return Crops(pixels, index.assign(row_id=ids))

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torchvision.ops import batched_nms
 
-from lumbar.checkpoint import load_checkpoint
+from lumbar.checkpoint import expect_card, load_weights
 from lumbar.config import DetectConfig
 from lumbar.detect.canvas import Canvas
 from lumbar.detect.landmarks import CLASS_NAMES
@@ -45,14 +45,9 @@ class Detector:
     @classmethod
     def load(cls, stem: Path) -> "Detector":
         """From a checkpoint, strictly."""
-        from lumbar.checkpoint import CheckpointError, read_card
-
-        card = read_card(stem)
-        if card is None:
-            raise CheckpointError(f"{stem.with_suffix('.json')}: there is no card beside the weights")
-        config = DetectConfig.model_validate(card.config)
+        config = DetectConfig.model_validate(expect_card(stem, "detector", CLASS_NAMES).config)
         network = build_network(config.scale)
-        load_checkpoint(stem, network, "detector", CLASS_NAMES)
+        load_weights(stem, network)
         return cls(network, config)
 
     @torch.inference_mode()

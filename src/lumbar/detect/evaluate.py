@@ -38,14 +38,15 @@ def _annotated(competition: Competition) -> Iterator[tuple[object, ...]]:
     known = coordinates[coordinates["study_id"].isin(competition.study_ids)]
     for (study_id, series_id), rows in known.groupby(["study_id", "series_id"], sort=True):
         try:
-            series = read_series(competition.series_directory("train", study_id, series_id))
+            plane = GROUPS[group_of(rows["condition"].iloc[0])].plane
+            series = read_series(competition.series_directory("train", study_id, series_id), plane)
         except SeriesError:
             continue
         planes = {image.instance_number: image.plane for image in series.slices}
         for row in rows.itertuples():
-            plane = planes.get(row.instance_number)
-            if plane is not None:
-                yield study_id, row.condition, row.level, plane.normal, plane.to_patient([float(row.x), float(row.y)])
+            shown = planes.get(row.instance_number)
+            if shown is not None:
+                yield study_id, row.condition, row.level, shown.normal, shown.to_patient([float(row.x), float(row.y)])
 
 
 def summarise_errors(errors: pd.DataFrame) -> pd.DataFrame:

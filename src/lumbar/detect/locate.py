@@ -95,8 +95,9 @@ def _stack_middle(series: Sequence[Series]) -> float:
 
 
 def _middle(sides: Sequence[Points]) -> Points:
-    """The mean of left and right, for levels found on both."""
-    return np.mean(sides, axis=0)
+    """Halfway between left and right; where one side is missing, as far from the other as a foramen usually is."""
+    left, right = (points - FORAMEN_OFFSET_MM * TOWARDS_SIDE[side] for side, points in zip(SIDES, sides, strict=True))
+    return np.where(np.isnan(left), right, np.where(np.isnan(right), left, (left + right) / 2))
 
 
 def _place(
@@ -105,7 +106,9 @@ def _place(
     """Puts points onto the nearest slice that shows them; a point outside every image is left out."""
     located = []
     for level, point, sure in zip(LEVELS, points, confidence, strict=True):
-        slices = [(one, image) for one in series for image in one.slices if np.isfinite(point).all() and image.shows(point)]
+        slices = [
+            (one, image) for one in series for image in one.slices if np.isfinite(point).all() and image.shows(point)
+        ]
         if slices:
             one, image = min(slices, key=lambda pair: abs(float(pair[1].plane.distance(point))))
             located.append(_located(one, image, condition_of(group, side), level, point, float(sure)))

@@ -1,5 +1,7 @@
 """The detector's network: Ultralytics' YOLOv8, built from its YAML, without a download and without a pickle."""
 
+import importlib
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,9 @@ from lumbar.detect.landmarks import CLASS_NAMES
 
 SCALES = {"p": [0.33, 0.125, 512]}
 """Depth, width and most channels of our own sizes, beside those of Ultralytics."""
-TRUSTED_MODULES = ("ultralytics.nn.", "torch.nn.", "collections.")
-"""A `.pt` holds a pickled module. Only classes from here may be built when one is read, so that none runs code."""
+TRUSTED_PACKAGES = ("ultralytics.nn.", "torch.nn.")
+"""A `.pt` holds a pickled module. Only classes of networks from here may be built when one is read."""
+TRUSTED_CONTAINERS = ("collections.OrderedDict",)
 
 
 def build_network(scale: str) -> DetectionModel:
@@ -42,17 +45,27 @@ def start_from(network: DetectionModel, path: Path) -> int:
 def _load_pickled(path: Path) -> dict[str, torch.Tensor]:
     if not path.is_file():
         raise CheckpointError(f"{path}: there are no such weights; nothing is downloaded, give a local file")
-    names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-    strange = [name for name in names if not name.startswith(TRUSTED_MODULES)]
-    if strange:
-        raise CheckpointError(f"{path}: refused, it wants to load {', '.join(strange)}")
-    with torch.serialization.safe_globals([_resolve(name) for name in names]):
-        content = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+        classes: list[Any] = [_resolve(path, name) for name in names]
+        with torch.serialization.safe_globals(classes):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except CheckpointError:
+        raise
+    except (RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        raise CheckpointError(f"{path}: cannot be read as weights: {error}") from error
     model = content.get("ema") or content.get("model") or content if isinstance(content, dict) else content
     state = model.state_dict() if isinstance(model, torch.nn.Module) else model
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{path}: expected a network or its tensors, got {type(content).__name__}")
     return {name: tensor.float() for name, tensor in state.items() if isinstance(tensor, torch.Tensor)}
 
 
-def _resolve(name: str) -> Any:
+def _resolve(path: Path, name: str) -> type:
+    """The class of a name in a pickle; anything but a network's class or a plain container is refused."""
     module, _, attribute = name.rpartition(".")
-    return getattr(__import__(module, fromlist=[attribute]), attribute)
+    if name.startswith(TRUSTED_PACKAGES) or name in TRUSTED_CONTAINERS:
+        found = getattr(importlib.import_module(module), attribute, None)
+        if isinstance(found, type) and (issubclass(found, torch.nn.Module) or name in TRUSTED_CONTAINERS):
+            return found
+    raise CheckpointError(f"{path}: refused, it wants to load {name}, which is no part of a network")

@@ -13,12 +13,14 @@ from lumbar.detect.schema import COLUMNS
 from lumbar.problems import Problem
 from lumbar.studies import read_study
 
+
 def locate_studies(
     detector: Detector, competition: Competition, split: str, study_ids: Sequence[int], fold: int
 ) -> tuple[pd.DataFrame, list[Problem]]:
     """The points of the given studies by one fold's detector, and what could not be read."""
     descriptions = competition.series(split)
-    rows, problems = [], []
+    rows: list[tuple[object, ...]] = []
+    problems: list[Problem] = []
     for study_id in tqdm(study_ids, desc=f"detect: points by fold {fold}", unit="study"):
         study, unread = read_study(competition, split, study_id, descriptions, "detect")
         problems.extend(unread)

@@ -37,9 +37,10 @@ class LandmarkTrainer(DetectionTrainer):
     def setup_model(self) -> None:
         """Our network, started from local weights where the config names some."""
         torch.manual_seed(self.args.seed)
-        self.model = build_network(self.config.scale)
+        network = build_network(self.config.scale)
         if self.config.weights:
-            start_from(self.model, self.config.weights)
+            start_from(network, self.config.weights)
+        self.model: Any = network
 
     def validate(self) -> tuple[dict[str, float], float]:
         """Nothing: the held-out fold chooses nothing."""
@@ -100,4 +101,5 @@ def train_detector(
     """Trains a detector on images with label files beside them, and returns its averaged weights (float32)."""
     trainer = LandmarkTrainer(config, images, folder, seed, label)
     trainer.train()
-    return {name: tensor.float() for name, tensor in trainer.ema.ema.state_dict().items()}
+    averaged: Any = trainer.ema
+    return {name: tensor.float() for name, tensor in averaged.ema.state_dict().items()}

@@ -17,7 +17,7 @@ from lumbar.dataset import Competition
 from lumbar.detect.canvas import Canvas, draw_canvas
 from lumbar.detect.landmarks import class_of
 from lumbar.dicom import Series, SeriesError, read_series
-from lumbar.labels import GROUPS, group_of
+from lumbar.labels import GROUPS, group_of, plane_of
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +72,8 @@ def _write_study(
     series = {}
     for series_id in sorted(kinds):
         try:
-            series[series_id] = read_series(competition.series_directory("train", study_id, series_id))
+            directory = competition.series_directory("train", study_id, series_id)
+            series[series_id] = read_series(directory, plane_of(kinds[series_id]))
         except SeriesError as error:
             logger.warning("%s; it is left out of training", error)
     targets = list(find_targets(series, coordinates))
@@ -106,7 +107,9 @@ def _choose_slices(series: Series, targets: list[Target], config: DetectConfig) 
         return []
     distances = np.array([series.distances(target.point) for target in targets])  # (T, S)
     limits = np.array([SHOWN_WITHIN_MM[target.group] for target in targets])[:, None]
-    nearest = {int(index) for index, near in zip(distances.argmin(1), distances.min(1) <= limits[:, 0], strict=True) if near}
+    nearest = {
+        int(index) for index, near in zip(distances.argmin(1), distances.min(1) <= limits[:, 0], strict=True) if near
+    }
     far = np.flatnonzero((distances > 2 * limits).all(axis=0))
     spread = far[np.linspace(0, len(far) - 1, min(config.background, len(far))).astype(int)] if len(far) else []
     return [draw_canvas(series, series.slices[index], config) for index in sorted(nearest | set(map(int, spread)))]

@@ -21,14 +21,16 @@ def augment(size: int, seed: int) -> albumentations.Compose:
     return albumentations.Compose(
         [
             albumentations.Affine(
-                translate_percent=(-0.06, 0.06),
-                rotate=(-12, 12),
-                scale=(0.9, 1.1),
-                border_mode=cv2.BORDER_CONSTANT,
-                p=0.9,
+                translate_percent=(-0.08, 0.08),
+                rotate=(-20, 20),
+                scale=(0.85, 1.15),
+                shear=(-6, 6),
+                border_mode=cv2.BORDER_REFLECT,
             ),
-            albumentations.RandomBrightnessContrast(0.2, 0.25, p=0.7),
-            albumentations.GaussNoise(std_range=(0.01, 0.05), p=0.3),
+            albumentations.RandomBrightnessContrast(0.3, 0.4, p=0.8),
+            albumentations.RandomGamma((60, 160), p=0.5),
+            albumentations.GaussianBlur((3, 5), p=0.2),
+            albumentations.GaussNoise(std_range=(0.02, 0.08), p=0.4),
             albumentations.CenterCrop(size, size, pad_if_needed=True),
         ],
         seed=seed,
@@ -41,13 +43,14 @@ def centre(size: int) -> albumentations.Compose:
 
 
 class CropDataset(Dataset[dict[str, Any]]):
-    """The crops of some rows, with their level, and their grade where one is known."""
+    """The crops of some rows, with their level, and with their grade where all of them have one."""
 
     def __init__(self, crops: Crops, rows: np.ndarray, transform: albumentations.Compose) -> None:
         self.pixels, self.rows, self.transform = crops.pixels, rows, transform
         index = crops.index.iloc[rows]
         self.levels = np.array([LEVELS.index(level) for level in index["level"]], dtype=np.int64)
-        self.grades = index["grade"].to_numpy(dtype=np.int64) if "grade" in index else None
+        known = "grade" in index and bool(index["grade"].notna().all())
+        self.grades = index["grade"].to_numpy(dtype=np.int64) if known else None
 
     def __len__(self) -> int:
         return len(self.rows)

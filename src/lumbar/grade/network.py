@@ -1,6 +1,7 @@
 """The grader's network: a timm backbone over slices as channels, on top of the prior of each level."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,16 @@ from lumbar.config import GradeConfig
 from lumbar.labels import GRADES, LEVELS
 
 
+LEAST_CONTRAST = 0.05
+"""Added to a crop's standard deviation, so that an empty crop is not blown up into noise."""
+
+
+def standardise(crops: torch.Tensor) -> torch.Tensor:
+    """Crops (B, slices, H, W) with mean 0 and about unit deviation each: coils and windows differ, anatomy does not."""
+    mean = crops.mean(dim=(1, 2, 3), keepdim=True)
+    return (crops - mean) / (crops.std(dim=(1, 2, 3), keepdim=True) + LEAST_CONTRAST)
+
+
 class Grader(nn.Module):
     """Logits of the three grades from a crop and its level.
 
@@ -23,7 +34,7 @@ class Grader(nn.Module):
 
     def __init__(self, config: GradeConfig, slices: int) -> None:
         super().__init__()
-        self.backbone = timm.create_model(
+        self.backbone: Any = timm.create_model(
             config.backbone, pretrained=False, in_chans=slices, num_classes=len(GRADES), drop_rate=config.dropout
         )
         self.level_bias = nn.Embedding(len(LEVELS), len(GRADES))
@@ -31,7 +42,7 @@ class Grader(nn.Module):
 
     def forward(self, crops: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
         """Logits (B, 3) of crops (B, slices, H, W) in [0, 1] and level indices (B,)."""
-        return self.backbone((crops - 0.5) / 0.25) + self.level_bias(levels)
+        return self.backbone(standardise(crops)) + self.level_bias(levels)
 
     @torch.no_grad()
     def start_at_prior(self, prior: NDArray[np.float64]) -> None:
@@ -54,11 +65,15 @@ class Grader(nn.Module):
             if name in own and tensor.ndim == 4 and tensor.shape[1] == 3 != own[name].shape[1]:
                 channels = own[name].shape[1]
                 state[name] = tensor.repeat(1, -(-channels // 3), 1, 1)[:, :channels] * (3 / channels)
-        fitting = {name: tensor for name, tensor in state.items() if name in own and tensor.shape == own[name].shape}
-        missing = [name for name in own if name not in fitting]
-        classifier = [name for name in own if name.startswith(("head.", "fc.", "classifier."))]
-        if set(missing) - set(classifier):
-            raise CheckpointError(f"{path}: lacks {sorted(set(missing) - set(classifier))[:3]} of the backbone")
+        classifier = set(self.backbone.get_classifier().parameters())
+        last = {name for name, tensor in self.backbone.named_parameters() if tensor in classifier}
+        fitting = {
+            name: tensor
+            for name, tensor in state.items()
+            if name in own and name not in last and tensor.shape == own[name].shape
+        }
+        if lacking := sorted(set(own) - set(fitting) - last):
+            raise CheckpointError(f"{path}: lacks {', '.join(lacking[:3])} of the backbone")
         self.backbone.load_state_dict(fitting, strict=False)
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 from torch.utils.data import DataLoader
 
-from lumbar.checkpoint import CheckpointError, load_checkpoint, read_card
+from lumbar.checkpoint import expect_card, load_weights
 from lumbar.config import GradeConfig, ViewConfig
 from lumbar.crop.store import Crops
 from lumbar.grade.data import CropDataset, centre
@@ -19,12 +19,10 @@ BATCH = 64
 
 def load_grader(stem: Path) -> tuple[Grader, GradeConfig]:
     """A trained grader from its checkpoint, strictly, and the config that it was trained with."""
-    card = read_card(stem)
-    if card is None:
-        raise CheckpointError(f"{stem.with_suffix('.json')}: there is no card beside the weights")
+    card = expect_card(stem, "grader", GRADES)
     config = GradeConfig.model_validate(card.config["grade"])
     grader = Grader(config, ViewConfig.model_validate(card.config["view"]).slices)
-    load_checkpoint(stem, grader, "grader", GRADES)
+    load_weights(stem, grader)
     return grader.eval(), config
 
 

@@ -28,7 +28,9 @@ def run_grade(run: Run) -> None:
 
 def _made_from(run: Run) -> str:
     crops = hash_files(run.folder / "crop" / "stamp.json")
-    return fingerprint(data=run.data_fingerprint, crops=crops, grade=run.config.grade.model_dump(), seed=run.config.seed)
+    return fingerprint(
+        data=run.data_fingerprint, crops=crops, grade=run.config.grade.model_dump(), seed=run.config.seed
+    )
 
 
 def _grade(run: Run) -> None:
@@ -59,9 +61,7 @@ def _grade_fold(run: Run, group: str, crops: Crops, fold: int) -> pd.DataFrame:
     return predict_grades(grader, config, crops, np.flatnonzero(crops.index["fold"] == fold))
 
 
-def _train_fold(
-    run: Run, group: str, crops: Crops, rows: np.ndarray, fold: int, stem: Path, made_from: str
-) -> None:
+def _train_fold(run: Run, group: str, crops: Crops, rows: np.ndarray, fold: int, stem: Path, made_from: str) -> None:
     config, view, seed = run.config.grade, run.config.crop.view(group), run.config.seed + fold
     torch.manual_seed(seed)
     grader = Grader(config, view.slices)

@@ -14,7 +14,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from lumbar.config import GradeConfig
+from lumbar.config import GradeConfig, Precision
 from lumbar.crop.store import Crops
 from lumbar.grade.data import CropDataset, augment, centre
 from lumbar.grade.network import Grader
@@ -61,7 +61,8 @@ class GraderModule(lightning.LightningModule):
         """AdamW, with a rise and a cosine."""
         rate, decay = self.config.learning_rate, self.config.weight_decay
         optimizer = torch.optim.AdamW(self.grader.parameters(), lr=rate, weight_decay=decay)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, self.steps, pct_start=WARMUP_SHARE)
+        rise = min(0.5, max(WARMUP_SHARE, 2 / self.steps))  # at least two steps, or OneCycleLR divides by zero
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, self.steps + 1, pct_start=rise)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
@@ -129,13 +130,13 @@ def _loader(crops: Crops, rows: np.ndarray, config: GradeConfig, seed: int | Non
 
 
 def _trainer(config: GradeConfig, folder: Path, label: str) -> lightning.Trainer:
-    watched = {"monitor": "watched_loss"} if config.patience else {}
-    callbacks: list[Callback] = [EpochBar(label), ModelCheckpoint(folder, save_last=True, **watched)]
+    monitor = "watched_loss" if config.patience else None
+    callbacks: list[Callback] = [EpochBar(label), ModelCheckpoint(folder, save_last=True, monitor=monitor)]
     if config.averaging:
         callbacks.append(EMAWeightAveraging(decay=config.averaging))
     if config.patience:
         callbacks.append(EarlyStopping("watched_loss", patience=config.patience))
-    automatic = "16-mixed" if torch.cuda.is_available() else "32-true"
+    automatic: Precision = "16-mixed" if torch.cuda.is_available() else "32-true"
     return lightning.Trainer(
         max_epochs=config.epochs,
         accelerator="gpu" if torch.cuda.is_available() else "cpu",

@@ -9,7 +9,7 @@ import pandas as pd
 
 from lumbar.dataset import split_row_ids
 from lumbar.labels import GRADES
-from lumbar.metric import normalise
+from lumbar.metric import is_distribution, normalise
 from lumbar.priors import predict_prior
 from lumbar.tables import write_table
 
@@ -32,9 +32,9 @@ def complete_rows(
     asked = pd.Series(list(row_ids), dtype=str)
     study_ids = split_row_ids(asked)["study_id"].unique().tolist() if len(asked) else []
     spare = predict_prior(prior, study_ids).set_index("row_id").reindex(asked)[list(GRADES)]
-    given = predictions.set_index("row_id").reindex(asked)[list(GRADES)]
-    usable = np.isfinite(given.to_numpy(dtype=np.float64)).all(axis=1)
-    values = np.where(usable[:, None], given.to_numpy(dtype=np.float64), spare.to_numpy())
+    given = predictions.set_index("row_id").reindex(asked)[list(GRADES)].to_numpy(dtype=np.float64)
+    usable = is_distribution(given)
+    values = np.where(usable[:, None], given, spare.to_numpy())
     table = pd.DataFrame(_apply_floor(normalise(values), floor), columns=list(GRADES)).assign(row_id=asked)
     return Completed(table[["row_id", *GRADES]], asked[~usable].tolist())
 

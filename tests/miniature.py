@@ -1,0 +1,23 @@
+"""The smallest run that goes through every stage: seconds on one core, and no skill."""
+
+from pathlib import Path
+
+from lumbar.config import Config
+from lumbar.dataset import Competition
+from lumbar.run import Run
+
+
+def tiny_run(competition: Competition, folder: Path) -> Run:
+    """A run of two folds in an empty folder."""
+    view = {"size": 40, "mm_per_pixel": 1.2, "slices": 1}
+    config = Config.model_validate(
+        {
+            "name": "tiny",
+            "seed": 3,
+            "folds": {"count": 2, "file": folder / "folds.csv"},
+            "detect": {"scale": "p", "image_size": 128, "mm_per_pixel": 2.2, "epochs": 2, "background": 0},
+            "crop": dict.fromkeys(("spinal", "foraminal", "subarticular"), view),
+            "grade": {"backbone": "test_resnet", "image_size": 32, "epochs": 1, "batch_size": 8},
+        }
+    )
+    return Run(config, competition, folder / "run")

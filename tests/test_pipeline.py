@@ -1,0 +1,143 @@
+"""The whole pipeline in miniature, from a phantom's DICOM files to a submission, as a newcomer runs it."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lumbar.crossvalidation import run_through, score_run
+from lumbar.dataset import Competition
+from lumbar.labels import GRADES
+from lumbar.phantom import write_phantom
+from lumbar.run import Run
+from lumbar.submission import predict_submission
+from lumbar.tables import TableError
+from miniature import tiny_run
+
+
+def submit(trained: Run, competition: Competition, folder: Path) -> tuple[pd.DataFrame, dict]:
+    report = predict_submission(trained.models, competition, folder / "work", folder / "submission.csv")
+    return pd.read_csv(folder / "submission.csv"), report
+
+
+def test_cross_validation_leaves_every_figure_of_the_table(trained):
+    result = json.loads((trained.folder / "cv.json").read_text())
+    figures = ("score", "spinal", "foraminal", "subarticular", "any_severe_spinal", "excess")
+    assert all(np.isfinite(result[name]) for name in figures)
+    assert set(result["folds"]) == {"0", "1"}
+    assert result["ci95"][0] < result["score"] < result["ci95"][1]
+    assert result["oracle"]["score"] < result["prior"]["score"]
+    assert set(result["seconds"]) == {"detect", "crop", "grade", "ensemble"}
+
+
+def test_every_study_is_predicted_by_the_fold_that_has_not_seen_it(trained):
+    folds = trained.folds.set_index("study_id")["fold"]
+    points = pd.read_csv(trained.folder / "detect" / "points.csv")
+    assert len(points) > 0
+    assert (points["fold"] == points["study_id"].map(folds)).all()
+    for path in (trained.folder / "predictions").glob("*/oof.csv"):
+        predictions = pd.read_csv(path)
+        studies = predictions["row_id"].str.partition("_")[0].astype("int64")
+        assert (predictions["fold"] == studies.map(folds)).all(), path
+
+
+def test_a_second_run_with_nothing_changed_trains_nothing(trained):
+    before = {path: path.stat().st_mtime_ns for path in trained.models.iterdir()}
+    run_through(Run(trained.config, trained.competition, trained.folder))
+    assert {path: path.stat().st_mtime_ns for path in trained.models.iterdir()} == before
+
+
+def test_another_schedule_trains_the_graders_again_and_keeps_the_detectors(trained, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(trained.folder, folder)
+    config = trained.config.model_copy(update={"grade": trained.config.grade.model_copy(update={"weight_decay": 0.01})})
+    run_through(Run(config, trained.competition, folder))
+    same = {
+        path.name: path.read_bytes() == (folder / "models" / path.name).read_bytes()
+        for path in trained.models.glob("*.safetensors")
+    }
+    assert all(kept == name.startswith("detector") for name, kept in same.items())
+
+
+def test_the_submission_has_exactly_the_rows_asked_for(trained, competition, tmp_path):
+    table, report = submit(trained, competition, tmp_path)
+    assert table["row_id"].tolist() == competition.sample_submission["row_id"].tolist()
+    assert list(table.columns) == ["row_id", *GRADES]
+    assert np.allclose(table[list(GRADES)].sum(axis=1), 1, atol=1e-12)
+    assert table[list(GRADES)].min().min() >= trained.config.submit.floor * 0.99
+    assert report["studies"] == table["row_id"].str.partition("_")[0].nunique()
+    assert report["rows"] == len(table)
+
+
+def test_the_same_seed_gives_the_same_submission_to_the_byte(trained, competition, tmp_path):
+    again = tiny_run(competition, tmp_path)
+    run_through(again)
+    submit(trained, competition, tmp_path / "first")
+    submit(again, competition, tmp_path / "second")
+    first, second = ((tmp_path / name / "submission.csv").read_bytes() for name in ("first", "second"))
+    assert first == second
+
+
+def test_broken_studies_still_get_every_row_and_the_report_says_why(trained, competition, tmp_path):
+    root = tmp_path / "broken"
+    shutil.copytree(competition.root, root)
+    series = competition.series("test")
+    no_sagittal, empty, truncated, vanished = sorted(series["study_id"].unique())
+    images = root / "test_images"
+    for row in series[(series["study_id"] == no_sagittal)].itertuples():
+        if row.series_description.startswith("Sagittal"):
+            shutil.rmtree(images / str(no_sagittal) / str(row.series_id))
+    for folder in (images / str(empty)).iterdir():
+        for path in folder.iterdir():
+            path.unlink()
+    damaged = sorted((images / str(truncated)).glob("*/*.dcm"))[0]
+    damaged.write_bytes(damaged.read_bytes()[:600])
+    shutil.rmtree(images / str(vanished))
+
+    table, report = submit(trained, Competition(root), tmp_path)
+    assert table["row_id"].tolist() == competition.sample_submission["row_id"].tolist()
+    told = {problem["study_id"]: problem["message"] for problem in report["problems"]}
+    assert "does not exist" in told[no_sagittal]
+    assert "no DICOM file" in told[empty]
+    assert damaged.name in told[truncated]
+    assert "does not exist" in told[vanished]
+    fell_back = {int(row.partition("_")[0]) for row in report["fallback"]}
+    assert {no_sagittal, empty, vanished} <= fell_back
+
+
+def test_a_broken_neighbour_changes_nothing_for_an_intact_study(trained, competition, tmp_path):
+    intact, _ = submit(trained, competition, tmp_path / "intact")
+    root = tmp_path / "broken"
+    shutil.copytree(competition.root, root)
+    broken = int(competition.series("test")["study_id"].iloc[0])
+    shutil.rmtree(root / "test_images" / str(broken))
+    table, _ = submit(trained, Competition(root), tmp_path / "with_broken")
+    others = ~intact["row_id"].str.startswith(f"{broken}_")
+    pd.testing.assert_frame_equal(intact[others], table[others])
+
+
+def test_a_data_set_that_the_fold_file_does_not_know_is_refused(trained, tmp_path):
+    other = tmp_path / "other"
+    write_phantom(other, studies=2, seed=99, max_size=128, jobs=1)
+    with pytest.raises(TableError, match=r"folds\.csv: 2 of the data set's 2 studies are not in it"):
+        run_through(Run(trained.config, Competition(other), tmp_path / "run"))
+
+
+def test_training_labels_without_one_condition_leave_the_score_partial(trained, competition, tmp_path):
+    root = tmp_path / "partial"
+    shutil.copytree(competition.root, root, ignore=shutil.ignore_patterns("test_images"))
+    labels = pd.read_csv(root / "train.csv", dtype=str)
+    labels.loc[:, [column for column in labels if "foraminal" in column]] = None
+    labels.to_csv(root / "train.csv", index=False)
+    folder = tmp_path / "run"
+    shutil.copytree(trained.folder, folder)
+    partial = Run(trained.config, Competition(root), folder)
+    run_through(partial)
+    result = score_run(partial)
+    assert result["foraminal"] is None
+    assert result["partial"]
+    present = [result[name] for name in ("spinal", "subarticular", "any_severe_spinal")]
+    assert result["score"] == pytest.approx(np.mean(present))
