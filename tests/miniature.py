@@ -15,7 +15,14 @@ def tiny_run(competition: Competition, folder: Path) -> Run:
             "name": "tiny",
             "seed": 3,
             "folds": {"count": 2, "file": folder / "folds.csv"},
-            "detect": {"scale": "p", "image_size": 128, "mm_per_pixel": 2.2, "epochs": 2, "background": 0},
+            "detect": {
+                "scale": "p",
+                "image_size": 128,
+                "mm_per_pixel": 2.2,
+                "epochs": 2,
+                "background": 0,
+                "min_confidence": 1e-6,
+            },
             "crop": dict.fromkeys(("spinal", "foraminal", "subarticular"), view),
             "grade": {"backbone": "test_resnet", "image_size": 32, "epochs": 1, "batch_size": 8},
         }

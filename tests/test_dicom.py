@@ -107,10 +107,13 @@ def test_rescale_slope_and_intercept_are_applied(tmp_path):
 def test_where_white_is_low_the_image_is_turned_to_white_is_high(tmp_path):
     tags = plane_tags(axial_planes([0])[0]) | {"PhotometricInterpretation": "MONOCHROME1"}
     write_image(tmp_path / "1.dcm", RAMP, 1, **tags)
-    pixels = read_series(tmp_path).slices[0].pixels
-    assert pixels[0, 0] == RAMP.max()
-    assert pixels[-1, -1] == RAMP.min()
-    np.testing.assert_array_equal(np.diff(pixels[0]), -1)
+    darker = plane_tags(axial_planes([5])[0]) | {"PhotometricInterpretation": "MONOCHROME1"}
+    write_image(tmp_path / "2.dcm", RAMP + 10, 2, **darker)
+    first, second = (image.pixels for image in read_series(tmp_path).slices)
+    assert first[0, 0] == first.max()
+    assert first[-1, -1] == first.min()
+    np.testing.assert_array_equal(np.diff(first[0]), -1)
+    np.testing.assert_array_equal(first - second, 10)
 
 
 def test_without_an_instance_number_the_file_name_gives_it(tmp_path):

@@ -35,7 +35,7 @@ def one_thread():
 
 @pytest.fixture(scope="module")
 def crops() -> Crops:
-    """Five levels of a few studies; the graver the brighter."""
+    """Five levels of a few studies; the graver, the narrower a bright canal."""
     rng = np.random.default_rng(0)
     cells = [(study, level) for study in range(STUDIES) for level in LEVELS]
     grades = rng.integers(0, 3, len(cells))
@@ -47,7 +47,9 @@ def crops() -> Crops:
         grade=grades,
         row_id=[row_id(study, CONDITION, level) for study, level in cells],
     )
-    return Crops((noise + 90 * grades[:, None, None, None]).astype(np.uint8), index)
+    from_middle = np.abs(np.arange(40) - 19.5)
+    canal = 150 * (from_middle < 11 - 4 * grades[:, None])  # (N, columns)
+    return Crops((noise + canal[:, None, None, :]).astype(np.uint8), index)
 
 
 @pytest.fixture(scope="module")

@@ -76,10 +76,10 @@ def score(
     if fill_missing not in ("error", "uniform"):
         raise typer.BadParameter(f"expected error or uniform, got {fill_missing}", param_hint="--fill-missing")
     truth = read_labels(labels)
-    tables = {path: read_predictions(path) for path in predictions}
-    for path, part in tables.items():
+    tables = [read_predictions(path) for path in predictions]
+    for path, part in zip(predictions, tables, strict=True):
         metric.refuse_unknown_rows(part, path)
-    table = pd.concat(tables.values(), ignore_index=True)
+    table = pd.concat(tables, ignore_index=True)
     if fill_missing == "uniform":
         table = metric.fill_missing(truth, table)
     try:

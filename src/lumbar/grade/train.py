@@ -61,7 +61,7 @@ class GraderModule(lightning.LightningModule):
         """AdamW, with a rise and a cosine."""
         rate, decay = self.config.learning_rate, self.config.weight_decay
         optimizer = torch.optim.AdamW(self.grader.parameters(), lr=rate, weight_decay=decay)
-        rise = min(0.5, max(WARMUP_SHARE, 2 / self.steps))  # at least two steps, or OneCycleLR divides by zero
+        rise = min(0.6, max(WARMUP_SHARE, 2 / self.steps))  # OneCycleLR divides by zero where the rise is one step
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, self.steps + 1, pct_start=rise)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
