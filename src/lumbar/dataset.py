@@ -78,6 +78,11 @@ def read_predictions(path: Path) -> pd.DataFrame:
     return table
 
 
+def no_predictions() -> pd.DataFrame:
+    """An empty table in submission format, with the columns' types."""
+    return pd.DataFrame({"row_id": pd.Series(dtype=str), **{grade: pd.Series(dtype="float64") for grade in GRADES}})
+
+
 def split_row_ids(row_ids: pd.Series) -> pd.DataFrame:
     """study_id, condition, level and group of row ids, in their order; an id of another form is a TableError."""
     parts = row_ids.str.extract(ROW_ID_PARTS)

@@ -16,7 +16,7 @@ import pandas as pd
 
 from lumbar.config import Config
 from lumbar.crop.store import open_crops, write_crops
-from lumbar.dataset import Competition, split_row_ids
+from lumbar.dataset import Competition, no_predictions, split_row_ids
 from lumbar.detect.detector import Detector
 from lumbar.detect.points import locate_studies
 from lumbar.ensemble import average_folds
@@ -70,8 +70,7 @@ def _predict(
     write_crops(competition, "test", points, config.crop, work / "crop")
     seconds["crop"], clock = round(time.monotonic() - clock, 1), time.monotonic()
     parts = [_grade(models, work, group, fold) for group in GROUPS for fold in find_folds(models, group)]
-    empty = pd.DataFrame({"row_id": pd.Series(dtype=str), **{grade: pd.Series(dtype=float) for grade in GRADES}})
-    predictions = average_folds(pd.concat(parts, ignore_index=True)) if parts else empty
+    predictions = average_folds(pd.concat(parts, ignore_index=True)) if parts else no_predictions()
     seconds["grade"] = round(time.monotonic() - clock, 1)
     return predictions, problems, seconds
 

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from lumbar.dataset import read_predictions
 from lumbar.ensemble import average_folds
 from lumbar.labels import GROUPS
 from lumbar.run import Run
@@ -17,7 +18,7 @@ def run_ensemble(run: Run) -> None:
         run.folder / "ensemble",
         fingerprint(sources=hash_files(*sources)),
         lambda: write_table(
-            average_folds(pd.concat([pd.read_csv(path) for path in sources], ignore_index=True)),
+            average_folds(pd.concat([read_predictions(path) for path in sources], ignore_index=True)),
             run.folder / "ensemble" / "oof.csv",
         ),
     )

@@ -14,7 +14,6 @@ from lumbar.checkpoint import CheckpointError, load_state
 from lumbar.config import GradeConfig
 from lumbar.labels import GRADES, LEVELS
 
-
 LEAST_CONTRAST = 0.05
 """Added to a crop's standard deviation, so that an empty crop is not blown up into noise."""
 

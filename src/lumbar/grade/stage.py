@@ -9,6 +9,7 @@ import torch
 
 from lumbar.checkpoint import Card, current_commit, is_current, save_checkpoint
 from lumbar.crop.store import Crops, open_crops
+from lumbar.dataset import no_predictions
 from lumbar.grade.network import Grader, level_prior
 from lumbar.grade.predict import load_grader, predict_grades
 from lumbar.grade.train import train_grader
@@ -52,7 +53,7 @@ def _grade_fold(run: Run, group: str, crops: Crops, fold: int) -> pd.DataFrame:
     rows = np.flatnonzero((crops.index["fold"] != fold) & crops.index["grade"].notna())
     if len(rows) < run.config.grade.batch_size:
         logger.warning("grade: %d labelled crops of %s outside fold %d, not enough to train on", len(rows), group, fold)
-        return pd.DataFrame(columns=["row_id", *GRADES, "fold"])
+        return no_predictions().assign(fold=pd.Series(dtype="int64"))
     stem = run.models / f"{group}_fold{fold}"
     made_from = fingerprint(stage=_made_from(run), group=group, fold=fold)
     if not is_current(stem, made_from):

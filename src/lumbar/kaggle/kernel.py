@@ -5,12 +5,9 @@ import tempfile
 import traceback
 from pathlib import Path
 
-import pandas as pd
-
-from lumbar.dataset import Competition
+from lumbar.dataset import Competition, no_predictions
 from lumbar.kaggle.bundle import check_bundle
 from lumbar.kaggle.mounts import find_bundle, find_competition
-from lumbar.labels import GRADES
 from lumbar.submission import format_report, predict_submission, read_prior
 from lumbar.submit import complete_rows, write_submission
 
@@ -38,6 +35,5 @@ def run_kernel(inputs: Path, working: Path) -> None:
 
 
 def _write_priors(prior: Path, competition: Competition, output: Path) -> None:
-    nothing = pd.DataFrame(columns=["row_id", *GRADES])
     row_ids = competition.sample_submission["row_id"].tolist()
-    write_submission(complete_rows(nothing, row_ids, read_prior(prior)), output)
+    write_submission(complete_rows(no_predictions(), row_ids, read_prior(prior)), output)
