@@ -117,10 +117,9 @@ def submission(
     output: Annotated[Path, typer.Option(help="The CSV to write.")] = Path("submission/submission.csv"),
 ) -> None:
     """Predict the test studies with the run's models and write the submission."""
-    from lumbar.submission import format_report, predict_submission
+    from lumbar.submission import format_report, run_submission
 
-    run = _open_run(config, data)
-    report = predict_submission(run.models, run.competition, run.folder / "test", output)
+    report = run_submission(_open_run(config, data), output)
     typer.echo(f"{format_report(report)}\nwrote {output}")
 
 

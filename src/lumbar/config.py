@@ -64,6 +64,8 @@ class DetectConfig(Section):
     """Images a step."""
     learning_rate: float = Field(3e-3, gt=0)
     """AdamW's largest learning rate."""
+    scale_jitter: float = Field(0.2, ge=0, lt=1)
+    """How much smaller or larger an image may be made in training; more where pixel spacings cannot be trusted."""
     background: int = Field(2, ge=0)
     """Slices without a landmark that each series adds to the training images."""
     min_confidence: float = Field(0.02, ge=0, le=1)

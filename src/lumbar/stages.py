@@ -29,7 +29,7 @@ def hash_files(*paths: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def run_stage(name: str, folder: Path, made_from: str, work: Callable[[], None]) -> None:
+def run_stage(name: str, folder: Path, made_from: str, work: Callable[[], object]) -> None:
     """Runs a stage's work, unless its folder bears the stamp of the same inputs; notes the seconds it took.
 
     The stamp is written last, so a stage that was interrupted runs again; what it keeps for itself lets it go on.

@@ -23,10 +23,29 @@ from lumbar.ensemble import average_folds
 from lumbar.grade.predict import load_grader, predict_grades
 from lumbar.labels import CONDITIONS, GRADES, GROUPS, LEVELS
 from lumbar.problems import Problem, problem_table
+from lumbar.run import Run
+from lumbar.stages import fingerprint, hash_files, run_stage
 from lumbar.submit import Completed, complete_rows, write_submission
 from lumbar.tables import choice, read_table, real, write_text
 
 logger = logging.getLogger(__name__)
+
+REPORT = "run_report.json"
+"""The report's name, beside the submission."""
+
+
+def run_submission(run: Run, output: Path) -> dict[str, Any]:
+    """`predict_submission` with a run's models, kept while neither they nor the test tables change."""
+    folder, root = run.folder / "test", run.competition.root
+    cards = hash_files(*sorted([*run.models.glob("*.json"), run.models / "prior.csv"]))
+    tables = hash_files(root / "sample_submission.csv", root / "test_series_descriptions.csv")
+    made_from = fingerprint(cards=cards, tables=tables)
+    kept = folder / "submission.csv"
+    run_stage("submission", folder, made_from, lambda: predict_submission(run.models, run.competition, folder, kept))
+    report = kept.with_name(REPORT).read_text(encoding="utf-8")
+    write_text(kept.read_text(encoding="utf-8"), output)
+    write_text(report, output.with_name(REPORT))
+    return json.loads(report)
 
 
 def predict_submission(models: Path, competition: Competition, work: Path, output: Path) -> dict[str, Any]:
@@ -43,7 +62,7 @@ def predict_submission(models: Path, competition: Competition, work: Path, outpu
     write_submission(completed, output)
     seconds["all"] = round(time.monotonic() - started, 1)
     report = _report(completed, study_ids, problems, seconds)
-    write_text(json.dumps(report, indent=2) + "\n", output.with_name("run_report.json"))
+    write_text(json.dumps(report, indent=2) + "\n", output.with_name(REPORT))
     return report
 
 

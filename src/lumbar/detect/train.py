@@ -86,7 +86,7 @@ def _overrides(config: DetectConfig, folder: Path, seed: int) -> dict[str, Any]:
         "close_mosaic": 0,
         "degrees": 8.0,
         "translate": 0.12,
-        "scale": 0.2,
+        "scale": config.scale_jitter,
         "hsv_h": 0.0,
         "hsv_s": 0.0,
         "hsv_v": 0.4,

@@ -14,7 +14,7 @@ from lumbar.tables import write_text
 KAGGLE_LACKS_HEADING = "# -- not on Kaggle"
 """The heading in requirements.txt above the packages whose wheels travel in the bundle."""
 KAGGLE_PYTHON = "312"
-KAGGLE_PLATFORM = "manylinux_2_28_x86_64"
+KAGGLE_PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64")
 
 
 def build_bundle(models: Path, out: Path, source: Path, third_party: bool = True) -> None:
@@ -30,7 +30,8 @@ def build_bundle(models: Path, out: Path, source: Path, third_party: bool = True
     wheels = out / "wheels"
     _pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(wheels), str(source))
     if third_party:
-        target = ["--only-binary=:all:", "--python-version", KAGGLE_PYTHON, "--platform", KAGGLE_PLATFORM]
+        target = ["--only-binary=:all:", "--python-version", KAGGLE_PYTHON]
+        target += [part for platform in KAGGLE_PLATFORMS for part in ("--platform", platform)]
         _pip("download", "--no-deps", *target, "--dest", str(wheels), *lacking_packages(source / "requirements.txt"))
     files = sorted(path for path in out.rglob("*") if path.is_file())
     manifest = {
