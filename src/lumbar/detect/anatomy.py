@@ -11,8 +11,9 @@ from lumbar.labels import LEVELS
 
 SITE_RADIUS_MM = 9.0
 """Candidates of neighbouring slices this near to each other within the sagittal plane are one place."""
-STEP_LIMITS_MM = (16.0, 62.0)
-"""Least and greatest distance between the points of neighbouring levels: a disc and a small or a tall body."""
+STEP_LIMITS_MM = (18.0, 50.0)
+"""Least and greatest distance between the points of neighbouring levels: a disc and a small or a tall body, 30-42 mm
+in most adults."""
 LEVEL_STEP_MM = np.array([0.0, 0.0, -35.0])
 """The step to the next level where only one level was found."""
 FORAMEN_OFFSET_MM = np.array([15.0, -4.0, 4.0])

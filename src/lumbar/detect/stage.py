@@ -6,6 +6,7 @@ from lumbar.checkpoint import Card, current_commit, is_current, save_checkpoint
 from lumbar.detect.detector import Detector
 from lumbar.detect.evaluate import measure_errors, summarise_errors
 from lumbar.detect.landmarks import CLASS_NAMES
+from lumbar.detect.picture import draw_points
 from lumbar.detect.points import locate_studies
 from lumbar.detect.train import train_detector
 from lumbar.detect.training_set import write_training_set
@@ -16,7 +17,7 @@ from lumbar.tables import write_table
 
 
 def run_detect(run: Run) -> None:
-    """Writes `detect/points.csv` (out of fold), `errors.csv`, `summary.csv` and `problems.csv`, and the detectors."""
+    """Writes the detectors, and into `detect/` the out-of-fold points, their errors, the problems and a picture."""
     run_stage("detect", run.folder / "detect", _made_from(run), lambda: _detect(run))
 
 
@@ -41,6 +42,7 @@ def _detect(run: Run) -> None:
     write_table(problem_table(problems), folder / "problems.csv")
     write_table(errors, folder / "errors.csv")
     write_table(summarise_errors(errors), folder / "summary.csv")
+    draw_points(run.competition, points, folder / "points.png")
 
 
 def _train_fold(run: Run, images: pd.DataFrame, fold: int) -> None:

@@ -28,6 +28,7 @@ def build_bundle(models: Path, out: Path, source: Path, third_party: bool = True
     shutil.rmtree(out, ignore_errors=True)
     shutil.copytree(models, out / "models")
     wheels = out / "wheels"
+    shutil.rmtree(source / "build", ignore_errors=True)  # setuptools would pack what an earlier build left there
     _pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(wheels), str(source))
     if third_party:
         target = ["--only-binary=:all:", "--python-version", KAGGLE_PYTHON]
