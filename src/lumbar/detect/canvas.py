@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,6 +10,9 @@ from lumbar.config import DetectConfig
 from lumbar.dicom import Series, Slice
 from lumbar.geometry import Plane
 from lumbar.sampling import sample_square
+
+CLIP_LIMIT, TILES = 4.0, (4, 4)
+"""Of the local equalisation: tiles of two to three vertebrae, and a limit that keeps noise in the air down."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,4 +28,6 @@ class Canvas:
 def draw_canvas(series: Series, image: Slice, config: DetectConfig) -> Canvas:
     """The canvas of one slice."""
     pixels, plane = sample_square(series, image, image.centre, config.image_size, config.mm_per_pixel)
+    if config.equalise:
+        pixels = cv2.createCLAHE(CLIP_LIMIT, TILES).apply(pixels)
     return Canvas(pixels, plane, series.series_id, image.instance_number)

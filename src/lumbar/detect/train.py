@@ -79,11 +79,11 @@ def _overrides(config: DetectConfig, folder: Path, seed: int) -> dict[str, Any]:
         "lrf": 0.05,
         "cos_lr": True,
         "warmup_epochs": 2.0,
-        # Left and right, head and foot have a meaning here, and a spine is never cut into four.
+        # Left and right, head and foot have a meaning here.
         "fliplr": 0.0,
         "flipud": 0.0,
-        "mosaic": 0.0,
-        "close_mosaic": 0,
+        "mosaic": config.mosaic,
+        "close_mosaic": config.epochs // 3,
         "degrees": 8.0,
         "translate": 0.12,
         "scale": config.scale_jitter,

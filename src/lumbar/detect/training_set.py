@@ -107,12 +107,16 @@ def _choose_slices(series: Series, targets: list[Target], config: DetectConfig) 
         return []
     distances = np.array([series.distances(target.point) for target in targets])  # (T, S)
     limits = np.array([SHOWN_WITHIN_MM[target.group] for target in targets])[:, None]
+    shown = np.flatnonzero((distances <= limits).any(axis=0)) if config.every_slice else ()
     nearest = {
         int(index) for index, near in zip(distances.argmin(1), distances.min(1) <= limits[:, 0], strict=True) if near
     }
     far = np.flatnonzero((distances > 2 * limits).all(axis=0))
     spread = far[np.linspace(0, len(far) - 1, min(config.background, len(far))).astype(int)] if len(far) else []
-    return [draw_canvas(series, series.slices[index], config) for index in sorted(nearest | set(map(int, spread)))]
+    return [
+        draw_canvas(series, series.slices[index], config)
+        for index in sorted(nearest.union(map(int, shown), map(int, spread)))
+    ]
 
 
 def _label_lines(canvas: Canvas, targets: list[Target], config: DetectConfig) -> Iterator[str]:
