@@ -38,8 +38,8 @@ ensemble: install ## Stage: blend the out-of-fold predictions
 folds detect crop grade ensemble:
 	$(LUMBAR) $@ $(OPTIONS)
 
-bundle: install ## Pack the run's models, the package and its wheels for Kaggle
-	$(LUMBAR) bundle $(OPTIONS)
+bundle: install ## Pack the run's models, the package and its wheels for Kaggle (OWNER=<your user name>)
+	$(LUMBAR) bundle $(OPTIONS) $(if $(OWNER),--owner $(OWNER))
 
 test: install ## Run the tests
 	.venv/bin/python -m pytest
@@ -53,4 +53,4 @@ pictures: install ## Draw the README's pictures of the phantom
 	$(LUMBAR) pictures --out docs/pictures
 
 clean: ## Remove runs, phantoms and caches, not the folds nor .venv
-	rm -rf runs data build .pytest_cache .mypy_cache .ruff_cache submission/submission.csv submission/run_report.json submission/bundle
+	rm -rf runs data/phantom-* build .pytest_cache .mypy_cache .ruff_cache submission/submission.csv submission/run_report.json submission/bundle

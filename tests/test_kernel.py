@@ -1,4 +1,4 @@
-"""The inference kernel as Kaggle runs it: another interpreter, read-only inputs, no network."""
+"""The inference kernel as Kaggle runs it: a process of its own, inputs it leaves alone, no network."""
 
 import json
 import os
@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from lumbar.kaggle.bundle import build_bundle, check_bundle, lacking_packages
+from lumbar.kaggle.kernel import run_kernel
 from lumbar.kaggle.mounts import find_bundle, find_competition
 
 REPOSITORY = Path(__file__).parents[1]
@@ -30,7 +31,7 @@ socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse
 @pytest.fixture(scope="module")
 def bundle(trained, tmp_path_factory):
     out = tmp_path_factory.mktemp("submission") / "bundle"
-    build_bundle(trained.models, out, REPOSITORY, third_party=False)
+    build_bundle(trained.models, out, REPOSITORY, "somebody", third_party=False)
     return out
 
 
@@ -43,6 +44,11 @@ def without_network(command: list[str], folder: Path) -> tuple[list[str], dict[s
     return command, {"PYTHONPATH": str(folder)}
 
 
+def listing(folder: Path) -> dict[str, int]:
+    """Every path below a folder with the time of its last change."""
+    return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_the_kernel_writes_a_submission_without_a_network(layout, trained, one_test_study, bundle, tmp_path):
     competition_folder, bundle_folder = (tmp_path / "input" / name for name in LAYOUTS[layout])
@@ -53,14 +59,31 @@ def test_the_kernel_writes_a_submission_without_a_network(layout, trained, one_t
     script = str(REPOSITORY / "kernels" / "inference" / "inference.py")
     command, extra = without_network([sys.executable, script], tmp_path / "site")
     environment = {**os.environ, **extra, "LUMBAR_KAGGLE_ROOT": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    before = listing(tmp_path / "input")
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     assert "PRIORS ONLY" not in ran.stderr, ran.stderr
+    assert "lumbar-packages-" in ran.stderr, "the package must come from the bundle's wheel"
+    assert listing(tmp_path / "input") == before
     written = pd.read_csv(tmp_path / "working" / "submission.csv")
     report = json.loads((tmp_path / "working" / "run_report.json").read_text())
     assert written["row_id"].tolist() == one_test_study.sample_submission["row_id"].tolist()
     assert report["rows"] == 25
     assert report["rows_from_prior"] < 25
+
+
+def test_a_kernel_whose_models_fail_leaves_priors_and_says_so(one_test_study, bundle, tmp_path, caplog):
+    shutil.copytree(one_test_study.root, tmp_path / "input" / SLUG)
+    shutil.copytree(bundle, tmp_path / "input" / "bundle")
+    victim = next((tmp_path / "input" / "bundle" / "models").glob("*.safetensors"))
+    victim.write_bytes(b"damaged")
+    (tmp_path / "working").mkdir()
+    run_kernel(tmp_path / "input", tmp_path / "working")
+    written = pd.read_csv(tmp_path / "working" / "submission.csv")
+    report = json.loads((tmp_path / "working" / "run_report.json").read_text())
+    assert written["row_id"].tolist() == one_test_study.sample_submission["row_id"].tolist()
+    assert f"{victim.name}: its checksum" in report["error"]
+    assert "PRIORS ONLY" in caplog.text
 
 
 def test_a_damaged_bundle_is_refused_by_name(bundle, tmp_path):

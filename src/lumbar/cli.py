@@ -117,22 +117,30 @@ def submission(
     output: Annotated[Path, typer.Option(help="The CSV to write.")] = Path("submission/submission.csv"),
 ) -> None:
     """Predict the test studies with the run's models and write the submission."""
+    from lumbar.crossvalidation import run_through
     from lumbar.submission import format_report, run_submission
 
-    report = run_submission(_open_run(config, data), output)
+    run = _open_run(config, data)
+    run_through(run)
+    report = run_submission(run, output)
     typer.echo(f"{format_report(report)}\nwrote {output}")
 
 
 @app.command()
 def bundle(
     config: ConfigOption = DEMO,
+    data: DataOption = None,
+    owner: Annotated[str, typer.Option(help="Your Kaggle user name.")] = "OWNER",
     out: Annotated[Path, typer.Option(help="The folder to write.")] = Path("submission/bundle"),
     third_party: Annotated[bool, typer.Option(help="Download the wheels that Kaggle lacks.")] = True,
 ) -> None:
     """Pack a run's models, the package and its wheels for Kaggle."""
+    from lumbar.crossvalidation import run_through
     from lumbar.kaggle.bundle import build_bundle
 
-    build_bundle(Path("runs") / read_config(config).name / "models", out, Path(), third_party)
+    run = _open_run(config, data)
+    run_through(run)
+    build_bundle(run.models, out, Path(), owner, third_party)
     typer.echo(f"wrote {out}")
 
 

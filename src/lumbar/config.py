@@ -68,8 +68,6 @@ class DetectConfig(Section):
     """Equalise contrast locally, for images whose coils light the body very differently."""
     every_slice: bool = False
     """Train on every slice that shows a landmark, not only on the one nearest to each point: for few studies."""
-    mosaic: float = Field(0.0, ge=0, le=1)
-    """Share of training images put together from four, in the first two thirds of the epochs."""
     scale_jitter: float = Field(0.2, ge=0, lt=1)
     """How much smaller or larger an image may be made in training; more where pixel spacings cannot be trusted."""
     background: int = Field(2, ge=0)
@@ -105,7 +103,7 @@ class CropConfig(Section):
     """Sagittal T2 around the canal."""
     foraminal: ViewConfig = ViewConfig()
     """Sagittal T1 around the foramen."""
-    subarticular: ViewConfig = ViewConfig(slices=3)
+    subarticular: ViewConfig = ViewConfig()
     """Axial T2 around the subarticular recess."""
 
     def view(self, group: str) -> ViewConfig:

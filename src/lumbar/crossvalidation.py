@@ -3,11 +3,13 @@
 import json
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from lumbar.config import ConfigError
 from lumbar.crop.stage import run_crop
 from lumbar.dataset import read_predictions
 from lumbar.detect.stage import run_detect
@@ -32,6 +34,11 @@ def run_folds(run: Run) -> None:
         folds = make_folds(competition.study_ids, competition.labels, run.config.folds.count, run.config.seed)
         write_table(folds, path)
         logger.info("folds: wrote %s; commit it, from now on it is only read", path)
+    if len(run.fold_numbers) != run.config.folds.count:
+        raise ConfigError(
+            f"{path}: has {len(run.fold_numbers)} folds, the config's folds.count is {run.config.folds.count}; "
+            f"change the config, or remove the file to make it anew"
+        )
     logger.info("folds: studies by fold %s", run.folds["fold"].value_counts().sort_index().to_dict())
 
 
@@ -76,10 +83,10 @@ def score_run(run: Run) -> dict[str, Any]:
         "oracle": oracle.as_dict() if oracle else None,
         "excess": (score.score - oracle.score) / (prior_score.score - oracle.score) if oracle else None,
         "cells_from_prior": len(fallback),
-        "detection": pd.read_csv(run.folder / "detect" / "summary.csv").to_dict("records"),
+        "detection": _read_summary(run.folder / "detect" / "summary.csv"),
         "seconds": {name: stage_seconds(run.folder / name) for name in STAGES if name != "folds"},
     }
-    write_text(json.dumps(result, indent=2) + "\n", run.folder / "cv.json")
+    write_text(json.dumps(result, indent=2, allow_nan=False) + "\n", run.folder / "cv.json")
     return result
 
 
@@ -95,6 +102,12 @@ def _complete_out_of_fold(run: Run) -> tuple[pd.DataFrame, list[str]]:
         parts.append(completed.predictions)
         fallback += completed.fallback
     return pd.concat(parts, ignore_index=True), fallback
+
+
+def _read_summary(path: Path) -> list[dict[str, Any]]:
+    """The detection table; a median that is infinite, because most points were missed, becomes None."""
+    rows = pd.read_csv(path).to_dict("records")
+    return [{name: None if value == np.inf else value for name, value in row.items()} for row in rows]
 
 
 def _oracle_losses(run: Run) -> Score | None:

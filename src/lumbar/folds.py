@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
+from lumbar.errors import InputError
 from lumbar.labels import SEVERE
 from lumbar.tables import TableError, integer, read_table
 
@@ -20,7 +21,7 @@ def make_folds(study_ids: list[int], labels: pd.DataFrame, count: int, seed: int
     `labels` is `dataset.read_labels`; a study without labels counts as a class of its own.
     """
     if count > len(study_ids):
-        raise ValueError(f"{count} folds need at least {count} studies, there are {len(study_ids)}")
+        raise InputError(f"{count} folds need at least {count} studies, there are {len(study_ids)}")
     kinds = labels["row_id"].str.partition("_")[2] + "_" + labels["grade"].astype(str)
     rows = pd.DataFrame({"study_id": labels["study_id"], "kind": kinds})
     unlabelled = [study for study in study_ids if study not in set(labels["study_id"])]

@@ -34,7 +34,7 @@ def _square(plane: Plane, centre: NDArray[np.float64], size: int, mm_per_pixel: 
 
 def _shrink(pixels: NDArray[np.uint8], plane: Plane, mm_per_pixel: float) -> tuple[NDArray[np.uint8], Plane]:
     """Averages whole blocks of pixels where the slice is at least twice as fine as the target."""
-    factor = int(mm_per_pixel / max(plane.x_spacing, plane.y_spacing))
+    factor = min(int(mm_per_pixel / max(plane.x_spacing, plane.y_spacing)), *pixels.shape)
     if factor < 2:
         return pixels, plane
     rows, columns = (length // factor for length in pixels.shape)

@@ -4,7 +4,8 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,20 @@ import lumbar
 from lumbar.tables import write_text
 
 logger = logging.getLogger(__name__)
+
+
+class Clock:
+    """Adds up the seconds that named parts of the work take."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def time(self, name: str) -> Iterator[None]:
+        """Counts what runs inside it towards a part."""
+        started = time.monotonic()
+        yield
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + time.monotonic() - started, 1)
 
 
 def fingerprint(**inputs: Any) -> str:
@@ -27,6 +42,13 @@ def hash_files(*paths: Path) -> str:
         digest.update(path.read_bytes() if path.is_file() else b"")
         digest.update(b"\0")
     return digest.hexdigest()[:16]
+
+
+def hash_sources(stage: str) -> str:
+    """A short hash of a stage's code and of what all stages read images with: other code, other results."""
+    package = Path(lumbar.__file__).parent
+    shared = [package / f"{name}.py" for name in ("dicom", "geometry", "labels", "sampling")]
+    return hash_files(*sorted((package / stage).glob("*.py")), *shared)
 
 
 def run_stage(name: str, folder: Path, made_from: str, work: Callable[[], object]) -> None:
@@ -47,6 +69,11 @@ def run_stage(name: str, folder: Path, made_from: str, work: Callable[[], object
     folder.mkdir(parents=True, exist_ok=True)  # the work may have begun by clearing it
     write_text(json.dumps({"made_from": made_from, "seconds": seconds}) + "\n", stamp)
     logger.info("%s done in %.0f s", name, seconds)
+
+
+def stamped(folder: Path) -> str | None:
+    """What a finished stage was made from, or None when it has not run."""
+    return _read_stamp(folder / "stamp.json").get("made_from")
 
 
 def stage_seconds(folder: Path) -> float | None:

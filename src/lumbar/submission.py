@@ -7,7 +7,7 @@ cross-validation, so the two agree.
 import json
 import logging
 import re
-import time
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,9 @@ from lumbar.grade.predict import load_grader, predict_grades
 from lumbar.labels import CONDITIONS, GRADES, GROUPS, LEVELS
 from lumbar.problems import Problem, problem_table
 from lumbar.run import Run
-from lumbar.stages import fingerprint, hash_files, run_stage
+from lumbar.stages import Clock, fingerprint, hash_files, run_stage
 from lumbar.submit import Completed, complete_rows, write_submission
-from lumbar.tables import choice, read_table, real, write_text
+from lumbar.tables import choice, read_table, real, write_table, write_text
 
 logger = logging.getLogger(__name__)
 
@@ -53,14 +53,12 @@ def predict_submission(models: Path, competition: Competition, work: Path, outpu
 
     `models` is a run's `models` folder, or a bundle's; `work` is a scratch folder. Returns the report.
     """
-    started = time.monotonic()
     config = Config.model_validate_json((models / "config.json").read_text(encoding="utf-8"))
     row_ids = competition.sample_submission["row_id"].tolist()
     study_ids = split_row_ids(pd.Series(row_ids, dtype=str))["study_id"].unique().tolist() if row_ids else []
     predictions, problems, seconds = _predict(models, competition, study_ids, config, work)
     completed = complete_rows(predictions, row_ids, read_prior(models / "prior.csv"), config.submit.floor)
     write_submission(completed, output)
-    seconds["all"] = round(time.monotonic() - started, 1)
     report = _report(completed, study_ids, problems, seconds)
     write_text(json.dumps(report, indent=2) + "\n", output.with_name(REPORT))
     return report
@@ -82,36 +80,42 @@ def _predict(
     models: Path, competition: Competition, study_ids: list[int], config: Config, work: Path
 ) -> tuple[pd.DataFrame, list[Problem], dict[str, float]]:
     """Every fold's predictions, averaged; a row that no chain could grade is not among them."""
-    seconds: dict[str, float] = {}
-    clock = time.monotonic()
-    points, problems = _locate(models, competition, study_ids)
-    seconds["detect"], clock = round(time.monotonic() - clock, 1), time.monotonic()
-    write_crops(competition, "test", points, config.crop, work / "crop")
-    seconds["crop"], clock = round(time.monotonic() - clock, 1), time.monotonic()
-    parts = [_grade(models, work, group, fold) for group in GROUPS for fold in find_folds(models, group)]
-    predictions = average_folds(pd.concat(parts, ignore_index=True)) if parts else no_predictions()
-    seconds["grade"] = round(time.monotonic() - clock, 1)
-    return predictions, problems, seconds
-
-
-def _locate(models: Path, competition: Competition, study_ids: list[int]) -> tuple[pd.DataFrame, list[Problem]]:
     folds = find_folds(models, "detector")
     if not folds:
         raise FileNotFoundError(f"{models}: there is no detector; train one first (make cv)")
-    tables: list[pd.DataFrame] = []
+    parts: list[pd.DataFrame] = []
     problems: list[Problem] = []
+    clock = Clock()
     for fold in folds:
-        detector = Detector.load(models / f"detector_fold{fold}")
-        located, unread = locate_studies(detector, competition, "test", study_ids, fold)
-        tables.append(located)
+        graded, unread = _run_chain(models, competition, study_ids, config, work, fold, clock)
+        parts += graded
         problems += [problem for problem in unread if problem not in problems]
-    return pd.concat(tables, ignore_index=True), problems
+    predictions = pd.concat(parts, ignore_index=True) if parts else no_predictions()
+    write_table(predictions, work / "predictions.csv")
+    return average_folds(predictions), problems, clock.seconds
+
+
+def _run_chain(
+    models: Path, competition: Competition, study_ids: list[int], config: Config, work: Path, fold: int, clock: Clock
+) -> tuple[list[pd.DataFrame], list[Problem]]:
+    """One fold's detector, crops and graders. Its points stay in `work`; its crops, which are large, do not."""
+    with clock.time("detect"):
+        detector = Detector.load(models / f"detector_fold{fold}")
+        points, problems = locate_studies(detector, competition, "test", study_ids, fold)
+        write_table(points, work / f"points_fold{fold}.csv")
+    with clock.time("crop"):
+        write_crops(competition, "test", points, config.crop, work / "crop")
+    with clock.time("grade"):
+        groups = [group for group in GROUPS if fold in find_folds(models, group)]
+        graded = [_grade(models, work, group, fold) for group in groups]
+    shutil.rmtree(work / "crop")
+    return graded, problems
 
 
 def _grade(models: Path, work: Path, group: str, fold: int) -> pd.DataFrame:
     crops = open_crops(work / "crop", group)
     grader, config = load_grader(models / f"{group}_fold{fold}")
-    return predict_grades(grader, config, crops, np.flatnonzero(crops.index["fold"] == fold))
+    return predict_grades(grader, config, crops, np.arange(len(crops.index)))
 
 
 def _report(
@@ -129,7 +133,7 @@ def _report(
 
 def format_report(report: dict[str, Any]) -> str:
     """The report in a few lines."""
-    lines = [f"{report['rows']} rows of {report['studies']} studies in {report['seconds']['all']:.0f} s"]
+    lines = [f"{report['rows']} rows of {report['studies']} studies in {sum(report['seconds'].values()):.0f} s"]
     lines.append(f"{report['rows_from_prior']} rows fell back on the prior")
     lines += [f"  study {item['study_id']}, {item['stage']}: {item['message']}" for item in report["problems"][:10]]
     if len(report["problems"]) > 10:

@@ -29,5 +29,5 @@ def draw_canvas(series: Series, image: Slice, config: DetectConfig) -> Canvas:
     """The canvas of one slice."""
     pixels, plane = sample_square(series, image, image.centre, config.image_size, config.mm_per_pixel)
     if config.equalise:
-        pixels = cv2.createCLAHE(CLIP_LIMIT, TILES).apply(pixels)
+        pixels = cv2.createCLAHE(CLIP_LIMIT, TILES).apply(pixels).astype(np.uint8)
     return Canvas(pixels, plane, series.series_id, image.instance_number)

@@ -69,12 +69,17 @@ def _find_foramina(
     detector: Detector, series: Sequence[Series], canal: Points
 ) -> dict[str, tuple[Points, NDArray[np.float64]]]:
     """Left and right told apart by patient x: beside the canal, or beside the stack's middle where there is none."""
-    candidates = _look_everywhere(detector, series)
-    middle = float(np.nanmean(canal[:, 0])) if np.isfinite(canal).any() else _stack_middle(series)
     sides: dict[str, list[Candidate]] = {side: [] for side in SIDES}
-    for candidate in candidates:
+    for candidate in _look_everywhere(detector, series):
+        middle = _canal_x(canal, float(candidate.point[2]), otherwise=_stack_middle(series))
         sides["left" if candidate.point[0] > middle else "right"].append(candidate)
     return {side: order_levels(gather_sites(found, _levels_of("foraminal"))) for side, found in sides.items()}
+
+
+def _canal_x(canal: Points, height: float, otherwise: float) -> float:
+    """The canal's patient x at a patient z, since a bent spine drifts sideways; `otherwise` where no canal is known."""
+    known = canal[np.isfinite(canal[:, 0])][::-1]  # from foot to head, so that z grows
+    return float(np.interp(height, known[:, 2], known[:, 0])) if len(known) else otherwise
 
 
 def _look_everywhere(detector: Detector, series: Sequence[Series]) -> list[Candidate]:

@@ -24,7 +24,11 @@ def locate_studies(
     for study_id in tqdm(study_ids, desc=f"detect: points by fold {fold}", unit="study"):
         study, unread = read_study(competition, split, study_id, descriptions, "detect")
         problems.extend(unread)
-        rows.extend(_row(study_id, located, fold) for located in locate_study(detector, study))
+        try:
+            rows.extend(_row(study_id, located, fold) for located in locate_study(detector, study))
+        except Exception as error:
+            # One strange study must not cost the others their grades; the report names it.
+            problems.append(Problem(study_id, "detect", f"{type(error).__name__}: {error}"))
     return pd.DataFrame(rows, columns=COLUMNS), problems
 
 

@@ -1,7 +1,11 @@
-"""The points table's columns: the competition's coordinate schema, with patient millimetres, confidence and source.
+"""The points table: the competition's coordinate schema, with patient millimetres, confidence and source."""
 
-Annotated points brought to this form and predicted ones are interchangeable for the stages behind.
-"""
+from pathlib import Path
+
+import pandas as pd
+
+from lumbar.labels import CONDITIONS, LEVELS
+from lumbar.tables import choice, integer, read_table, real
 
 KEY = ["study_id", "condition", "level"]
 PATIENT = ["patient_x", "patient_y", "patient_z"]
@@ -20,3 +24,12 @@ COLUMNS = [
     "fold",
 ]
 """`x` and `y` are pixels of the slice; `source` is `detected` or `interpolated`; `fold` is that of the detector."""
+SOURCES = ("detected", "interpolated")
+
+
+def read_points(path: Path) -> pd.DataFrame:
+    """A points table with the `COLUMNS`, checked; a fold has at most one point for each cell."""
+    whole = [integer(name) for name in ("study_id", "series_id", "instance_number", "fold")]
+    numbers = [real(name) for name in ("x", "y", *PATIENT, "confidence")]
+    named = [choice("condition", CONDITIONS), choice("level", LEVELS), choice("source", SOURCES)]
+    return read_table(path, [*whole, *numbers, *named], unique=[*KEY, "fold"])[COLUMNS]

@@ -10,9 +10,10 @@ from lumbar.detect.picture import draw_points
 from lumbar.detect.points import locate_studies
 from lumbar.detect.train import train_detector
 from lumbar.detect.training_set import write_training_set
+from lumbar.errors import InputError
 from lumbar.problems import Problem, problem_table
 from lumbar.run import Run
-from lumbar.stages import fingerprint, run_stage
+from lumbar.stages import fingerprint, hash_files, hash_sources, run_stage
 from lumbar.tables import write_table
 
 
@@ -22,7 +23,14 @@ def run_detect(run: Run) -> None:
 
 
 def _made_from(run: Run) -> str:
-    return fingerprint(data=run.data_fingerprint, detect=run.config.detect.model_dump(), seed=run.config.seed)
+    config = run.config.detect
+    return fingerprint(
+        code=hash_sources("detect"),
+        data=run.data_fingerprint,
+        detect=config.model_dump(),
+        weights=hash_files(config.weights) if config.weights else None,
+        seed=run.config.seed,
+    )
 
 
 def _detect(run: Run) -> None:
@@ -52,7 +60,7 @@ def _train_fold(run: Run, images: pd.DataFrame, fold: int) -> None:
         return
     chosen = images[~images["study_id"].isin(run.studies_of(fold))]
     if chosen.empty:
-        raise ValueError(f"{run.competition.root}: no annotated study outside fold {fold} to train a detector on")
+        raise InputError(f"{run.competition.root}: no annotated study outside fold {fold} to train a detector on")
     folder, seed = run.folder / "detect", run.config.seed + fold
     paths = [folder / "images" / f"{name}.png" for name in chosen["image"]]
     state = train_detector(

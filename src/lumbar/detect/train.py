@@ -79,11 +79,11 @@ def _overrides(config: DetectConfig, folder: Path, seed: int) -> dict[str, Any]:
         "lrf": 0.05,
         "cos_lr": True,
         "warmup_epochs": 2.0,
-        # Left and right, head and foot have a meaning here.
+        # Left and right, head and foot have a meaning here, and a spine cut into four has lost its levels.
         "fliplr": 0.0,
         "flipud": 0.0,
-        "mosaic": config.mosaic,
-        "close_mosaic": config.epochs // 3,
+        "mosaic": 0.0,
+        "close_mosaic": 0,
         "degrees": 8.0,
         "translate": 0.12,
         "scale": config.scale_jitter,
@@ -99,7 +99,9 @@ def train_detector(
     config: DetectConfig, images: list[Path], folder: Path, seed: int, label: str
 ) -> dict[str, torch.Tensor]:
     """Trains a detector on images with label files beside them, and returns its averaged weights (float32)."""
+    threads = torch.get_num_threads()
     trainer = LandmarkTrainer(config, images, folder, seed, label)
     trainer.train()
+    torch.set_num_threads(threads)  # it takes one less than there are cores, for good
     averaged: Any = trainer.ema
     return {name: tensor.float() for name, tensor in averaged.ema.state_dict().items()}

@@ -1,6 +1,7 @@
 """The grade stage: a grader for each condition group and fold, and the grades of the studies that it has not seen."""
 
 import logging
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from lumbar.grade.train import train_grader
 from lumbar.labels import CONDITIONS, GRADES, GROUPS
 from lumbar.priors import fit_prior
 from lumbar.run import Run
-from lumbar.stages import fingerprint, hash_files, run_stage
+from lumbar.stages import fingerprint, hash_files, hash_sources, run_stage, stamped
 from lumbar.tables import write_table, write_text
 
 logger = logging.getLogger(__name__)
@@ -24,24 +25,37 @@ logger = logging.getLogger(__name__)
 
 def run_grade(run: Run) -> None:
     """Writes `predictions/<group>/oof.csv`, the graders, the prior and the config that prediction needs."""
+    run.models.mkdir(parents=True, exist_ok=True)
+    write_table(fit_prior(run.competition.labels), run.models / "prior.csv")
+    write_text(run.config.model_dump_json(indent=2) + "\n", run.models / "config.json")
     run_stage("grade", run.folder / "grade", _made_from(run), lambda: _grade(run))
 
 
 def _made_from(run: Run) -> str:
-    crops = hash_files(run.folder / "crop" / "stamp.json")
+    config = run.config.grade
     return fingerprint(
-        data=run.data_fingerprint, crops=crops, grade=run.config.grade.model_dump(), seed=run.config.seed
+        code=hash_sources("grade"),
+        data=run.data_fingerprint,
+        crops=stamped(run.folder / "crop"),
+        grade=config.model_dump(),
+        weights=hash_files(config.weights) if config.weights else None,
+        seed=run.config.seed,
     )
 
 
 def _grade(run: Run) -> None:
-    run.models.mkdir(parents=True, exist_ok=True)
-    write_table(fit_prior(run.competition.labels), run.models / "prior.csv")
-    write_text(run.config.model_dump_json(indent=2) + "\n", run.models / "config.json")
     for group in GROUPS:
         crops = _with_grades(run, open_crops(run.folder / "crop", group))
         parts = [_grade_fold(run, group, crops, fold) for fold in run.fold_numbers]
         write_table(pd.concat(parts, ignore_index=True), run.folder / "predictions" / group / "oof.csv")
+    _remove_other_folds(run)
+
+
+def _remove_other_folds(run: Run) -> None:
+    """Removes models of folds that the fold file no longer has: prediction takes every model that is there."""
+    for path in run.models.glob("*_fold*"):
+        if int(path.stem.rpartition("fold")[2]) not in run.fold_numbers:
+            path.unlink()
 
 
 def _with_grades(run: Run, crops: Crops) -> Crops:
@@ -69,7 +83,7 @@ def _train_fold(run: Run, group: str, crops: Crops, rows: np.ndarray, fold: int,
     grader.start_at_prior(_prior_without(run, group, fold))
     if config.weights:
         grader.start_backbone_from(config.weights)
-    folder = run.folder / "grade" / f"{group}_fold{fold}"
+    folder = run.folder / "grade" / f"{group}_fold{fold}_{made_from}"
     state, losses = train_grader(grader, crops, rows, config, folder, seed, f"grade: train {group} fold {fold}")
     card = Card(
         kind="grader",
@@ -83,6 +97,8 @@ def _train_fold(run: Run, group: str, crops: Crops, rows: np.ndarray, fold: int,
         details={"crops": len(rows), "loss_by_epoch": losses},
     )
     save_checkpoint(stem, state, card)
+    for leftover in folder.parent.glob(f"{group}_fold{fold}_*"):
+        shutil.rmtree(leftover)
 
 
 def _prior_without(run: Run, group: str, fold: int) -> np.ndarray:

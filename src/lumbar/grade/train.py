@@ -1,7 +1,6 @@
 """Training of one grader by Lightning: a fixed schedule, its last or averaged weights, resumable at every epoch."""
 
 import logging
-import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import pytorch_lightning as lightning
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, EMAWeightAveraging, ModelCheckpoint
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, get_worker_info
 from tqdm import tqdm
 
 from lumbar.config import GradeConfig, Precision
@@ -91,7 +90,7 @@ def train_grader(
 ) -> tuple[dict[str, torch.Tensor], list[float]]:
     """Trains on some rows of the crops, whose index has `grade`; returns the weights and the loss of each epoch.
 
-    `folder` holds what resuming needs, and is removed at the end.
+    `folder` holds what resuming needs; a folder of one training must not be given to another.
     """
     _hush()
     lightning.seed_everything(seed, workers=True, verbose=False)
@@ -105,7 +104,6 @@ def train_grader(
     if config.patience:
         best = trainer.checkpoint_callback.best_model_path  # type: ignore[union-attr]
         module.load_state_dict(torch.load(best, weights_only=True)["state_dict"])
-    shutil.rmtree(folder)
     return grader.state_dict(), module.losses
 
 
@@ -126,7 +124,14 @@ def _loader(crops: Crops, rows: np.ndarray, config: GradeConfig, seed: int | Non
         # A last batch of one crop has no variance for batch normalisation.
         drop_last=seed is not None and len(rows) > config.batch_size,
         num_workers=4 if torch.cuda.is_available() else 0,
+        worker_init_fn=_reseed_augmentation,
     )
+
+
+def _reseed_augmentation(_: int) -> None:
+    """Gives each worker in each epoch draws of its own: a forked worker would repeat its parent's."""
+    worker: Any = get_worker_info()
+    worker.dataset.transform.set_random_seed(worker.seed % 2**32)
 
 
 def _trainer(config: GradeConfig, folder: Path, label: str) -> lightning.Trainer:

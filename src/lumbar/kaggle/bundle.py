@@ -13,12 +13,14 @@ from lumbar.tables import write_text
 
 KAGGLE_LACKS_HEADING = "# -- not on Kaggle"
 """The heading in requirements.txt above the packages whose wheels travel in the bundle."""
+SLUG = "lumbar-bundle"
+"""The data set's name on Kaggle."""
 KAGGLE_PYTHON = "312"
 KAGGLE_PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64")
 
 
-def build_bundle(models: Path, out: Path, source: Path, third_party: bool = True) -> None:
-    """Writes a bundle afresh: `models/`, `wheels/` and `bundle.json`.
+def build_bundle(models: Path, out: Path, source: Path, owner: str, third_party: bool = True) -> None:
+    """Writes a bundle afresh: `models/`, `wheels/`, `bundle.json` and Kaggle's `dataset-metadata.json`.
 
     `source` is the repository, whose wheel is built without a network. `third_party` downloads the other wheels, the
     one step of this project that needs a package registry.
@@ -35,6 +37,8 @@ def build_bundle(models: Path, out: Path, source: Path, third_party: bool = True
         target += [part for platform in KAGGLE_PLATFORMS for part in ("--platform", platform)]
         _pip("download", "--no-deps", *target, "--dest", str(wheels), *lacking_packages(source / "requirements.txt"))
     files = sorted(path for path in out.rglob("*") if path.is_file())
+    metadata = {"title": SLUG, "id": f"{owner}/{SLUG}", "licenses": [{"name": "other"}]}
+    write_text(json.dumps(metadata, indent=2) + "\n", out / "dataset-metadata.json")
     manifest = {
         "version": __version__,
         "commit": current_commit(),

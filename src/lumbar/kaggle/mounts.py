@@ -5,8 +5,8 @@ from pathlib import Path
 
 COMPETITION_MARKERS = ("sample_submission.csv", "test_series_descriptions.csv")
 BUNDLE_MARKERS = ("bundle.json",)
-DEEPEST = 4
-"""How far below the root an input is mounted at most: `datasets/<owner>/<slug>` and a folder of the archive."""
+DEEPEST = 6
+"""How far below the root an input is mounted at most: `models/<owner>/<model>/<framework>/<variation>/<version>`."""
 IMAGE_FOLDERS = ("train_images", "test_images")
 """Never looked into: they hold a hundred thousand files."""
 
