@@ -79,7 +79,7 @@ def test_a_config_survives_the_way_through_json():
 
 
 def test_every_group_has_a_view():
-    assert [CropConfig().view(group).slices for group in ("spinal", "foraminal", "subarticular")] == [5, 5, 3]
+    assert [CropConfig().view(group).slices for group in ("spinal", "foraminal", "subarticular")] == [5, 5, 5]
 
 
 def sections(model: type[BaseModel]) -> list[type[BaseModel]]:

@@ -50,6 +50,10 @@ def test_a_second_run_with_nothing_changed_trains_nothing(trained):
     assert {path: path.stat().st_mtime_ns for path in trained.models.iterdir()} == before
 
 
+def test_a_finished_training_leaves_nothing_to_resume_from(trained):
+    assert [path.name for path in (trained.folder / "grade").iterdir()] == ["stamp.json"]
+
+
 def test_another_schedule_trains_the_graders_again_and_keeps_the_detectors(trained, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(trained.folder, folder)
