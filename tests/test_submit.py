@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lumbar.dataset import Competition, read_predictions
+from lumbar.dataset import Competition, no_predictions, read_predictions
 from lumbar.ensemble import average_folds
 from lumbar.labels import CELLS, CONDITIONS, GRADES, LEVELS
 from lumbar.priors import predict_prior
@@ -123,3 +123,7 @@ def test_averages_of_single_precision_sum_to_one_in_double():
     table = predicted(ROWS[:1] * 3, [(0.1, 0.2, 0.7), (0.3, 0.3, 0.4), (1 / 3, 1 / 3, 1 / 3)])
     averaged = average_folds(table.astype(dict.fromkeys(GRADES, np.float32)))[list(GRADES)].to_numpy()
     assert averaged.sum() == pytest.approx(1, abs=1e-15)
+
+
+def test_no_predictions_at_all_average_to_none():
+    assert average_folds(no_predictions()).empty
