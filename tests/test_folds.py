@@ -30,7 +30,7 @@ def draw_labels(studies: int, seed: int) -> pd.DataFrame:
 
 def test_every_study_is_in_one_fold_and_the_folds_are_of_one_size():
     studies = list(range(100, 160))
-    folds = make_folds(studies, draw_labels(60, 0), 3, seed=1)
+    folds = make_folds(studies, draw_labels(60, 0), studies, 3, seed=1)
     assert sorted(folds["study_id"]) == studies
     assert folds["fold"].value_counts().between(18, 22).all()
     assert set(folds["fold"]) == {0, 1, 2}
@@ -38,29 +38,30 @@ def test_every_study_is_in_one_fold_and_the_folds_are_of_one_size():
 
 def test_the_same_seed_makes_the_same_folds_and_another_seed_does_not():
     studies, labels = list(range(100, 140)), draw_labels(40, 0)
-    first = make_folds(studies, labels, 4, seed=1)
-    pd.testing.assert_frame_equal(first, make_folds(studies, labels, 4, seed=1))
-    assert not first.equals(make_folds(studies, labels, 4, seed=50))
+    first = make_folds(studies, labels, studies, 4, seed=1)
+    pd.testing.assert_frame_equal(first, make_folds(studies, labels, studies, 4, seed=1))
+    assert not first.equals(make_folds(studies, labels, studies, 4, seed=50))
 
 
 def test_a_study_without_labels_gets_a_fold_too():
-    folds = make_folds([*range(100, 130), 7, 8, 9], draw_labels(30, 0), 3, seed=1)
+    folds = make_folds([*range(100, 130), 7, 8, 9], draw_labels(30, 0), [], 3, seed=1)
     assert folds.set_index("study_id").loc[[7, 8, 9], "fold"].isin([0, 1, 2]).all()
 
 
 def test_folds_are_more_even_than_chance():
     studies, labels = list(range(100, 220)), draw_labels(120, 0)
-    made = unevenness(make_folds(studies, labels, 4, seed=1), labels)
+    made = unevenness(make_folds(studies, labels, studies, 4, seed=1), labels, studies)
     rng = np.random.default_rng(0)
     chance = [
-        unevenness(pd.DataFrame({"study_id": studies, "fold": rng.permutation(120) % 4}), labels) for _ in range(9)
+        unevenness(pd.DataFrame({"study_id": studies, "fold": rng.permutation(120) % 4}), labels, studies)
+        for _ in range(9)
     ]
     assert made < sorted(chance)[4]
 
 
 def test_more_folds_than_studies_are_refused():
     with pytest.raises(ValueError, match="5 folds need at least 5 studies, there are 3"):
-        make_folds([1, 2, 3], draw_labels(0, 0), 5, seed=0)
+        make_folds([1, 2, 3], draw_labels(0, 0), [], 5, seed=0)
 
 
 def test_shares_are_relative_to_the_whole():
@@ -76,8 +77,9 @@ def test_a_fold_without_a_severe_canal_counts_as_worse_than_any_uneven_share():
     labels.loc[labels["row_id"].isin([f"{study}_spinal_canal_stenosis_l4_l5" for study in (100, 101)]), "grade"] = 2
     together = pd.DataFrame({"study_id": [100, 101, 102, 103], "fold": [0, 0, 1, 1]})
     apart = together.assign(fold=[0, 1, 0, 1])
-    assert unevenness(together, labels)[0] == 1
-    assert unevenness(apart, labels) < unevenness(together, labels)
+    studies = [100, 101, 102, 103]
+    assert unevenness(together, labels, studies)[0] == 1
+    assert unevenness(apart, labels, studies) < unevenness(together, labels, studies)
 
 
 def test_folds_are_read_in_the_order_of_the_studies_asked_for(tmp_path):
@@ -118,3 +120,9 @@ def test_every_committed_fold_has_its_share_of_studies_with_a_severe_canal(commi
 
 def test_the_prior_nested_over_the_committed_folds_scores_the_published_floor(committed, real_labels):
     assert score(real_labels, nested_prior(real_labels, committed)).score == pytest.approx(0.7918, abs=5e-4)
+
+
+def test_the_few_annotated_studies_are_spread_over_the_folds():
+    studies = list(range(100, 160))
+    folds = make_folds(studies, draw_labels(60, 0), range(100, 160, 5), 3, seed=1)
+    assert folds[folds["study_id"] % 5 == 0]["fold"].value_counts().between(3, 5).tolist() == [True] * 3

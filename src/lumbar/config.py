@@ -70,6 +70,8 @@ class DetectConfig(Section):
     """Train on every slice that shows a landmark, not only on the one nearest to each point: for few studies."""
     scale_jitter: float = Field(0.2, ge=0, lt=1)
     """How much smaller or larger an image may be made in training; more where pixel spacings cannot be trusted."""
+    shift_jitter: float = Field(0.12, ge=0, lt=1)
+    """How far an image may be shifted in training, as a share of its side; a spine's place must not tell its level."""
     background: int = Field(2, ge=0)
     """Slices without a landmark that each series adds to the training images."""
     min_confidence: float = Field(0.02, ge=0, le=1)
@@ -85,6 +87,8 @@ class ViewConfig(Section):
     """Side of the stored crop in pixels."""
     mm_per_pixel: float = Field(0.75, gt=0)
     """Scale of the crop."""
+    anterior_mm: float = 0.0
+    """How far in front of the point the crop's centre lies: a disc is in front of its canal."""
     slices: int = Field(5, ge=1)
     """Neighbouring slices, the point's own in the middle."""
 

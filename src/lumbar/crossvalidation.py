@@ -31,8 +31,9 @@ def run_folds(run: Run) -> None:
     """Writes the fold file where there is none; one that is there is only read and checked."""
     path, competition = run.config.folds_file, run.competition
     if not path.is_file():
-        folds = make_folds(competition.study_ids, competition.labels, run.config.folds.count, run.config.seed)
-        write_table(folds, path)
+        annotated = competition.coordinates["study_id"].unique()
+        count, seed = run.config.folds.count, run.config.seed
+        write_table(make_folds(competition.study_ids, competition.labels, annotated, count, seed), path)
         logger.info("folds: wrote %s; commit it, from now on it is only read", path)
     if len(run.fold_numbers) != run.config.folds.count:
         raise ConfigError(

@@ -1,6 +1,7 @@
 """Cross-validation folds: made once from the labels, committed, and from then on only read."""
 
 import warnings
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -15,19 +16,24 @@ SHUFFLES = 12
 """The splitter is greedy and depends on the order of the studies, so the most even of several shuffles is kept."""
 
 
-def make_folds(study_ids: list[int], labels: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
+def make_folds(
+    study_ids: list[int], labels: pd.DataFrame, annotated: Collection[int], count: int, seed: int
+) -> pd.DataFrame:
     """Folds grouped by study and stratified over condition x level x grade, as a table of study_id and fold.
 
-    `labels` is `dataset.read_labels`; a study without labels counts as a class of its own.
+    `labels` is `dataset.read_labels`; a study without labels counts as a class of its own, and so do the studies with
+    `annotated` points, which are all that a detector learns from.
     """
     if count > len(study_ids):
         raise InputError(f"{count} folds need at least {count} studies, there are {len(study_ids)}")
     kinds = labels["row_id"].str.partition("_")[2] + "_" + labels["grade"].astype(str)
     rows = pd.DataFrame({"study_id": labels["study_id"], "kind": kinds})
-    unlabelled = [study for study in study_ids if study not in set(labels["study_id"])]
-    rows = pd.concat([rows, pd.DataFrame({"study_id": unlabelled, "kind": "unlabelled"})], ignore_index=True)
+    labelled, pointed = set(labels["study_id"]), set(annotated)
+    marks = [(study, "unlabelled") for study in study_ids if study not in labelled]
+    marks += [(study, "annotated") for study in study_ids if study in pointed]
+    rows = pd.concat([rows, pd.DataFrame(marks, columns=["study_id", "kind"])], ignore_index=True)
     candidates = [_split(study_ids, rows, count, seed + shuffle) for shuffle in range(SHUFFLES)]
-    return min(candidates, key=lambda folds: unevenness(folds, labels))
+    return min(candidates, key=lambda folds: unevenness(folds, labels, pointed))
 
 
 def _split(study_ids: list[int], rows: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
@@ -61,9 +67,13 @@ def share_table(folds: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
     return by_fold.div(by_fold.groupby("condition").sum()).div(whole, axis=0)
 
 
-def unevenness(folds: pd.DataFrame, labels: pd.DataFrame) -> tuple[int, float]:
-    """How uneven folds are, to be compared: folds without a severe canal, then the largest error of a share."""
+def unevenness(folds: pd.DataFrame, labels: pd.DataFrame, annotated: Collection[int]) -> tuple[int, float]:
+    """How uneven folds are, to be compared: folds without a severe canal, then the largest relative error.
+
+    The errors are those of each grade's share in a condition and of the number of annotated studies.
+    """
     severe = labels[(labels["group"] == "spinal") & (labels["grade"] == SEVERE)]
     without = folds["fold"].nunique() - folds[folds["study_id"].isin(severe["study_id"])]["fold"].nunique()
-    error = (share_table(folds, labels) - 1).abs().to_numpy()
-    return without, float(np.nanmax(error)) if np.isfinite(error).any() else 0.0
+    counts = folds["study_id"].isin(annotated).groupby(folds["fold"]).sum()
+    ratios = np.append(share_table(folds, labels).to_numpy(), counts / max(counts.mean(), 1))
+    return without, float(np.nanmax(np.abs(ratios - 1)))

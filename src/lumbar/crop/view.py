@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from lumbar.config import ViewConfig
 from lumbar.dicom import Series
-from lumbar.geometry import Array, anatomical_plane
+from lumbar.geometry import BACK, Array, anatomical_plane
 from lumbar.sampling import sample_square
 
 
@@ -20,7 +20,8 @@ def crop_view(
     own = series.instance_numbers.index(instance_number)
     reach = view.slices // 2
     chosen = np.clip(np.arange(own - reach, own + reach + 1), 0, len(series.slices) - 1)
-    images = [sample_square(series, series.slices[index], point, view.size, view.mm_per_pixel)[0] for index in chosen]
+    centre = point - view.anterior_mm * BACK
+    images = [sample_square(series, series.slices[index], centre, view.size, view.mm_per_pixel)[0] for index in chosen]
     crop = np.stack(images)  # (slices, size, size), from right to left or from foot to head
     if side != "right":
         return crop

@@ -85,7 +85,7 @@ def _overrides(config: DetectConfig, folder: Path, seed: int) -> dict[str, Any]:
         "mosaic": 0.0,
         "close_mosaic": 0,
         "degrees": 8.0,
-        "translate": 0.12,
+        "translate": config.shift_jitter,
         "scale": config.scale_jitter,
         "hsv_h": 0.0,
         "hsv_s": 0.0,
