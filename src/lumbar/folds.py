@@ -67,13 +67,15 @@ def share_table(folds: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
     return by_fold.div(by_fold.groupby("condition").sum()).div(whole, axis=0)
 
 
-def unevenness(folds: pd.DataFrame, labels: pd.DataFrame, annotated: Collection[int]) -> tuple[int, float]:
-    """How uneven folds are, to be compared: folds without a severe canal, then the largest relative error.
+def unevenness(folds: pd.DataFrame, labels: pd.DataFrame, annotated: Collection[int]) -> tuple[int, float, float]:
+    """How uneven folds are, to be compared.
 
-    The errors are those of each grade's share in a condition and of the number of annotated studies.
+    First the folds without a severe canal, then the range of annotated studies over their mean (in tenths, since a
+    study more or less does not matter), then the largest relative error of a grade's share in a condition.
     """
     severe = labels[(labels["group"] == "spinal") & (labels["grade"] == SEVERE)]
     without = folds["fold"].nunique() - folds[folds["study_id"].isin(severe["study_id"])]["fold"].nunique()
     counts = folds["study_id"].isin(annotated).groupby(folds["fold"]).sum()
-    ratios = np.append(share_table(folds, labels).to_numpy(), counts / max(counts.mean(), 1))
-    return without, float(np.nanmax(np.abs(ratios - 1)))
+    spread = round(float((counts.max() - counts.min()) / max(counts.mean(), 1)), 1)
+    error = (share_table(folds, labels) - 1).abs().to_numpy()
+    return without, spread, float(np.nanmax(error)) if np.isfinite(error).any() else 0.0
