@@ -53,7 +53,7 @@ def lacking_packages(requirements: Path) -> list[str]:
     start = next(number for number, line in enumerate(lines) if line.startswith(KAGGLE_LACKS_HEADING))
     section = lines[start + 1 :]
     end = next((number for number, line in enumerate(section) if line.startswith("# --")), len(section))
-    return [line for line in section[:end] if line and not line.startswith("#")]
+    return [line.partition("#")[0].strip() for line in section[:end] if line and not line.startswith("#")]
 
 
 def check_bundle(bundle: Path) -> None:
