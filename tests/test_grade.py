@@ -24,15 +24,6 @@ CONDITION = "spinal_canal_stenosis"
 STUDIES = 8
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Nets this small are slower on more threads, and much slower where these have to share their cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def crops() -> Crops:
     """Five levels of a few studies; the graver, the narrower a bright canal."""

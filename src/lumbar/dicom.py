@@ -48,8 +48,12 @@ class Slice:
         rows, columns = self.pixels.shape
         return self.plane.to_patient([(columns - 1) / 2, (rows - 1) / 2])
 
+    def distance(self, point: Sequence[float] | NDArray[np.float64]) -> float:
+        """Millimetres of a patient point (3,) from the plane, not signed."""
+        return abs(float(self.plane.distance(point)))
+
     def shows(self, point: NDArray[np.float64]) -> bool:
-        """Whether a patient point (3,), projected onto the plane, falls on the image."""
+        """Whether a patient point (3,), projected onto the plane, falls on the image; a point of NaN never does."""
         x, y = self.plane.to_pixels(point)
         rows, columns = self.pixels.shape
         return bool(0 <= x <= columns - 1 and 0 <= y <= rows - 1)
@@ -100,7 +104,7 @@ class Series:
 
     def distances(self, point: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
         """Millimetres (S,) of a patient point from each slice's plane, not signed."""
-        return np.array([abs(float(image.plane.distance(point))) for image in self.slices])
+        return np.array([image.distance(point) for image in self.slices])
 
 
 def read_series(directory: Path, expected_plane: str = "sagittal") -> Series:

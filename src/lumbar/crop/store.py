@@ -1,6 +1,6 @@
 """Crops on disk: for each condition group one array (N, slices, size, size) and one index table of its rows."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,12 +63,8 @@ def _create(path: Path, count: int, config: CropConfig, group: str) -> NDArray[n
 def _crop_study(
     competition: Competition, split: str, points: pd.DataFrame, config: CropConfig
 ) -> list[tuple[int, NDArray[np.uint8]]]:
-    return list(_crop_points(competition, split, points, config))
-
-
-def _crop_points(
-    competition: Competition, split: str, points: pd.DataFrame, config: CropConfig
-) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """The crops of one study's points, each with its row's label; a list, since it comes from another process."""
+    crops = []
     opened: dict[int, Series] = {}
     for row in points.itertuples():
         if row.series_id not in opened:
@@ -78,7 +74,8 @@ def _crop_points(
         point = np.array([getattr(row, axis) for axis in PATIENT])
         view = config.view(row.group)
         side = CONDITIONS[row.condition].side
-        yield row.Index, crop_view(opened[row.series_id], row.instance_number, point, view, side)
+        crops.append((row.Index, crop_view(opened[row.series_id], row.instance_number, point, view, side)))
+    return crops
 
 
 def open_crops(folder: Path, group: str) -> Crops:

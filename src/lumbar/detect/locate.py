@@ -70,8 +70,9 @@ def _find_foramina(
 ) -> dict[str, tuple[Points, NDArray[np.float64]]]:
     """Left and right told apart by patient x: beside the canal, or beside the stack's middle where there is none."""
     sides: dict[str, list[Candidate]] = {side: [] for side in SIDES}
+    stack_middle = _stack_middle(series)
     for candidate in _look_everywhere(detector, series):
-        middle = _canal_x(canal, float(candidate.point[2]), otherwise=_stack_middle(series))
+        middle = _canal_x(canal, float(candidate.point[2]), otherwise=stack_middle)
         sides["left" if candidate.point[0] > middle else "right"].append(candidate)
     return {side: order_levels(gather_sites(found, _levels_of("foraminal"))) for side, found in sides.items()}
 
@@ -111,11 +112,9 @@ def _place(
     """Puts points onto the nearest slice that shows them; a point outside every image is left out."""
     located = []
     for level, point, sure in zip(LEVELS, points, confidence, strict=True):
-        slices = [
-            (one, image) for one in series for image in one.slices if np.isfinite(point).all() and image.shows(point)
-        ]
+        slices = [(one, image) for one in series for image in one.slices if image.shows(point)]
         if slices:
-            one, image = min(slices, key=lambda pair: abs(float(pair[1].plane.distance(point))))
+            one, image = min(slices, key=lambda pair: pair[1].distance(point))
             located.append(_located(one, image, condition_of(group, side), level, point, float(sure)))
     return located
 
@@ -144,9 +143,9 @@ def _closest_slices(
     """The slice of each axial series that lies closest to a level, if it shows it within the tolerance."""
     chosen = []
     for one in series:
-        slices = [image for image in one.slices if np.isfinite(anchor).all() and image.shows(anchor)]
-        near = min(slices, key=lambda image: abs(float(image.plane.distance(anchor))), default=None)
-        if near is not None and abs(float(near.plane.distance(anchor))) <= tolerance:
+        slices = [image for image in one.slices if image.shows(anchor)]
+        near = min(slices, key=lambda image: image.distance(anchor), default=None)
+        if near is not None and near.distance(anchor) <= tolerance:
             chosen.append((one, near))
     return chosen
 
@@ -167,5 +166,5 @@ def _recess(
         best = max(beside, key=lambda one: one.confidence)
         one, image = next(pair for pair in chosen if pair[0].series_id == best.series_id)
         return _located(one, image, condition, level, best.point, best.confidence)
-    one, image = min(chosen, key=lambda pair: abs(float(pair[1].plane.distance(anchor))))
+    one, image = min(chosen, key=lambda pair: pair[1].distance(anchor))
     return _located(one, image, condition, level, anchor + RECESS_OFFSET_MM * TOWARDS_SIDE[side], 0.0)
