@@ -66,6 +66,22 @@ def test_another_schedule_trains_the_graders_again_and_keeps_the_detectors(train
     assert all(kept == name.startswith("detector") for name, kept in same.items())
 
 
+def test_several_graders_of_a_group_differ_by_their_seed_and_their_mean_is_submitted(trained, competition, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(trained.folder, folder)
+    config = trained.config.model_copy(update={"grade": trained.config.grade.model_copy(update={"members": 2})})
+    run = Run(config, trained.competition, folder)
+    run_through(run)
+    first, second = (pd.read_csv(folder / "predictions" / name / "oof.csv") for name in ("spinal", "spinal_1"))
+    mean = pd.read_csv(folder / "ensemble" / "oof.csv").set_index("row_id").loc[first["row_id"], list(GRADES)]
+    assert not np.allclose(first[list(GRADES)], second[list(GRADES)])
+    np.testing.assert_allclose(mean, (first[list(GRADES)] + second[list(GRADES)]) / 2)
+    assert (folder / "models" / "spinal_1_fold1.safetensors").is_file()
+    submit(run, competition, tmp_path)
+    run_through(Run(trained.config, trained.competition, folder))
+    assert not list((folder / "models").glob("*_1_fold*")), "the graders of an earlier config must not be submitted"
+
+
 def test_the_submission_has_exactly_the_rows_asked_for(trained, competition, tmp_path):
     table, report = submit(trained, competition, tmp_path)
     assert table["row_id"].tolist() == competition.sample_submission["row_id"].tolist()

@@ -120,6 +120,8 @@ class GradeConfig(Section):
 
     backbone: str = "edgenext_xx_small"
     """A timm model's name."""
+    members: int = Field(1, ge=1)
+    """Graders for each condition group and fold, alike but for their seed; the ensemble takes them together."""
     weights: Path | None = None
     """A local `.safetensors` of the backbone to start from; nothing trains from scratch."""
     image_size: int = Field(96, ge=32)
@@ -172,6 +174,13 @@ class Config(Section):
     crop: CropConfig = CropConfig()
     grade: GradeConfig = GradeConfig()
     submit: SubmitConfig = SubmitConfig()
+
+    @property
+    def graders(self) -> dict[str, str]:
+        """The condition group of each grader by its name: `spinal`, `spinal_1`, ..., the same in every fold."""
+        return {
+            f"{group}_{member}" if member else group: group for group in GROUPS for member in range(self.grade.members)
+        }
 
     @property
     def folds_file(self) -> Path:

@@ -21,7 +21,7 @@ from lumbar.detect.detector import Detector
 from lumbar.detect.points import locate_studies
 from lumbar.ensemble import average_folds
 from lumbar.grade.predict import load_grader, predict_grades
-from lumbar.labels import CONDITIONS, GRADES, GROUPS, LEVELS
+from lumbar.labels import CONDITIONS, GRADES, LEVELS
 from lumbar.problems import Problem, problem_table
 from lumbar.run import Run
 from lumbar.stages import Clock, fingerprint, hash_files, run_stage
@@ -106,15 +106,15 @@ def _run_chain(
     with clock.time("crop"):
         write_crops(competition, "test", points, config.crop, work / "crop")
     with clock.time("grade"):
-        groups = [group for group in GROUPS if fold in find_folds(models, group)]
-        graded = [_grade(models, work, group, fold) for group in groups]
+        names = [name for name in config.graders if fold in find_folds(models, name)]
+        graded = [_grade(models, work, name, config.graders[name], fold) for name in names]
     shutil.rmtree(work / "crop")
     return graded, problems
 
 
-def _grade(models: Path, work: Path, group: str, fold: int) -> pd.DataFrame:
+def _grade(models: Path, work: Path, name: str, group: str, fold: int) -> pd.DataFrame:
     crops = open_crops(work / "crop", group)
-    grader, config = load_grader(models / f"{group}_fold{fold}")
+    grader, config = load_grader(models / f"{name}_fold{fold}")
     return predict_grades(grader, config, crops, np.arange(len(crops.index)))
 
 

@@ -1,10 +1,9 @@
-"""The ensemble stage: the groups' out-of-fold predictions as one table."""
+"""The ensemble stage: the graders' out-of-fold predictions as one table."""
 
 import pandas as pd
 
 from lumbar.dataset import read_predictions
 from lumbar.ensemble import average_folds
-from lumbar.labels import GROUPS
 from lumbar.run import Run
 from lumbar.stages import fingerprint, hash_files, run_stage
 from lumbar.tables import write_table
@@ -12,7 +11,7 @@ from lumbar.tables import write_table
 
 def run_ensemble(run: Run) -> None:
     """Writes `ensemble/oof.csv` in submission format, for the rows that some model predicts."""
-    sources = [run.folder / "predictions" / group / "oof.csv" for group in GROUPS]
+    sources = [run.folder / "predictions" / name / "oof.csv" for name in run.config.graders]
     run_stage(
         "ensemble",
         run.folder / "ensemble",

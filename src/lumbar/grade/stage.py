@@ -1,4 +1,4 @@
-"""The grade stage: a grader for each condition group and fold, and the grades of the studies that it has not seen."""
+"""The grade stage: graders for each condition group and fold, and the grades of the studies that they have not seen."""
 
 import logging
 import shutil
@@ -14,7 +14,7 @@ from lumbar.dataset import no_predictions
 from lumbar.grade.network import Grader, level_prior
 from lumbar.grade.predict import load_grader, predict_grades
 from lumbar.grade.train import train_grader
-from lumbar.labels import CONDITIONS, GRADES, GROUPS
+from lumbar.labels import CONDITIONS, GRADES
 from lumbar.priors import fit_prior
 from lumbar.run import Run
 from lumbar.stages import fingerprint, hash_files, hash_sources, run_stage, stamped
@@ -22,9 +22,12 @@ from lumbar.tables import write_table, write_text
 
 logger = logging.getLogger(__name__)
 
+SEED_STEP = 1000
+"""Between the seeds of a group's graders: more than there are folds."""
+
 
 def run_grade(run: Run) -> None:
-    """Writes `predictions/<group>/oof.csv`, the graders, the prior and the config that prediction needs."""
+    """Writes `predictions/<grader>/oof.csv`, the graders, the prior and the config that prediction needs."""
     run.models.mkdir(parents=True, exist_ok=True)
     write_table(fit_prior(run.competition.labels), run.models / "prior.csv")
     write_text(run.config.model_dump_json(indent=2) + "\n", run.models / "config.json")
@@ -44,17 +47,19 @@ def _made_from(run: Run) -> str:
 
 
 def _grade(run: Run) -> None:
-    for group in GROUPS:
+    for name, group in run.config.graders.items():
         crops = _with_grades(run, open_crops(run.folder / "crop", group))
-        parts = [_grade_fold(run, group, crops, fold) for fold in run.fold_numbers]
-        write_table(pd.concat(parts, ignore_index=True), run.folder / "predictions" / group / "oof.csv")
-    _remove_other_folds(run)
+        parts = [_grade_fold(run, name, crops, fold) for fold in run.fold_numbers]
+        write_table(pd.concat(parts, ignore_index=True), run.folder / "predictions" / name / "oof.csv")
+    _remove_other_models(run)
 
 
-def _remove_other_folds(run: Run) -> None:
-    """Removes models of folds that the fold file no longer has: prediction takes every model that is there."""
+def _remove_other_models(run: Run) -> None:
+    """Removes what an earlier config left: prediction and the bundle take every model that is there."""
+    kinds = ["detector", *run.config.graders]
+    wanted = {f"{kind}_fold{fold}" for kind in kinds for fold in run.fold_numbers}
     for path in run.models.glob("*_fold*"):
-        if int(path.stem.rpartition("fold")[2]) not in run.fold_numbers:
+        if path.stem not in wanted:
             path.unlink()
 
 
@@ -62,29 +67,30 @@ def _with_grades(run: Run, crops: Crops) -> Crops:
     return Crops(crops.pixels, crops.index.merge(run.competition.labels[["row_id", "grade"]], on="row_id", how="left"))
 
 
-def _grade_fold(run: Run, group: str, crops: Crops, fold: int) -> pd.DataFrame:
+def _grade_fold(run: Run, name: str, crops: Crops, fold: int) -> pd.DataFrame:
     """The predictions of a fold's studies; none where the other folds have nothing to train on."""
     rows = np.flatnonzero((crops.index["fold"] != fold) & crops.index["grade"].notna())
     if len(rows) < run.config.grade.batch_size:
-        logger.warning("grade: %d labelled crops of %s outside fold %d, not enough to train on", len(rows), group, fold)
+        logger.warning("grade: %d labelled crops of %s outside fold %d, not enough to train on", len(rows), name, fold)
         return no_predictions().assign(fold=pd.Series(dtype="int64"))
-    stem = run.models / f"{group}_fold{fold}"
-    made_from = fingerprint(stage=_made_from(run), group=group, fold=fold)
+    stem = run.models / f"{name}_fold{fold}"
+    made_from = fingerprint(stage=_made_from(run), grader=name, fold=fold)
     if not is_current(stem, made_from):
-        _train_fold(run, group, crops, rows, fold, stem, made_from)
+        _train_fold(run, name, crops, rows, fold, stem, made_from)
     grader, config = load_grader(stem)
     return predict_grades(grader, config, crops, np.flatnonzero(crops.index["fold"] == fold))
 
 
-def _train_fold(run: Run, group: str, crops: Crops, rows: np.ndarray, fold: int, stem: Path, made_from: str) -> None:
-    config, view, seed = run.config.grade, run.config.crop.view(group), run.config.seed + fold
+def _train_fold(run: Run, name: str, crops: Crops, rows: np.ndarray, fold: int, stem: Path, made_from: str) -> None:
+    group, config, seed = run.config.graders[name], run.config.grade, _seed(run, name, fold)
+    view = run.config.crop.view(group)
     torch.manual_seed(seed)
     grader = Grader(config, view.slices)
     grader.start_at_prior(_prior_without(run, group, fold))
     if config.weights:
         grader.start_backbone_from(config.weights)
-    folder = run.folder / "grade" / f"{group}_fold{fold}_{made_from}"
-    state, losses = train_grader(grader, crops, rows, config, folder, seed, f"grade: train {group} fold {fold}")
+    folder = run.folder / "grade" / f"{name}_fold{fold}_{made_from}"
+    state, losses = train_grader(grader, crops, rows, config, folder, seed, f"grade: train {name} fold {fold}")
     card = Card(
         kind="grader",
         classes=GRADES,
@@ -97,8 +103,14 @@ def _train_fold(run: Run, group: str, crops: Crops, rows: np.ndarray, fold: int,
         details={"crops": len(rows), "loss_by_epoch": losses},
     )
     save_checkpoint(stem, state, card)
-    for leftover in folder.parent.glob(f"{group}_fold{fold}_*"):
+    for leftover in folder.parent.glob(f"{name}_fold{fold}_*"):
         shutil.rmtree(leftover)
+
+
+def _seed(run: Run, name: str, fold: int) -> int:
+    """A seed for each fold, and for each grader of a group far from those of its other folds."""
+    siblings = [sibling for sibling, group in run.config.graders.items() if group == run.config.graders[name]]
+    return run.config.seed + fold + SEED_STEP * siblings.index(name)
 
 
 def _prior_without(run: Run, group: str, fold: int) -> np.ndarray:
