@@ -11,7 +11,6 @@ from lumbar.ensemble import average_folds
 from lumbar.labels import CELLS, CONDITIONS, GRADES, LEVELS
 from lumbar.priors import predict_prior
 from lumbar.submit import Completed, complete_rows, write_submission
-from lumbar.tables import TableError
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +64,12 @@ def test_no_rows_asked_for_give_no_rows(prior):
     assert complete_rows(predicted(ROWS, [(0.7, 0.2, 0.1)] * 3), [], prior).predictions.empty
 
 
-def test_a_row_id_that_names_no_cell_is_refused(prior):
-    with pytest.raises(TableError, match="row_id '9_knee_l1_l2'"):
-        complete_rows(predicted(ROWS, [(0.7, 0.2, 0.1)] * 3), ["9_knee_l1_l2"], prior)
+@pytest.mark.parametrize("strange", ["9_knee_l1_l2", "../9_spinal_canal_stenosis_l1_l2", ""])
+def test_a_row_id_that_names_no_cell_is_answered_uniformly_since_a_row_less_is_no_submission(prior, strange):
+    completed = complete_rows(predicted(ROWS, [(0.7, 0.2, 0.1)] * 3), [strange, *ROWS], prior)
+    assert completed.predictions["row_id"].tolist() == [strange, *ROWS]
+    assert completed.fallback == [strange]
+    np.testing.assert_allclose(completed.predictions[list(GRADES)].iloc[0].astype(float), 1 / 3)
 
 
 @given(

@@ -2,14 +2,13 @@
 
 import json
 import logging
-import shutil
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from lumbar import __version__
-from lumbar.config import Config, read_config
+from lumbar.config import read_config
 from lumbar.errors import InputError
 from lumbar.tables import TableError
 
@@ -115,15 +114,34 @@ def submission(
     config: ConfigOption = DEMO,
     data: DataOption = None,
     output: Annotated[Path, typer.Option(help="The CSV to write.")] = Path("submission/submission.csv"),
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at a study's first error.")] = False,
 ) -> None:
     """Predict the test studies with the run's models and write the submission."""
     from lumbar.crossvalidation import run_through
-    from lumbar.submission import format_report, run_submission
+    from lumbar.predict.results import format_report
+    from lumbar.submission import run_submission
 
     run = _open_run(config, data)
     run_through(run)
-    report = run_submission(run, output)
+    report = run_submission(run, output, strict)
     typer.echo(f"{format_report(report)}\nwrote {output}")
+
+
+@app.command()
+def replay(
+    fold: Annotated[int, typer.Option(min=0, help="The fold whose training studies are predicted again.")],
+    config: ConfigOption = DEMO,
+    data: DataOption = None,
+) -> None:
+    """Check that the kernel's code reproduces a fold's out-of-fold predictions."""
+    from lumbar.crossvalidation import run_through
+    from lumbar.predict.replay import format_parity, replay_fold
+
+    run = _open_run(config, data)
+    run_through(run)
+    parity = replay_fold(run, fold)
+    typer.echo(format_parity(parity))
+    raise typer.Exit(0 if parity.holds else 1)
 
 
 @app.command()
@@ -142,6 +160,38 @@ def bundle(
     run_through(run)
     build_bundle(run.models, out, Path(), owner, third_party)
     typer.echo(f"wrote {out}")
+
+
+@app.command()
+def rehearse(
+    config: ConfigOption = Path("configs/rehearsal.yaml"),
+    data: DataOption = None,
+    studies: Annotated[
+        int, typer.Option(min=1, help="Studies of the hidden test, a phantom.")
+    ] = 24,
+    max_size: Annotated[int | None, typer.Option(min=64, help="Its largest image side in pixels.")] = 256,
+    layout: Annotated[str, typer.Option(help="`old`, `new` or `both` of Kaggle's layouts of inputs.")] = "both",
+    memory: Annotated[float, typer.Option(min=1, help="The cap in GB.")] = 8.0,
+    kills: Annotated[int, typer.Option(min=0, help="Kill the kernel at so many random moments, too.")] = 0,
+) -> None:
+    """Run the kernel as Kaggle would, on a phantom's hidden test: offline, inputs read-only, memory capped."""
+    from lumbar.crossvalidation import run_through
+    from lumbar.rehearse.prepare import prepare_rehearsal
+    from lumbar.rehearse.rehearsal import LAYOUT_NAMES, format_figures, rehearse, rehearse_kills
+    from lumbar.tables import write_text
+
+    if layout not in ("both", *LAYOUT_NAMES):
+        raise typer.BadParameter(f"expected both, {' or '.join(LAYOUT_NAMES)}, got {layout}", param_hint="--layout")
+    run = _open_run(config, data)
+    run_through(run)
+    rehearsal = prepare_rehearsal(run, studies, max_size, int(memory * 1e9))
+    figures = [rehearse(rehearsal, name) for name in (LAYOUT_NAMES if layout == "both" else (layout,))]
+    for part in figures:
+        typer.echo(format_figures(part))
+    if kills:
+        moments = rehearse_kills(rehearsal, figures[-1]["layout"], kills, figures[-1]["seconds"], run.config.seed)
+        typer.echo(f"killed at {len(moments)} moments, each time a valid submission was left")
+    write_text(json.dumps(figures, indent=2) + "\n", rehearsal.folder / "rehearsal.json")
 
 
 @app.command()
@@ -174,30 +224,14 @@ for _name, _text in {
 
 def _open_run(config_path: Path, data: Path | None):  # type: ignore[no-untyped-def]  # Run is imported late
     from lumbar.dataset import Competition
+    from lumbar.phantom.keep import keep_phantom
     from lumbar.run import Run
 
     config = read_config(config_path)
-    root = data or _phantom_of(config)
+    root = data or keep_phantom(config.phantom)
     if not (root / "train.csv").is_file() and not (root / "sample_submission.csv").is_file():
         raise FileNotFoundError(f"{root}: expected a folder in the competition's layout, with train.csv in it")
     return Run(config, Competition(root), Path("runs") / config.name)
-
-
-def _phantom_of(config: Config) -> Path:
-    """The config's phantom, written when it is not there yet."""
-    from lumbar.phantom import write_phantom
-    from lumbar.stages import fingerprint, run_stage
-
-    wanted = config.phantom
-    made_from = fingerprint(phantom=wanted.model_dump())
-    root = Path("data") / f"phantom-{made_from[:8]}"
-
-    def write() -> None:
-        shutil.rmtree(root)  # what an interrupted writing left
-        write_phantom(root, wanted.studies, wanted.seed, wanted.test_studies, wanted.max_size)
-
-    run_stage("phantom", root, made_from, write)
-    return root
 
 
 if __name__ == "__main__":

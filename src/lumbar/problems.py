@@ -1,20 +1,47 @@
-"""What went wrong with one study, kept for the run's report."""
+"""What went wrong with a study, and the one place where its errors are caught."""
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 
 import pandas as pd
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that a stage could not use, and went on without."""
+    """Something that a stage could not use, and what it took in its place; a table's problem has no study."""
 
-    study_id: int
+    study_id: int | None
     stage: str
     message: str
+    instead: str = "went on without it"
+
+
+@dataclass
+class Problems:
+    """The problems of some studies. `strict` lets an error through instead of noting it."""
+
+    strict: bool = False
+    found: list[Problem] = field(default_factory=list)
+
+    def note(self, study_id: int | None, stage: str, message: str, instead: str = Problem.instead) -> None:
+        """Keeps a problem that a reader has noticed and dealt with; one that is known already is kept once."""
+        problem = Problem(study_id, stage, message, instead)
+        if problem not in self.found:
+            self.found.append(problem)
+
+    @contextmanager
+    def survive(self, study_id: int | None, stage: str, instead: str) -> Iterator[None]:
+        """Notes an error of what runs inside, and goes on behind it: one strange study must not cost the others."""
+        try:
+            yield
+        except Exception as error:
+            if self.strict:
+                raise
+            self.note(study_id, stage, f"{type(error).__name__}: {error}", instead)
 
 
 def problem_table(problems: Iterable[Problem]) -> pd.DataFrame:
-    """study_id, stage, message."""
-    return pd.DataFrame([asdict(problem) for problem in problems], columns=["study_id", "stage", "message"])
+    """study_id, stage, message, instead."""
+    columns = ["study_id", "stage", "message", "instead"]
+    return pd.DataFrame([asdict(problem) for problem in problems], columns=columns)

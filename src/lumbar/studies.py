@@ -3,32 +3,38 @@
 import pandas as pd
 
 from lumbar.dataset import Competition
-from lumbar.dicom import Series, SeriesError, read_series
+from lumbar.dicom import Series, read_series
 from lumbar.labels import plane_of
-from lumbar.problems import Problem
+from lumbar.problems import Problems
 
 Study = dict[str, list[Series]]
 """A study's readable series by description."""
 
 
 def read_study(
-    competition: Competition, split: str, study_id: int, descriptions: pd.DataFrame, stage: str
-) -> tuple[Study, list[Problem]]:
-    """Reads every series of a study; `descriptions` is the split's series table.
+    competition: Competition, split: str, study_id: int, descriptions: pd.DataFrame, problems: Problems
+) -> Study:
+    """Reads every series of a study by description; `descriptions` is the split's series table.
 
-    Returns the readable series by description, and a problem for each file or series left out.
+    Notes a problem for each file or series that is left out, also for one that no line lists.
     """
     study: Study = {}
-    problems: list[Problem] = []
     mine = descriptions[descriptions["study_id"] == study_id]
     if mine.empty:
-        problems.append(Problem(study_id, stage, "no series is listed for the study"))
+        problems.note(study_id, "read", "no series is listed for the study", "the prior")
     for series_id, description in zip(mine["series_id"], mine["series_description"], strict=True):
-        try:
-            series = read_series(competition.series_directory(split, study_id, series_id), plane_of(description))
-        except SeriesError as error:
-            problems.append(Problem(study_id, stage, str(error)))
-            continue
-        study.setdefault(description, []).append(series)
-        problems.extend(Problem(study_id, stage, message) for message in series.problems)
-    return study, problems
+        directory = competition.series_directory(split, study_id, series_id)
+        with problems.survive(study_id, "read", "the study's other series"):
+            series = read_series(directory, plane_of(description))
+            study.setdefault(description, []).append(series)
+            for message in series.problems:
+                problems.note(study_id, "read", message)
+    for name in _unlisted(competition, split, study_id, set(mine["series_id"])):
+        problems.note(study_id, "read", f"series {name}: is on disk, but the table of series does not list it")
+    return study
+
+
+def _unlisted(competition: Competition, split: str, study_id: int, listed: set[int]) -> list[str]:
+    folder = competition.root / f"{split}_images" / str(study_id)
+    names = {path.name for path in folder.iterdir() if path.is_dir()} if folder.is_dir() else set()
+    return sorted(names - {str(series_id) for series_id in listed})

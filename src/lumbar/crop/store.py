@@ -1,6 +1,6 @@
 """Crops on disk: for each condition group one array (N, slices, size, size) and one index table of its rows."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,27 +63,44 @@ def _create(path: Path, count: int, config: CropConfig, group: str) -> NDArray[n
 def _crop_study(
     competition: Competition, split: str, points: pd.DataFrame, config: CropConfig
 ) -> list[tuple[int, NDArray[np.uint8]]]:
-    """The crops of one study's points, each with its row's label; a list, since it comes from another process."""
-    crops = []
-    opened: dict[int, Series] = {}
+    """The crops of one study's points; a list, since it comes from another process."""
+    # The detector has read these series just before, so they are there and readable.
+    planes = {row.series_id: GROUPS[row.group].plane for row in points.itertuples()}
+    opened = {
+        series_id: read_series(competition.series_directory(split, points["study_id"].iloc[0], series_id), plane)
+        for series_id, plane in planes.items()
+    }
+    return list(cut_crops(opened, points, config))
+
+
+def cut_crops(
+    series: Mapping[int, Series], points: pd.DataFrame, config: CropConfig
+) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """The crop of each point with its row's label; `points` has the group, `series` is by series_id."""
     for row in points.itertuples():
-        if row.series_id not in opened:
-            # The detector has read it just before, so it is there and readable.
-            directory = competition.series_directory(split, row.study_id, row.series_id)
-            opened[row.series_id] = read_series(directory, GROUPS[row.group].plane)
         point = np.array([getattr(row, axis) for axis in PATIENT])
-        view = config.view(row.group)
         side = CONDITIONS[row.condition].side
-        crops.append((row.Index, crop_view(opened[row.series_id], row.instance_number, point, view, side)))
-    return crops
+        yield row.Index, crop_view(series[row.series_id], row.instance_number, point, config.view(row.group), side)
+
+
+def crops_of_study(series: Mapping[int, Series], points: pd.DataFrame, config: CropConfig) -> dict[str, Crops]:
+    """One study's crops by condition group, in memory; groups without a point are left out."""
+    points = points.assign(group=points["condition"].map(group_of))
+    return {group: _crops_in_memory(series, part, config) for group, part in points.groupby("group")}
+
+
+def _crops_in_memory(series: Mapping[int, Series], points: pd.DataFrame, config: CropConfig) -> Crops:
+    pixels = np.stack([crop for _, crop in cut_crops(series, points, config)])
+    return Crops(pixels, _with_row_ids(points[INDEX].reset_index(drop=True)))
 
 
 def open_crops(folder: Path, group: str) -> Crops:
     """A condition group's crops, mapped into memory and read only."""
     index = pd.read_csv(folder / f"{group}.csv", dtype={"study_id": "int64", "fold": "int64"})
-    ids: Sequence[str] = [
-        row_id(study_id, condition, level)
-        for study_id, condition, level in zip(index["study_id"], index["condition"], index["level"], strict=True)
-    ]
     pixels = np.load(folder / f"{group}.npy", mmap_mode="r" if len(index) else None)
-    return Crops(pixels, index.assign(row_id=ids))
+    return Crops(pixels, _with_row_ids(index))
+
+
+def _with_row_ids(index: pd.DataFrame) -> pd.DataFrame:
+    cells = zip(index["study_id"], index["condition"], index["level"], strict=True)
+    return index.assign(row_id=[row_id(*cell) for cell in cells])

@@ -1,4 +1,4 @@
-"""A detector's points of many studies, as one table."""
+"""A detector's points of studies, as one table."""
 
 from collections.abc import Sequence
 
@@ -10,26 +10,34 @@ from lumbar.dataset import Competition
 from lumbar.detect.detector import Detector
 from lumbar.detect.locate import LocatedPoint, locate_study
 from lumbar.detect.schema import COLUMNS
-from lumbar.problems import Problem
-from lumbar.studies import read_study
+from lumbar.problems import Problems
+from lumbar.studies import Study, read_study
 
 
 def locate_studies(
-    detector: Detector, competition: Competition, split: str, study_ids: Sequence[int], fold: int
-) -> tuple[pd.DataFrame, list[Problem]]:
-    """The points of the given studies by one fold's detector, and what could not be read."""
-    descriptions = competition.series(split)
-    rows: list[tuple[object, ...]] = []
-    problems: list[Problem] = []
+    detector: Detector, competition: Competition, study_ids: Sequence[int], fold: int, problems: Problems
+) -> pd.DataFrame:
+    """The points of training studies by the detector of their fold; what could not be read is noted."""
+    descriptions = competition.series("train")
+    tables = [no_points()]
     for study_id in tqdm(study_ids, desc=f"detect: points by fold {fold}", unit="study"):
-        study, unread = read_study(competition, split, study_id, descriptions, "detect")
-        problems.extend(unread)
-        try:
-            rows.extend(_row(study_id, located, fold) for located in locate_study(detector, study))
-        except Exception as error:
-            # One strange study must not cost the others their grades; the report names it.
-            problems.append(Problem(study_id, "detect", f"{type(error).__name__}: {error}"))
-    return pd.DataFrame(rows, columns=COLUMNS), problems
+        study = read_study(competition, "train", study_id, descriptions, problems)
+        with problems.survive(study_id, "detect", "the prior"):
+            tables.append(points_of(detector, study_id, study, fold))
+    return pd.concat(tables, ignore_index=True)
+
+
+def points_of(detector: Detector, study_id: int, study: Study, fold: int) -> pd.DataFrame:
+    """The points of one study by a fold's detector, with the columns of `detect.schema`."""
+    rows = [_row(study_id, located, fold) for located in locate_study(detector, study)]
+    return pd.DataFrame(rows, columns=COLUMNS).astype(no_points().dtypes) if rows else no_points()
+
+
+def no_points() -> pd.DataFrame:
+    """An empty table of points, with the columns' types."""
+    whole = dict.fromkeys(("study_id", "series_id", "instance_number", "fold"), "int64")
+    words = dict.fromkeys(("condition", "level", "source"), "object")
+    return pd.DataFrame({name: pd.Series(dtype=(whole | words).get(name, "float64")) for name in COLUMNS})
 
 
 def _row(study_id: int, located: LocatedPoint, fold: int) -> tuple[object, ...]:

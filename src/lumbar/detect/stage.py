@@ -11,7 +11,7 @@ from lumbar.detect.points import locate_studies
 from lumbar.detect.train import train_detector
 from lumbar.detect.training_set import write_training_set
 from lumbar.errors import InputError
-from lumbar.problems import Problem, problem_table
+from lumbar.problems import Problems, problem_table
 from lumbar.run import Run
 from lumbar.stages import fingerprint, hash_files, hash_sources, run_stage
 from lumbar.tables import write_table
@@ -37,17 +37,15 @@ def _detect(run: Run) -> None:
     folder = run.folder / "detect"
     images = write_training_set(run.competition, run.config.detect, folder)
     tables: list[pd.DataFrame] = []
-    problems: list[Problem] = []
+    problems = Problems()
     for fold in run.fold_numbers:
         _train_fold(run, images, fold)
         detector = Detector.load(run.models / f"detector_fold{fold}")
-        located, unread = locate_studies(detector, run.competition, "train", run.studies_of(fold), fold)
-        tables.append(located)
-        problems += unread
+        tables.append(locate_studies(detector, run.competition, run.studies_of(fold), fold, problems))
     points = pd.concat(tables, ignore_index=True)
     errors = measure_errors(run.competition, points)
     write_table(points, folder / "points.csv")
-    write_table(problem_table(problems), folder / "problems.csv")
+    write_table(problem_table(problems.found), folder / "problems.csv")
     write_table(errors, folder / "errors.csv")
     write_table(summarise_errors(errors), folder / "summary.csv")
     draw_points(run.competition, points, folder / "points.png")

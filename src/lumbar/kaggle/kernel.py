@@ -1,46 +1,72 @@
-"""What the inference kernel does: a valid submission of priors first, then the models' own in its place."""
+"""What the inference kernel does: a valid submission from its first second, and the models' own as it is graded."""
 
 import json
 import logging
 import tempfile
+import time
 import traceback
 from pathlib import Path
+
+import pandas as pd
 
 import lumbar
 from lumbar.dataset import Competition, no_predictions
 from lumbar.kaggle.bundle import check_bundle
 from lumbar.kaggle.mounts import find_bundle, find_competition
-from lumbar.submission import REPORT, format_report, predict_submission, read_prior
+from lumbar.labels import CONDITIONS, GRADES, LEVELS
+from lumbar.predict.asked import Asked, read_asked
+from lumbar.predict.results import REPORT, format_report, read_prior
+from lumbar.predict.supervisor import predict_supervised
 from lumbar.submit import complete_rows, write_submission
 from lumbar.tables import write_text
 
 logger = logging.getLogger(__name__)
 
+LIMIT_SECONDS = 9 * 3600.0
+"""Kaggle stops a kernel after nine hours."""
+RESERVE_SECONDS = 20 * 60.0
+"""Kept free of grading: for the machine's start, which counts, and for the last writing."""
 
-def run_kernel(inputs: Path, working: Path) -> None:
+
+def run_kernel(inputs: Path, working: Path, started: float | None = None) -> None:
     """Writes `submission.csv` and `run_report.json` into Kaggle's working folder.
 
-    The priors stand there from the start and are replaced whole, so that a failure that no stage foresaw still leaves
-    a submission that scores. The report then holds the error, and the log says it at its end.
+    `started` is when the kernel began, in seconds since the epoch. A failure that no stage foresaw still leaves a
+    submission that scores: the report then holds the error, and the log says it at its end.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logger.info("lumbar %s from %s", lumbar.__version__, Path(lumbar.__file__).parent)
-    bundle, competition = find_bundle(inputs), Competition(find_competition(inputs))
-    output = working / "submission.csv"
-    _write_priors(bundle / "models" / "prior.csv", competition, output)
+    deadline = (started or time.time()) + LIMIT_SECONDS - RESERVE_SECONDS
+    competition, output = Competition(find_competition(inputs)), working / "submission.csv"
+    asked = read_asked(competition)
+    _write_constant(asked, _uniform_prior(), output)
     try:
+        bundle = find_bundle(inputs)
         check_bundle(bundle)
         with tempfile.TemporaryDirectory() as scratch:
-            report = predict_submission(bundle / "models", competition, Path(scratch), output)
+            report = predict_supervised(bundle / "models", competition, Path(scratch), output, deadline)
     except Exception:
-        error = traceback.format_exc()
-        row_ids = competition.sample_submission["row_id"].tolist()
-        write_text(json.dumps({"error": error, "fallback": row_ids}, indent=2) + "\n", output.with_name(REPORT))
-        logger.error("%s\nTHE MODELS FAILED, THE SUBMISSION HOLDS PRIORS ONLY", error)
+        _give_up(asked, inputs, output, traceback.format_exc())
         return
     logger.info("%s", format_report(report))
 
 
-def _write_priors(prior: Path, competition: Competition, output: Path) -> None:
-    row_ids = competition.sample_submission["row_id"].tolist()
-    write_submission(complete_rows(no_predictions(), row_ids, read_prior(prior)), output)
+def _give_up(asked: Asked, inputs: Path, output: Path, error: str) -> None:
+    """Leaves priors, or, where even they cannot be read, the uniform answer, and says so loudly."""
+    try:
+        _write_constant(asked, read_prior(find_bundle(inputs) / "models" / "prior.csv"), output)
+    except Exception:
+        error += f"\nand the priors cannot be read either\n{traceback.format_exc()}"
+    report = {"warning": "the models failed", "error": error, "fallback": list(asked.row_ids)}
+    write_text(json.dumps(report, indent=2) + "\n", output.with_name(REPORT))
+    logger.error("%s\nTHE MODELS FAILED, THE SUBMISSION HOLDS PRIORS ONLY", error)
+
+
+def _write_constant(asked: Asked, prior: pd.DataFrame, output: Path) -> None:
+    write_submission(complete_rows(no_predictions(), asked.row_ids, prior), output)
+
+
+def _uniform_prior() -> pd.DataFrame:
+    """A third for each grade: what needs no bundle."""
+    cells = pd.MultiIndex.from_product([CONDITIONS, LEVELS], names=["condition", "level"])
+    return pd.DataFrame(1 / len(GRADES), index=cells, columns=list(GRADES)).reset_index()

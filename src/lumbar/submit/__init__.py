@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lumbar.dataset import split_row_ids
-from lumbar.labels import GRADES
+from lumbar.dataset import ROW_ID_PARTS
+from lumbar.labels import CELLS, GRADES, Cell
 from lumbar.metric import is_distribution, normalise
-from lumbar.priors import predict_prior
 from lumbar.tables import write_table
 
 
@@ -27,16 +26,24 @@ def complete_rows(
 ) -> Completed:
     """The predictions of `row_ids`, in their order; a row without one gets its condition's and level's prior.
 
+    A row id that names no cell gets the uniform answer: the rows asked for are never one less.
     `prior` is `priors.fit_prior`. Every row is at least `floor` and sums to 1 in float64.
     """
     asked = pd.Series(list(row_ids), dtype=str)
-    study_ids = split_row_ids(asked)["study_id"].unique().tolist() if len(asked) else []
-    spare = predict_prior(prior, study_ids).set_index("row_id").reindex(asked)[list(GRADES)]
+    spare = _spare(asked, prior)
     given = predictions.set_index("row_id").reindex(asked)[list(GRADES)].to_numpy(dtype=np.float64)
     usable = is_distribution(given)
-    values = np.where(usable[:, None], given, spare.to_numpy())
+    values = np.where(usable[:, None], given, spare)
     table = pd.DataFrame(_apply_floor(normalise(values), floor), columns=list(GRADES)).assign(row_id=asked)
     return Completed(table[["row_id", *GRADES]], asked[~usable].tolist())
+
+
+def _spare(asked: pd.Series, prior: pd.DataFrame) -> np.ndarray:
+    """The prior (N, 3) of each row's cell."""
+    cells = asked.str.extract(ROW_ID_PARTS)["cell"].map(CELLS)
+    keys = [(cell.condition, cell.level) if isinstance(cell, Cell) else ("", "") for cell in cells]
+    shares = prior.set_index(["condition", "level"])[list(GRADES)]
+    return shares.reindex(keys).fillna(1 / len(GRADES)).to_numpy()
 
 
 def _apply_floor(probabilities: np.ndarray, floor: float) -> np.ndarray:

@@ -1,0 +1,87 @@
+"""What prediction has finished so far, a line of JSON for each study: a process that dies loses one study, not all."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from lumbar.dataset import no_predictions
+from lumbar.labels import GRADES
+from lumbar.problems import Problem
+
+ATTEMPTS = 2
+"""A study during which the process died is tried once more, after all others."""
+
+
+class Entry(BaseModel):
+    """A study that was started, and, unless the process died on the way, what came of it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    study_id: int
+    finished: bool
+    folds: tuple[int, ...] = ()
+    """The folds that graded it."""
+    rows: tuple[tuple[str, float, float, float], ...] = ()
+    gaps: dict[str, str] = {}
+    """Why a cell of a condition group may lack a prediction."""
+    problems: tuple[Problem, ...] = ()
+    reading: float = 0.0
+    """Seconds."""
+    grading: float = 0.0
+    """Seconds."""
+
+
+class Journal:
+    """The entries in a file, in the order in which they came about."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write(self, entry: Entry) -> None:
+        """Appends an entry, at once and whole."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(entry.model_dump_json() + "\n")
+
+    def read(self) -> list[Entry]:
+        """The entries so far. A line that is not whole, since its writer died, is left out."""
+        if not self.path.is_file():
+            return []
+        entries = (_parse(line) for line in self.path.read_text(encoding="utf-8").splitlines())
+        return [entry for entry in entries if entry is not None]
+
+    def finished(self) -> dict[int, Entry]:
+        """The studies that were finished."""
+        return {entry.study_id: entry for entry in self.read() if entry.finished}
+
+    def fatal(self) -> Counter[int]:
+        """How often the process died during a study that is still not finished."""
+        entries = self.read()
+        done = {entry.study_id for entry in entries if entry.finished}
+        return Counter(entry.study_id for entry in entries if entry.study_id not in done)
+
+    def left_to_do(self, study_ids: Sequence[int]) -> list[int]:
+        """The studies to grade, in order; those that the process died of come last, and are given up in the end."""
+        done, fatal = self.finished(), self.fatal()
+        left = [study_id for study_id in study_ids if study_id not in done and fatal[study_id] < ATTEMPTS]
+        return sorted(left, key=lambda study_id: fatal[study_id])
+
+
+def _parse(line: str) -> Entry | None:
+    try:
+        return Entry.model_validate_json(line)
+    except ValidationError:
+        return None
+
+
+def rows_of(predictions: pd.DataFrame) -> tuple[tuple[str, float, float, float], ...]:
+    """A table in submission format as an entry's rows."""
+    return tuple(predictions[["row_id", *GRADES]].itertuples(index=False, name=None))
+
+
+def predictions_of(entries: Sequence[Entry]) -> pd.DataFrame:
+    """The rows of entries as a table in submission format."""
+    rows = [row for entry in entries for row in entry.rows]
+    return pd.DataFrame(rows, columns=["row_id", *GRADES]) if rows else no_predictions()

@@ -1,0 +1,1 @@
+"""The rehearsal: the kernel run here as Kaggle would run it, and scored, which Kaggle never shows."""

@@ -1,0 +1,33 @@
+"""What a rehearsal needs: the bundle of a run, a phantom's hidden test and an interpreter like Kaggle's."""
+
+import sys
+from pathlib import Path
+
+from lumbar.config import PhantomConfig
+from lumbar.dataset import Competition
+from lumbar.kaggle.bundle import build_bundle
+from lumbar.phantom.keep import keep_phantom
+from lumbar.rehearse.interpreter import build_interpreter
+from lumbar.rehearse.rehearsal import Rehearsal
+from lumbar.run import Run
+
+SLUG = "rsna-2024-lumbar-spine-degenerative-classification"
+HIDDEN_SEED = 722
+"""Of the phantom that stands for the hidden test: not a config's, whose studies the models have seen."""
+
+
+def prepare_rehearsal(run: Run, studies: int, max_size: int | None, memory_cap: int) -> Rehearsal:
+    """Builds all of it below the run's folder; the phantom is kept for the next time."""
+    folder, source = run.folder / "rehearsal", Path()
+    hidden = keep_phantom(PhantomConfig(studies=1, test_studies=studies, max_size=max_size, seed=HIDDEN_SEED))
+    version = f"{sys.version_info.major}{sys.version_info.minor}"
+    build_bundle(run.models, folder / "bundle", source, "somebody", python_version=version)
+    return Rehearsal(
+        python=build_interpreter(folder / "interpreter", source / "requirements.txt"),
+        script=source / "kernels" / "inference" / "inference.py",
+        bundle=folder / "bundle",
+        competition=Competition(hidden),
+        slug=SLUG,
+        folder=folder,
+        memory_cap=memory_cap,
+    )

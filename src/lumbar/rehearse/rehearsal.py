@@ -1,0 +1,152 @@
+"""Rehearsals of the inference kernel: in both layouts of Kaggle's inputs, and killed at random moments."""
+
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lumbar.dataset import Competition, read_labels, read_predictions
+from lumbar.errors import InputError
+from lumbar.labels import GRADES
+from lumbar.metric import score
+from lumbar.predict.results import REPORT, read_prior
+from lumbar.priors import predict_prior
+from lumbar.rehearse.sandbox import LAYOUTS, Ending, Sandbox
+from lumbar.tables import TableError
+
+logger = logging.getLogger(__name__)
+
+HIDDEN_TEST_STUDIES = 722
+"""About as many studies the hidden test has."""
+
+
+LAYOUT_NAMES = tuple(LAYOUTS)
+FIRST_WRITE_SECONDS = 1.0
+"""By then an interpreter has started, and the script's first act, a copy of the sample, is done."""
+
+
+class RehearsalError(InputError):
+    """The kernel did not do what it must; the message says what, and where its log lies."""
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What is rehearsed: a kernel's script, a bundle and a competition, with the interpreter that runs it."""
+
+    python: Path
+    script: Path
+    bundle: Path
+    competition: Competition
+    slug: str
+    folder: Path
+    memory_cap: int
+    """Bytes."""
+
+    def sandbox(self, layout: str) -> Sandbox:
+        """A fresh machine in one of the layouts."""
+        sandbox = Sandbox(self.folder / layout, self.competition.root, self.bundle, layout, self.slug)
+        sandbox.prepare()
+        return sandbox
+
+    @property
+    def command(self) -> list[str]:
+        """As Kaggle runs a script, with nothing of this project on the path."""
+        return [str(self.python.absolute()), "-I", str(self.script.resolve())]
+
+
+def rehearse(rehearsal: Rehearsal, layout: str) -> dict[str, Any]:
+    """Runs the kernel to its end and returns its figures; RehearsalError when it did anything that it must not."""
+    sandbox = rehearsal.sandbox(layout)
+    logger.info("rehearse in the %s layout; its log: %s", layout, sandbox.log)
+    ending = sandbox.run(rehearsal.command, rehearsal.memory_cap)
+    complaints = [*_check_ending(ending, rehearsal), *check_submission(sandbox.working, rehearsal.competition)]
+    if complaints:
+        raise RehearsalError(f"{sandbox.log}: " + "; ".join(complaints))
+    report = json.loads((sandbox.working / REPORT).read_text(encoding="utf-8"))
+    if "error" in report:
+        raise RehearsalError(f"{sandbox.log}: the models failed: {report['error']}")
+    return _figures(rehearsal, sandbox, ending, report) | {"layout": layout}
+
+
+def _check_ending(ending: Ending, rehearsal: Rehearsal) -> Iterator[str]:
+    if ending.too_much_memory:
+        yield f"it took {ending.peak_memory / 1e9:.1f} GB of memory, the cap is {rehearsal.memory_cap / 1e9:.1f} GB"
+    elif ending.status:
+        yield f"it ended with status {ending.status}"
+    if ending.sockets:
+        yield f"it opened {len(ending.sockets)} sockets, the first: {ending.sockets[0]}"
+
+
+def check_submission(working: Path, competition: Competition) -> Iterator[str]:
+    """What is wrong with a submission, which may stand there unfinished but never invalid."""
+    path = working / "submission.csv"
+    try:
+        submission = read_predictions(path)
+    except TableError as error:
+        yield str(error)
+        return
+    if submission["row_id"].tolist() != competition.sample_submission["row_id"].tolist():
+        yield f"{path}: its rows are not those of sample_submission.csv"
+    if not np.allclose(submission[list(GRADES)].sum(axis=1), 1, atol=1e-9):
+        yield f"{path}: a row does not sum to 1"
+
+
+def _figures(rehearsal: Rehearsal, sandbox: Sandbox, ending: Ending, report: dict[str, Any]) -> dict[str, Any]:
+    per_study = ending.seconds / max(1, report["studies"])
+    return {
+        "studies": report["studies"],
+        "files": sum(1 for _ in (rehearsal.competition.root / "test_images").rglob("*.dcm")),
+        "seconds": round(ending.seconds, 1),
+        "studies_per_second": round(1 / per_study, 3),
+        "hours_for_the_hidden_test": round(per_study * HIDDEN_TEST_STUDIES / 3600, 2),
+        "peak_memory_gb": round(ending.peak_memory / 1e9, 2),
+        "sockets": len(ending.sockets),
+        "warning": report["warning"],
+        "rows": report["rows"],
+        "rows_from_prior": report["rows_from_prior"],
+        "fallback_reasons": report["fallback_reasons"],
+        "died": report["died"],
+        "score": _scores(rehearsal, sandbox.working / "submission.csv"),
+    }
+
+
+def _scores(rehearsal: Rehearsal, submission: Path) -> dict[str, float]:
+    """The submission's score by the labels that the kernel could not see, beside the prior's and the best possible."""
+    hidden = rehearsal.competition.root / "hidden"
+    labels = read_labels(hidden / "test_labels.csv")
+    prior = predict_prior(read_prior(rehearsal.bundle / "models" / "prior.csv"), labels["study_id"].unique().tolist())
+    answers = {"score": read_predictions(submission), "prior": prior, "oracle": read_predictions(hidden / "oracle.csv")}
+    return {name: round(score(labels, answer).score, 4) for name, answer in answers.items()}
+
+
+def rehearse_kills(rehearsal: Rehearsal, layout: str, moments: int, longest: float, seed: int) -> list[float]:
+    """Kills the kernel at random moments of its run and checks what is left; returns the moments in seconds.
+
+    `longest` is how long an undisturbed run takes. RehearsalError when one leaves no valid submission.
+    """
+    times = sorted(np.random.default_rng(seed).uniform(FIRST_WRITE_SECONDS, longest, moments).round(2).tolist())
+    for moment in times:
+        sandbox = rehearsal.sandbox(layout)
+        sandbox.run(rehearsal.command, rehearsal.memory_cap, kill_after=moment)
+        if complaints := list(check_submission(sandbox.working, rehearsal.competition)):
+            raise RehearsalError(f"{sandbox.log}: killed after {moment} s: {'; '.join(complaints)}")
+        logger.info("killed after %.2f s: the submission is valid", moment)
+    return times
+
+
+def format_figures(figures: dict[str, Any]) -> str:
+    """A rehearsal's figures in a few lines."""
+    scores = figures["score"]
+    lines = [
+        f"{figures['layout']} layout: {figures['studies']} studies, {figures['files']} files in {figures['seconds']} s",
+        f"  {figures['studies_per_second']} studies a second, {figures['hours_for_the_hidden_test']} h for the hidden "
+        f"test's {HIDDEN_TEST_STUDIES}; at most {figures['peak_memory_gb']} GB of memory; {figures['sockets']} sockets",
+        f"  score {scores['score']} (prior {scores['prior']}, oracle {scores['oracle']})",
+        f"  {figures['rows_from_prior']} of {figures['rows']} rows fell back on the prior",
+        *(f"    {count} times: {reason}" for reason, count in figures["fallback_reasons"].items()),
+    ]
+    return "\n".join([*lines, f"  WARNING: {figures['warning']}"] if figures["warning"] else lines)

@@ -1,0 +1,181 @@
+"""Prediction study by study: what it costs, what it survives, and that it agrees with cross-validation."""
+
+import json
+import os
+import shutil
+import signal
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lumbar.dataset import Competition
+from lumbar.labels import GRADES
+from lumbar.predict.budget import Budget
+from lumbar.predict.journal import Entry, Journal
+from lumbar.predict.replay import replay_fold
+from lumbar.predict.supervisor import predict_supervised
+from lumbar.predict.worker import Job, grade_studies
+from lumbar.problems import Problems
+from lumbar.submission import predict_submission
+
+
+def test_with_time_to_spare_every_fold_grades_every_study():
+    budget = Budget(time.time() + 3600, folds=5)
+    budget.spend(reading=1, grading=5, folds=5)
+    assert budget.folds_for(studies_left=100) == 5
+
+
+def test_before_anything_was_measured_all_folds_are_tried():
+    assert Budget(time.time() + 10, folds=3).folds_for(studies_left=1000) == 3
+
+
+@pytest.mark.parametrize(("seconds", "folds"), [(2000, 5), (600, 4), (400, 2), (100, 1), (1, 1), (-1, 0)])
+def test_when_the_clock_runs_short_folds_are_dropped_and_studies_never(seconds, folds):
+    """100 studies are left; reading one takes 1 s, grading it 1 s for each fold; with a margin of 15 %."""
+    budget = Budget(time.time() + seconds, folds=5)
+    budget.spend(reading=10, grading=50, folds=50)
+    budget.studies = 10
+    assert budget.folds_for(studies_left=100) == folds
+
+
+def entry(study_id: int, finished: bool = True) -> Entry:
+    return Entry(study_id=study_id, finished=finished, rows=((f"{study_id}_x", 0.1, 0.2, 0.7),), gaps={})
+
+
+def test_a_journal_gives_back_what_was_written_to_the_last_digit(tmp_path):
+    journal = Journal(tmp_path / "journal.jsonl")
+    row = ("1_x", 1 / 3, 0.1 + 0.2, 5e-324)
+    journal.write(Entry(study_id=1, finished=True, rows=(row,)))
+    assert journal.finished()[1].rows == (row,)
+
+
+def test_a_line_that_its_writer_did_not_finish_is_left_out(tmp_path):
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.write(entry(1))
+    with journal.path.open("a") as file:
+        file.write(entry(2).model_dump_json()[:-5])
+    assert list(journal.finished()) == [1]
+
+
+def test_a_study_that_the_process_died_of_comes_last_and_is_given_up_the_second_time(tmp_path):
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.write(entry(1, finished=False))
+    assert journal.left_to_do([1, 2, 3]) == [2, 3, 1]
+    journal.write(entry(1, finished=False))
+    assert journal.left_to_do([1, 2, 3]) == [2, 3]
+
+
+def test_a_problem_is_noted_with_its_exception_and_what_was_used_instead():
+    problems = Problems()
+    with problems.survive(7, "detect", "the prior"):
+        raise ValueError("no such box")
+    assert [(one.study_id, one.stage, one.message, one.instead) for one in problems.found] == [
+        (7, "detect", "ValueError: no such box", "the prior")
+    ]
+
+
+def test_a_strict_prediction_raises_a_studys_error(trained, competition, tmp_path):
+    root = tmp_path / "broken"
+    shutil.copytree(competition.root, root)
+    shutil.rmtree(root / "test_images" / str(competition.series("test")["study_id"].iloc[0]))
+    with pytest.raises(Exception, match="does not exist"):
+        predict_submission(trained.models, Competition(root), tmp_path, tmp_path / "submission.csv", strict=True)
+
+
+@pytest.mark.parametrize("fold", [0, 1])
+def test_the_kernels_code_reproduces_the_out_of_fold_predictions(trained, fold):
+    parity = replay_fold(trained, fold)
+    assert parity.rows > 0
+    assert parity.unmatched == ()
+    assert parity.different_crops == ()
+    assert parity.largest_difference <= 1e-6
+
+
+def test_an_altered_prediction_is_noticed_by_the_replay(trained, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(trained.folder, folder)
+    path = folder / "predictions" / "spinal" / "oof.csv"
+    table = pd.read_csv(path)
+    table[GRADES[0]] = np.clip(table[GRADES[0]] + 1e-4, 0, 1)
+    table.to_csv(path, index=False)
+    altered = type(trained)(trained.config, trained.competition, folder)
+    assert any(not replay_fold(altered, fold).holds for fold in altered.fold_numbers)
+
+
+def test_an_interrupted_prediction_goes_on_where_it_stopped(trained, competition, tmp_path):
+    study_ids = tuple(sorted(competition.series("test")["study_id"].unique().tolist()))
+    job = Job(models=trained.models, competition=competition.root, study_ids=study_ids, journal=tmp_path / "journal")
+    grade_studies(job.model_copy(update={"study_ids": study_ids[:2]}))
+    before = job.journal.read_text()
+    grade_studies(job)
+    assert job.journal.read_text().startswith(before)
+    assert list(Journal(job.journal).finished()) == list(study_ids)
+
+
+def interfere(journal: Path, sent: signal.Signals, times: int) -> threading.Thread:
+    """Sends a signal to the worker as often as it begins the study that stands first in the journal."""
+
+    def watch() -> None:
+        hit = 0
+        while hit < times:
+            begun = [one.study_id for one in Journal(journal).read() if not one.finished]
+            if begun and begun[-1] == begun[0] and begun.count(begun[0]) > hit:
+                for worker in children():
+                    os.kill(worker, sent)
+                hit += 1
+            time.sleep(0.005)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    return thread
+
+
+def children() -> list[int]:
+    """The worker processes of this one."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == os.getpid() and "lumbar.predict.worker" in (path / "cmdline").read_text():
+                found.append(int(path.name))
+        except OSError:
+            continue
+    return found
+
+
+def test_a_study_that_takes_the_process_down_twice_costs_only_itself(trained, competition, tmp_path):
+    work, output = tmp_path / "work", tmp_path / "submission.csv"
+    interfere(work / "journal.jsonl", signal.SIGKILL, times=2)
+    report = predict_supervised(trained.models, competition, work, output)
+    predict_submission(trained.models, competition, tmp_path / "alone", tmp_path / "alone.csv")
+    victim = Journal(work / "journal.jsonl").read()[0].study_id
+    written, alone = (pd.read_csv(path).set_index("row_id") for path in (output, tmp_path / "alone.csv"))
+    of_victim = written.index.str.startswith(f"{victim}_")
+    pd.testing.assert_frame_equal(written[~of_victim], alone[~of_victim])
+    assert report["studies_graded"] == report["studies"] - 1
+    assert len(report["died"]) == 2
+    assert "exit status -9" in report["warning"]
+    assert {row.partition("_")[0] for row in report["fallback"]} >= {str(victim)}
+
+
+def test_a_process_that_hangs_is_replaced_and_its_study_tried_again(trained, competition, tmp_path, monkeypatch):
+    monkeypatch.setattr("lumbar.predict.supervisor.STALL_SECONDS", 20.0)
+    interfere(tmp_path / "work" / "journal.jsonl", signal.SIGSTOP, times=1)
+    report = predict_supervised(trained.models, competition, tmp_path / "work", tmp_path / "submission.csv")
+    assert report["died"] == ["no study was finished in 20 s"]
+    assert report["studies_graded"] == report["studies"]
+
+
+def test_when_the_time_is_up_the_rest_keeps_its_priors(trained, competition, tmp_path):
+    report = predict_supervised(
+        trained.models, competition, tmp_path / "work", tmp_path / "submission.csv", deadline=time.time() - 1
+    )
+    written = pd.read_csv(tmp_path / "submission.csv")
+    assert written["row_id"].tolist() == competition.sample_submission["row_id"].tolist()
+    assert report["studies_graded"] == 0
+    assert report["fallback_reasons"] == {"its study was not graded": len(written)}
+    assert json.loads((tmp_path / "run_report.json").read_text()) == report
