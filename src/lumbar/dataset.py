@@ -3,16 +3,26 @@
 Every reader gives the one spelling of conditions, levels and grades. Grades are 0, 1, 2 (`labels.GRADES`).
 """
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 
 import pandas as pd
 
+from lumbar.errors import printable
 from lumbar.labels import CELLS, CONDITIONS, GRADES, LEVELS, SERIES_DESCRIPTIONS, group_of
-from lumbar.tables import TableError, choice, integer, read_table, real, text
+from lumbar.tables import TableError, choice, integer, read_table, real, salvage_column, salvage_table, text
 
 ROW_ID_PARTS = r"^(?P<study_id>\d{1,18})_(?P<cell>" + "|".join(CELLS) + r")$"
+
+SERIES_COLUMNS = (
+    integer("study_id"),
+    integer("series_id"),
+    choice("series_description", SERIES_DESCRIPTIONS),
+)
 
 
 def read_labels(path: Path) -> pd.DataFrame:
@@ -58,11 +68,40 @@ def read_coordinates(path: Path) -> pd.DataFrame:
 
 def read_series_descriptions(path: Path) -> pd.DataFrame:
     """`train_` or `test_series_descriptions.csv`: study_id, series_id, series_description."""
-    return read_table(
-        path,
-        [integer("study_id"), integer("series_id"), choice("series_description", SERIES_DESCRIPTIONS)],
-        unique=["study_id", "series_id"],
-    )
+    return read_table(path, SERIES_COLUMNS, unique=["study_id", "series_id"])
+
+
+def salvage_series_descriptions(path: Path) -> tuple[pd.DataFrame, list[str]]:
+    """The good rows of a series table, as `read_series_descriptions` gives them, and in words what is wrong with it."""
+    return salvage_table(path, SERIES_COLUMNS, unique=["study_id", "series_id"])
+
+
+def salvage_row_ids(path: Path) -> tuple[list[str], list[str]]:
+    """Every row id that a sample submission asks for, in its order and untouched, and what is wrong with it in words.
+
+    Ids of another form and repeated ones are among them: a submission must have the rows that are asked for.
+    """
+    rows, messages = salvage_column(path, "row_id")
+    seen: set[str] = set()
+    odd: dict[str, list[str]] = {}
+    for line, row_id in rows:
+        if not re.match(ROW_ID_PARTS, row_id):
+            study = printable(re.sub(f"_({'|'.join(CELLS)})$", "", row_id))
+            odd.setdefault(f"of study '{study}', expected <study_id>_<condition>_<level>", []).append(f"line {line}")
+        elif row_id in seen:
+            odd.setdefault(f"'{row_id}' stands there already", []).append(f"line {line}")
+        seen.add(row_id)
+    for what, lines in odd.items():
+        more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
+        messages.append(f"{path}: column 'row_id', {lines[0]}: {what}{more}")
+    return [row_id for _, row_id in rows], messages
+
+
+def compare_tables(series: pd.DataFrame, row_ids: Iterable[str]) -> list[str]:
+    """In words: the studies of a series table that no row id asks for."""
+    asked = {match["study_id"] for match in (re.match(ROW_ID_PARTS, row_id) for row_id in row_ids) if match}
+    listed = series["study_id"].unique().tolist()
+    return [f"study {one} has series, and no row is asked for it" for one in listed if str(one) not in asked]
 
 
 def read_predictions(path: Path) -> pd.DataFrame:
@@ -101,6 +140,12 @@ def split_row_ids(row_ids: pd.Series) -> pd.DataFrame:
     )
 
 
+def _folder_name(number: int) -> str:
+    if not isinstance(number, Integral) or number < 0:
+        raise TableError(f"id '{number}': expected a whole number that is not negative")
+    return str(int(number))
+
+
 @dataclass(frozen=True)
 class Competition:
     """A folder in the competition's layout; tables are read when first asked for."""
@@ -108,8 +153,19 @@ class Competition:
     root: Path
 
     def series_directory(self, split: str, study_id: int, series_id: int) -> Path:
-        """Where a series' files lie; `split` is `train` or `test`."""
-        return self.root / f"{split}_images" / str(study_id) / str(series_id)
+        """Where a series' files lie; `split` is `train` or `test`. An id that is not a number is a TableError: such an
+        id could name any folder of the machine."""
+        return self.study_directory(split, study_id) / _folder_name(series_id)
+
+    def study_directory(self, split: str, study_id: int) -> Path:
+        """Where a study's series lie."""
+        return self.root / f"{split}_images" / _folder_name(study_id)
+
+    def unlisted_series(self, split: str, study_id: int, listed: Iterable[int]) -> list[str]:
+        """What lies beside a study's listed series."""
+        directory, known = self.study_directory(split, study_id), {_folder_name(one) for one in listed}
+        names = sorted(path.name for path in directory.iterdir()) if directory.is_dir() else []
+        return [f"{directory / printable(name)}: is not in the series table" for name in names if name not in known]
 
     @cached_property
     def study_ids(self) -> list[int]:

@@ -5,18 +5,28 @@ positions. A series may hold images of several sizes and orientations, so every 
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
-from pydicom.pixels import apply_rescale
 
 from lumbar.errors import InputError
-from lumbar.geometry import BACK, DISPLAY_AXES, HEAD, LEFT, Plane, anatomical_plane
+from lumbar.geometry import BACK, HEAD, LEFT, Plane, anatomical_plane, lies_in
+from lumbar.image_file import Image, read_image
+from lumbar.notes import SAME_PLACE_MM, Note, note_failures, note_oddities, note_sequence, note_stack
+from lumbar.stack import (
+    FALLBACK_FIELD_OF_VIEW_MM,
+    FALLBACK_SLICE_STEP_MM,
+    leave_out_copies,
+    number_images,
+    place_images,
+)
+
+__all__ = ["FALLBACK_FIELD_OF_VIEW_MM", "FALLBACK_SLICE_STEP_MM", "Series", "SeriesError", "Slice", "read_series"]
 
 logger = logging.getLogger(__name__)
 
@@ -24,10 +34,8 @@ WINDOW_PERCENTILES = (1.0, 99.5)
 """Percentiles of a series' pixels that become black and white: the Window tags are missing or wrong too often."""
 WINDOW_SAMPLE = 200_000
 """Pixels from which the percentiles are taken; more change them by less than one grey level in 255."""
-FALLBACK_FIELD_OF_VIEW_MM = 260.0
-"""The width assumed for an image without PixelSpacing: the middle of the usual 180-340 mm."""
-FALLBACK_SLICE_STEP_MM = 4.4
-"""The step assumed between slices without positions: the usual thickness of 4 mm and a 10 % gap."""
+LARGEST_SERIES = 2**28
+"""Pixels, a GiB of memory: more than 192 images of 1024 x 1024, the most and the largest of the real ones."""
 
 
 class SeriesError(InputError):
@@ -61,11 +69,18 @@ class Slice:
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """A series' slices, sorted along the stack's normal, and what was wrong with the files left out."""
+    """A series' slices, sorted along the stack's normal, each with an instance number of its own.
+
+    `problems` says which files were left out and what was assumed in place of a tag, `remarks` what else is unusual and
+    cost nothing; both name the directory. Unless `is_placed`, the files give no positions, and the stack lies neither
+    among the study's other series nor the right way round for sure.
+    """
 
     series_id: int
     slices: tuple[Slice, ...]
     problems: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    is_placed: bool = True
 
     @property
     def instance_numbers(self) -> list[int]:
@@ -74,8 +89,10 @@ class Series:
 
     @property
     def spacing(self) -> float:
-        """Median millimetres between neighbouring slices, from their positions; NaN for a single slice."""
-        return float(np.median(np.abs(np.diff(self.offsets)))) if len(self.slices) > 1 else float("nan")
+        """Median millimetres between neighbouring slices, from their positions; NaN where all lie in one place."""
+        steps = np.abs(np.diff(self.offsets))
+        apart = steps > SAME_PLACE_MM
+        return float(np.median(steps[apart])) if apart.any() else float("nan")
 
     @property
     def offsets(self) -> NDArray[np.float64]:
@@ -107,111 +124,94 @@ class Series:
         return np.array([image.distance(point) for image in self.slices])
 
 
-def read_series(directory: Path, expected_plane: str = "sagittal") -> Series:
+def read_series(directory: Path, expected_plane: str | None = None, expected_sequence: str = "") -> Series:
     """Reads every DICOM file of a directory.
 
     A file that cannot be read is left out with a warning that names it. `expected_plane` stands in for an orientation
-    that no file gives. Raises SeriesError when nothing readable is left.
+    that no file gives (without it, sagittal), and where some images lie in it the others are left out. That none does,
+    or that the files say another sequence (`T1`, `T2`) than `expected_sequence`, is a problem to be told. Raises
+    SeriesError when nothing readable is left.
     """
-    headers, problems = [], []
-    for path in sorted(directory.glob("*.dcm")) if directory.is_dir() else []:
-        try:
-            headers.append(_read_file(path))
-        except Exception as error:
-            # pydicom and its decoders raise almost anything on a damaged file, and one file must not cost the series.
-            problems.append(f"{path}: cannot be read and is left out: {type(error).__name__}: {error}")
-            logger.warning(problems[-1])
-    if not headers:
-        missing = "has no DICOM file" if directory.is_dir() else "does not exist"
-        raise SeriesError(f"{directory}: the series {'has no readable file' if problems else missing}")
-    series_id = int(directory.name) if directory.name.isdigit() else 0
-    return Series(series_id, _sort(_place(headers, expected_plane)), tuple(problems))
-
-
-@dataclass(frozen=True, eq=False)
-class _Image:
-    """What one file says; None for what it does not say."""
-
-    instance_number: int
-    pixels: NDArray[np.float32]
-    position: NDArray[np.float64] | None
-    orientation: NDArray[np.float64] | None
-    spacing: NDArray[np.float64] | None
-    location: float | None
-
-
-def _read_file(path: Path) -> _Image:
-    dataset = pydicom.dcmread(path, force=True)
-    if "TransferSyntaxUID" not in dataset.file_meta:
-        dataset.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
-    pixels = dataset.pixel_array
-    if pixels.ndim != 2 or min(pixels.shape) < 2:
-        raise ValueError(f"expected one grey image, got pixels of shape {pixels.shape}")
-    values = np.nan_to_num(apply_rescale(pixels, dataset).astype(np.float32), posinf=0.0, neginf=0.0)
-    if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
-        values = -values  # dark is high; the window takes its black and white from the series
-    number = dataset.get("InstanceNumber")
-    location = _numbers(dataset, "SliceLocation", 1)
-    return _Image(
-        instance_number=int(number if number is not None else _number_in_name(path)),
-        pixels=values,
-        position=_numbers(dataset, "ImagePositionPatient", 3),
-        orientation=_orientation(dataset),
-        spacing=_spacing(dataset),
-        location=None if location is None else float(location[0]),
+    names, others = _list_files(directory)
+    images, failures = _read_files(directory, names)
+    for note in failures:
+        logger.warning(note.message(directory))
+    if not images:
+        what = "has no readable file" if names else "has no DICOM file"
+        raise SeriesError(": ".join([f"{directory}: the series {what}", *map(str, (*failures, *others))]))
+    slices, is_placed, notes = _stack(images, expected_plane, expected_sequence)
+    notes = [*failures, *notes, *others]
+    return Series(
+        series_id=int(directory.name) if directory.name.isdecimal() else 0,
+        slices=_sort(slices),
+        problems=tuple(note.message(directory) for note in notes if not note.is_harmless),
+        remarks=tuple(note.message(directory) for note in notes if note.is_harmless),
+        is_placed=is_placed,
     )
 
 
-def _numbers(dataset: pydicom.Dataset, name: str, count: int) -> NDArray[np.float64] | None:
-    """A tag's values, or None when it is missing, empty or not `count` finite numbers."""
+def _list_files(directory: Path) -> tuple[list[str], list[Note]]:
+    """The names of a directory's DICOM files, and a note of what else is in it."""
     try:
-        values = np.atleast_1d(np.array(dataset.get(name), dtype=np.float64))
-    except (TypeError, ValueError):
-        return None
-    return values if values.shape == (count,) and np.isfinite(values).all() else None
+        names = sorted(path.name for path in directory.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        raise SeriesError(f"{directory}: the series does not exist") from None
+    except OSError as error:
+        raise SeriesError(f"{directory}: the series cannot be listed: {error}") from error
+    others = tuple(name for name in names if not name.endswith(".dcm"))
+    notes = [Note("no DICOM file by its name", others, "not read", is_harmless=True)] if others else []
+    return [name for name in names if name.endswith(".dcm")], notes
 
 
-def _orientation(dataset: pydicom.Dataset) -> NDArray[np.float64] | None:
-    """ImageOrientationPatient, or None when its directions do not span a plane."""
-    values = _numbers(dataset, "ImageOrientationPatient", 6)
-    spans = values is not None and np.linalg.norm(np.cross(values[:3], values[3:])) > 0.1
-    return values if spans else None
+def _read_files(directory: Path, names: Sequence[str]) -> tuple[list[Image], list[Note]]:
+    """The images of the readable files, and notes of the others."""
+    images: list[Image] = []
+    failures: list[tuple[str, Exception]] = []
+    pixels = 0
+    for name in names:
+        try:
+            if pixels > LARGEST_SERIES:
+                raise ValueError(f"the files before it hold more than {LARGEST_SERIES} pixels")
+            images.append(read_image(directory / name))
+            pixels += images[-1].pixels.size
+        except Exception as error:
+            # pydicom and its decoders raise almost anything on a damaged file, and one file must not cost the series.
+            failures.append((name, error))
+    return images, note_failures(failures)
 
 
-def _spacing(dataset: pydicom.Dataset) -> NDArray[np.float64] | None:
-    """PixelSpacing, or None when it is not above zero."""
-    values = _numbers(dataset, "PixelSpacing", 2)
-    return values if values is not None and (values > 0).all() else None
+def _stack(
+    images: Sequence[Image], expected_plane: str | None, expected_sequence: str
+) -> tuple[list[Slice], bool, list[Note]]:
+    """The slices, not sorted, whether the files say where they lie, and what is odd about them."""
+    images, copies = leave_out_copies(images)
+    numbers, renumbered = number_images(images)
+    placement = place_images(images, numbers, expected_plane or "sagittal")
+    fits, misfits = _choose_plane(images, placement.planes, expected_plane)
+    kept = list(compress(images, fits))
+    slices = [
+        Slice(number, image.pixels, plane)
+        for image, number, plane in compress(zip(images, numbers, placement.planes, strict=True), fits)
+    ]
+    notes = [*copies, *renumbered, *placement.notes, *misfits, *note_sequence(kept, expected_sequence)]
+    notes += note_oddities(kept) + note_stack(
+        kept, [one.instance_number for one in slices], [one.plane for one in slices]
+    )
+    return slices, placement.is_known, notes
 
 
-def _number_in_name(path: Path) -> int:
-    digits = "".join(character for character in path.stem if character.isdigit())
-    return int(digits) if digits else 0
-
-
-def _place(images: Sequence[_Image], expected_plane: str) -> list[Slice]:
-    """Gives every image a plane, with what its neighbours say in place of what it does not say."""
-    orientation = _first(image.orientation for image in images)
-    if orientation is None:
-        orientation = np.concatenate(DISPLAY_AXES[expected_plane])
-    spacing = _first(image.spacing for image in images)
-    return [_slice(image, orientation, spacing) for image in images]
-
-
-def _slice(image: _Image, orientation: NDArray[np.float64], spacing: NDArray[np.float64] | None) -> Slice:
-    own_orientation = orientation if image.orientation is None else image.orientation
-    own_spacing = spacing if image.spacing is None else image.spacing
-    if own_spacing is None:
-        own_spacing = np.full(2, FALLBACK_FIELD_OF_VIEW_MM / max(image.pixels.shape))
-    plane = Plane.of(np.zeros(3), own_orientation, own_spacing)
-    if image.position is not None:
-        return Slice(image.instance_number, image.pixels, Plane.of(image.position, own_orientation, own_spacing))
-    along = image.location if image.location is not None else image.instance_number * FALLBACK_SLICE_STEP_MM
-    return Slice(image.instance_number, image.pixels, Plane.of(plane.normal * along, own_orientation, own_spacing))
-
-
-def _first(values: Iterable[NDArray[np.float64] | None]) -> NDArray[np.float64] | None:
-    return next((value for value in values if value is not None), None)
+def _choose_plane(
+    images: Sequence[Image], planes: Sequence[Plane], expected: str | None
+) -> tuple[list[bool], list[Note]]:
+    """Which images to keep: those that lie in the expected plane, or all where none does."""
+    fits = [expected is None or lies_in(plane, expected) for plane in planes]
+    if all(fits):
+        return fits, []
+    if not any(fits):
+        what = f"expected {expected} images, got {anatomical_plane(planes[0])} ones"
+        return [True] * len(fits), [Note(what, (), "kept as they are")]
+    others = tuple(image.name for image, is_fitting in zip(images, fits, strict=True) if not is_fitting)
+    return fits, [Note(f"an image that is not {expected}", others, "left out")]
 
 
 def _sort(slices: Sequence[Slice]) -> tuple[Slice, ...]:

@@ -82,6 +82,11 @@ def anatomical_plane(plane: Plane) -> str:
     return ("sagittal", "coronal", "axial")[int(np.argmax(np.abs(plane.normal)))]
 
 
+def lies_in(plane: Plane, name: str) -> bool:
+    """Whether a plane is of an anatomical kind; an axial one angled to a steep disc may be closer to coronal."""
+    return (anatomical_plane(plane) == "sagittal") == (name == "sagittal")
+
+
 def displayed(plane: Plane) -> Plane:
     """The plane turned (and mirrored) within itself to the display axes of its anatomical plane; the position stays."""
     towards_x, towards_y = DISPLAY_AXES[anatomical_plane(plane)]

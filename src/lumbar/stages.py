@@ -47,7 +47,9 @@ def hash_files(*paths: Path) -> str:
 def hash_sources(stage: str) -> str:
     """A short hash of a stage's code and of what all stages read images with: other code, other results."""
     package = Path(lumbar.__file__).parent
-    shared = [package / f"{name}.py" for name in ("dicom", "geometry", "labels", "sampling")]
+    shared = [
+        package / f"{name}.py" for name in ("dicom", "geometry", "image_file", "labels", "notes", "sampling", "stack")
+    ]
     return hash_files(*sorted((package / stage).glob("*.py")), *shared)
 
 

@@ -1,17 +1,22 @@
 """CSV files read into checked tables: what is wrong is named with its file, column and row."""
 
+import codecs
 import csv
 import gzip
 import os
-from collections.abc import Callable, Iterable, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from lumbar.errors import InputError
+from lumbar.errors import InputError, printable
 from lumbar.labels import spell
+
+SAID = 20
+"""Messages of one kind that are put in words, before the rest is counted."""
 
 
 class TableError(InputError):
@@ -63,59 +68,171 @@ def read_table(path: Path, columns: Sequence[Column], unique: Sequence[str] = ()
     """Reads a CSV (or .csv.gz) with the given columns, in any order; other columns are left out.
 
     Raises TableError for a missing or duplicate column, a value that does not fit, or rows that share the values of
-    `unique`. Line numbers count the header as line 1.
+    `unique`. Line numbers count the header as line 1; no value spans lines.
     """
-    raw = _read_text(path)
-    for column in columns:
-        count = list(raw.columns).count(column.name)
-        if count != 1:
-            what = "is missing" if count == 0 else "stands there more than once"
-            raise TableError(f"{path}: column '{column.name}' {what}; the columns are {', '.join(raw.columns)}")
-    table = pd.DataFrame({column.name: _parse(path, column, raw[column.name]) for column in columns})
-    if unique:
-        _refuse_duplicates(path, table, list(unique))
-    return table.reset_index(drop=True)
+    table, findings = _read_good_rows(path, columns, unique)
+    if findings.errors:
+        first, *others = findings.errors[0]
+        raise TableError(f"{path}: {first}" + (f" (and {len(others)} more)" if others else ""))
+    return table
 
 
-def _read_text(path: Path) -> pd.DataFrame:
+def salvage_table(path: Path, columns: Sequence[Column], unique: Sequence[str] = ()) -> tuple[pd.DataFrame, list[str]]:
+    """Like `read_table`, but keeps the good rows of a bad file, and says what it left out or found unusual.
+
+    Of rows that share the values of `unique` the first is kept. A missing or unreadable file gives no rows.
+    """
+    table, findings = _read_good_rows(path, columns, unique)
+    return table, findings.messages(path)
+
+
+def salvage_column(path: Path, name: str) -> tuple[list[tuple[int, str]], list[str]]:
+    """One column as it stands in the file, each value with its line and whatever else is wrong with its row.
+
+    Returns the values, and in words what is wrong or unusual.
+    """
+    source = _read_csv(path)
+    place = source.header.index(name) if name in source.header else len(source.header)
+    errors = [*source.errors]
+    if place == len(source.header):
+        errors += [[_misses(name, source.header)]] if source.header else []
+        return [], _Findings(errors, source.remarks).messages(path)
+    errors.append([f"line {number} has no {name}" for number, row in source.rows if len(row) <= place])
+    remarks = source.remarks + ([f"{name} is not the first column"] if place else [])
+    values = [(number, row[place]) for number, row in source.rows if len(row) > place]
+    return values, _Findings(errors, remarks).messages(path)
+
+
+@dataclass(frozen=True)
+class _Findings:
+    """What is wrong with a file, in groups of one kind, and what is only unusual."""
+
+    errors: list[list[str]]
+    remarks: list[str]
+
+    def messages(self, path: Path) -> list[str]:
+        """Everything in words; of a long group its beginning and its length."""
+        said = [message for group in self.errors for message in group[:SAID]]
+        unsaid = [f"{len(group) - SAID} more like '{group[0]}'" for group in self.errors if len(group) > SAID]
+        return [f"{path}: {message}" for message in (*said, *unsaid, *self.remarks)]
+
+
+@dataclass(frozen=True)
+class _Csv:
+    """A file's header, and number and values of each line below it that is not blank; and what is wrong with it."""
+
+    header: list[str]
+    rows: list[tuple[int, list[str]]]
+    errors: list[list[str]]
+    remarks: list[str]
+
+
+def _read_csv(path: Path) -> _Csv:
     if not path.is_file():
-        raise TableError(f"{path}: there is no such file")
+        return _Csv([], [], [["there is no such file"]], [])
     try:
-        opener = gzip.open if path.suffix == ".gz" else open
-        with opener(path, "rt", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            lines = [(reader.line_num, row) for row in reader if row]
-    except (UnicodeDecodeError, csv.Error, OSError, EOFError) as error:
-        raise TableError(f"{path}: cannot be read as CSV: {error}") from error
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+            content: bytes = file.read()
+    except (OSError, EOFError, zlib.error) as error:
+        return _Csv([], [], [[f"cannot be read as CSV: {error}"]], [])
+    errors = []
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        text = content.decode("utf-8-sig", errors="replace")
+        errors.append([f"cannot be read as CSV: {error}"])
+    lines = _split(text)
     if not lines:
-        raise TableError(f"{path}: the file is empty, expected a header line")
-    header = [name.strip() for name in lines[0][1]]
-    for number, row in lines[1:]:
-        if len(row) != len(header):
-            raise TableError(f"{path}: line {number} has {len(row)} values, expected {len(header)}")
-    numbers = pd.Index([number for number, _ in lines[1:]], dtype="int64")
-    return pd.DataFrame([row for _, row in lines[1:]], index=numbers, columns=header, dtype=str)
+        errors.append(["the file is empty, expected a header line"])
+    header = [name.strip() for name in lines[0][1]] if lines else []
+    return _Csv(header, lines[1:], errors, _note_style(content))
 
 
-def _parse(path: Path, column: Column, raw: pd.Series) -> pd.Series:
-    values = raw.str.strip()
-    parsed = column.parse(values)
-    wrong = parsed.isna() & ~((values == "") & column.may_be_empty)
-    if wrong.any():
-        line = wrong.idxmax()
-        raise TableError(
-            f"{path}: column '{column.name}', line {line}: expected {column.expected}, got '{raw[line]}'"
-            + (f" (and {int(wrong.sum()) - 1} more)" if wrong.sum() > 1 else "")
-        )
-    return parsed.astype("int64") if parsed.dtype == "Int64" else parsed
+def _split(text: str) -> list[tuple[int, list[str]]]:
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return [(number, _values(line)) for number, line in enumerate(lines, start=1) if line]
 
 
-def _refuse_duplicates(path: Path, table: pd.DataFrame, key: list[str]) -> None:
-    repeated = table.duplicated(key)
-    if repeated.any():
-        line = repeated.idxmax()
-        named = ", ".join(f"{name} {table.loc[line, name]}" for name in key)
-        raise TableError(f"{path}: column '{key[0]}', line {line}: {named} stands there already, expected it once")
+def _values(line: str) -> list[str]:
+    """A line's values. By itself, so that a quotation mark without its partner does not swallow the lines below."""
+    try:
+        return next(csv.reader([line])) if '"' in line else line.split(",")
+    except csv.Error:
+        return [line]
+
+
+def _note_style(content: bytes) -> list[str]:
+    has = {"a byte-order mark": content.startswith(codecs.BOM_UTF8), "Windows line ends": b"\r\n" in content}
+    return [f"the file has {what}; no harm" for what, is_so in has.items() if is_so]
+
+
+def _misses(name: str, header: Sequence[str]) -> str:
+    return f"column '{name}' is missing; the columns are {printable(', '.join(header))}"
+
+
+def _read_good_rows(path: Path, columns: Sequence[Column], unique: Sequence[str]) -> tuple[pd.DataFrame, _Findings]:
+    """The rows without an error, and everything that was found wrong or unusual."""
+    source = _read_csv(path)
+    width = len(source.header)
+    errors = [
+        *source.errors,
+        [f"line {number} has {len(row)} values, expected {width}" for number, row in source.rows if len(row) != width],
+        *([message] for message in _name_wrong_columns(source.header, columns) if width),
+    ]
+    rows = [(number, row) for number, row in source.rows if len(row) == width]
+    if not {column.name for column in columns} <= set(source.header):
+        rows = []
+    table = _parse_columns(rows, source.header, columns, errors)
+    if unique:
+        errors.append(_name_duplicates(table, list(unique)))
+        table = table.drop_duplicates(list(unique))
+    found = _Findings([group for group in errors if group], source.remarks + _note_order(source.header, columns))
+    return table.reset_index(drop=True), found
+
+
+def _name_wrong_columns(header: Sequence[str], columns: Sequence[Column]) -> Iterator[str]:
+    for column in columns:
+        if column.name not in header:
+            yield _misses(column.name, header)
+        elif header.count(column.name) > 1:
+            yield (f"column '{column.name}' stands there more than once; the columns are {', '.join(header)}")
+
+
+def _note_order(header: Sequence[str], columns: Sequence[Column]) -> list[str]:
+    usual = [column.name for column in columns]
+    found = [name for name in header if name in usual]
+    return [f"the columns come in another order: {', '.join(found)}"] if found != usual[: len(found)] else []
+
+
+def _parse_columns(
+    rows: Sequence[tuple[int, list[str]]], header: Sequence[str], columns: Sequence[Column], errors: list[list[str]]
+) -> pd.DataFrame:
+    """The rows whose values all fit, by line number; adds the others to the errors."""
+    lines = pd.Index([number for number, _ in rows], dtype="int64")
+    good = pd.Series(True, index=lines)
+    parsed = {}
+    for column in columns:
+        place = header.index(column.name) if rows else 0
+        values = pd.Series([row[place] for _, row in rows], index=lines, dtype=str).str.strip()
+        parsed[column.name] = column.parse(values)
+        fits = parsed[column.name].notna() | ((values == "") & column.may_be_empty)
+        errors.append([_wrong_value(column, line, values[line]) for line in lines[~fits]])
+        good &= fits
+    table = pd.DataFrame(parsed)[good]
+    return table.astype({name: "int64" for name, dtype in table.dtypes.items() if dtype == "Int64"})
+
+
+def _wrong_value(column: Column, line: int, value: str) -> str:
+    return f"column '{column.name}', line {line}: expected {column.expected}, got '{printable(value)}'"
+
+
+def _name_duplicates(table: pd.DataFrame, key: list[str]) -> list[str]:
+    repeated = table[table.duplicated(key)]
+    return [
+        f"column '{key[0]}', line {line}: {', '.join(f'{name} {row[name]}' for name in key)}"
+        " stands there already, expected it once"
+        for line, row in zip(repeated.index, repeated.to_dict("records"), strict=True)
+    ]
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
