@@ -5,7 +5,7 @@ LUMBAR := .venv/bin/lumbar
 OPTIONS := --config $(CONFIG) $(if $(DATA),--data $(DATA))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo cv submission folds detect crop grade ensemble bundle test lint pictures clean
+.PHONY: help install demo cv submission folds detect crop grade ensemble bundle replay rehearse test lint pictures clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,13 @@ folds detect crop grade ensemble:
 
 bundle: install ## Pack the run's models, the package and its wheels for Kaggle (OWNER=<your user name>)
 	$(LUMBAR) bundle $(OPTIONS) $(if $(OWNER),--owner $(OWNER))
+
+replay: install ## Check that the kernel's code reproduces the out-of-fold predictions of a fold (FOLD=0)
+	$(LUMBAR) replay --fold $(or $(FOLD),0) $(OPTIONS)
+
+rehearse: CONFIG = configs/rehearsal.yaml
+rehearse: install ## Run the kernel as Kaggle would, on a hidden test of STUDIES=24 (KILLS=20 kills it at random moments)
+	$(LUMBAR) rehearse $(OPTIONS) $(if $(STUDIES),--studies $(STUDIES)) $(if $(KILLS),--kills $(KILLS))
 
 test: install ## Run the tests
 	.venv/bin/python -m pytest

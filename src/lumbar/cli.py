@@ -166,9 +166,7 @@ def bundle(
 def rehearse(
     config: ConfigOption = Path("configs/rehearsal.yaml"),
     data: DataOption = None,
-    studies: Annotated[
-        int, typer.Option(min=1, help="Studies of the hidden test, a phantom.")
-    ] = 24,
+    studies: Annotated[int, typer.Option(min=1, help="Studies of the hidden test, a phantom.")] = 24,
     max_size: Annotated[int | None, typer.Option(min=64, help="Its largest image side in pixels.")] = 256,
     layout: Annotated[str, typer.Option(help="`old`, `new` or `both` of Kaggle's layouts of inputs.")] = "both",
     memory: Annotated[float, typer.Option(min=1, help="The cap in GB.")] = 8.0,

@@ -1,0 +1,145 @@
+"""The rehearsal's machine: what a kernel cannot do on Kaggle, it cannot do here, and what it does wrong is noticed."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from lumbar.kaggle.requirements import NOT_ON_KAGGLE, ON_KAGGLE, pinned_packages
+from lumbar.rehearse.interpreter import build_interpreter
+from lumbar.rehearse.rehearsal import check_submission
+from lumbar.rehearse.sandbox import LAYOUTS, Ending, Sandbox
+
+REQUIREMENTS = Path(__file__).parents[1] / "requirements.txt"
+SLUG = "some-competition"
+
+
+@pytest.fixture
+def sandbox(one_test_study, tmp_path) -> Sandbox:
+    """A machine in Kaggle's new layout, with a bundle of one file; skipped where Linux does not let us make one."""
+    allowed = (
+        shutil.which("strace") and subprocess.run(["unshare", "-rmn", "true"], capture_output=True).returncode == 0
+    )
+    if not allowed and os.environ.get("CI", "").lower() != "true":
+        pytest.skip("needs strace, and leave to make namespaces")
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "bundle.json").write_text("{}")
+    made = Sandbox(tmp_path / "kaggle", one_test_study.root, tmp_path / "bundle", "new", SLUG)
+    made.prepare()
+    return made
+
+
+def run(sandbox: Sandbox, code: str, memory_cap: int = 2**31) -> tuple[Ending, str]:
+    ending = sandbox.run([sys.executable, "-I", "-c", code], memory_cap)
+    return ending, sandbox.log.read_text()
+
+
+def test_inputs_stand_where_kaggle_mounts_them(sandbox):
+    code = f"import os; print(os.listdir(os.environ['LUMBAR_KAGGLE_ROOT'] + '/input/competitions/{SLUG}'))"
+    ending, log = run(sandbox, code)
+    assert ending.status == 0, log
+    assert "sample_submission.csv" in log
+
+
+@pytest.mark.parametrize("place", ["input/competitions/some-competition/x", "input/x", "x", "../x"])
+def test_nothing_can_be_written_but_below_working_and_scratch(sandbox, place):
+    ending, log = run(sandbox, f"import os; open(os.environ['LUMBAR_KAGGLE_ROOT'] + '/{place}', 'w')")
+    assert ending.status == 1
+    assert "Read-only file system" in log
+
+
+def test_working_and_scratch_can_be_written(sandbox):
+    code = "import tempfile; open('submission.csv', 'w').write('x'); tempfile.mkdtemp()"
+    ending, log = run(sandbox, code)
+    assert ending.status == 0, log
+    assert (sandbox.working / "submission.csv").read_text() == "x"
+
+
+def test_the_hidden_labels_are_hidden(sandbox):
+    assert list((sandbox.competition / "hidden").iterdir())
+    hidden = sandbox.root / "input" / "competitions" / SLUG / "hidden"
+    _, log = run(sandbox, f"import os; print(os.listdir({str(hidden)!r}))")
+    assert log.strip() == "[]"
+
+
+def test_there_is_no_network_and_who_asks_for_it_is_seen(sandbox):
+    ending, log = run(sandbox, "import socket; socket.create_connection(('127.0.0.1', 80), timeout=2)")
+    assert "Network is unreachable" in log or "Cannot assign" in log or "refused" in log
+    assert "AF_INET" in ending.sockets[0]
+
+
+def test_a_silent_program_opens_no_socket(sandbox):
+    ending, _ = run(sandbox, "import json")
+    assert ending.sockets == ()
+
+
+def test_a_program_that_takes_too_much_memory_is_stopped(sandbox):
+    ending, _ = run(sandbox, "hog = bytearray(600_000_000); import time; time.sleep(60)", memory_cap=300_000_000)
+    assert ending.too_much_memory
+    assert ending.seconds < 30
+
+
+def test_killing_it_ends_every_process_of_it(sandbox):
+    code = "import subprocess, time; subprocess.Popen(['sleep', '4711']); time.sleep(60)"
+    sandbox.run([sys.executable, "-c", code], 2**31, kill_after=2.0)
+    assert "sleep\x004711" not in [path.read_text() for path in map(Path, _command_lines())]
+
+
+def _command_lines() -> list[str]:
+    return [str(path / "cmdline") for path in Path("/proc").glob("[0-9]*") if (path / "cmdline").exists()]
+
+
+def test_the_interpreter_sees_what_kaggle_ships_and_nothing_else(tmp_path):
+    python = build_interpreter(tmp_path / "interpreter", REQUIREMENTS)
+    tried = {
+        name: subprocess.run([python, "-I", "-c", f"import {name}"], capture_output=True).returncode == 0
+        for name in ("pydicom", "cv2", "pip", "ultralytics", "pylibjpeg", "lumbar", "pytest")
+    }
+    assert tried == {
+        "pydicom": True,
+        "cv2": True,
+        "pip": True,
+        "ultralytics": False,
+        "pylibjpeg": False,
+        "lumbar": False,
+        "pytest": False,
+    }
+
+
+def test_every_run_time_requirement_is_either_on_kaggle_or_in_the_bundle():
+    ours = {
+        line.partition("==")[0]
+        for heading in (ON_KAGGLE, NOT_ON_KAGGLE)
+        for line in pinned_packages(REQUIREMENTS, heading)
+    }
+    assert {"torch", "pydicom", "ultralytics-opencv-headless", "pylibjpeg"} <= ours
+    assert "pytest" not in ours
+
+
+@pytest.mark.parametrize(
+    ("spoil", "complaint"),
+    [
+        (lambda table: table.iloc[1:], "its rows are not those"),
+        (lambda table: table.iloc[::-1], "its rows are not those"),
+        (lambda table: table.assign(severe=table["severe"] + 0.1), "a row does not sum to 1"),
+        (lambda table: table.assign(severe=float("nan")), "column 'severe'"),
+    ],
+)
+def test_an_invalid_submission_is_noticed(one_test_study, tmp_path, spoil, complaint):
+    sample = pd.read_csv(one_test_study.root / "sample_submission.csv")
+    sample.to_csv(tmp_path / "submission.csv", index=False)
+    assert list(check_submission(tmp_path, one_test_study)) == []
+    spoil(sample).to_csv(tmp_path / "submission.csv", index=False)
+    assert complaint in next(check_submission(tmp_path, one_test_study))
+
+
+def test_a_missing_submission_is_noticed(one_test_study, tmp_path):
+    assert "there is no such file" in next(check_submission(tmp_path, one_test_study))
+
+
+def test_both_layouts_are_rehearsed():
+    assert set(LAYOUTS) == {"old", "new"}
