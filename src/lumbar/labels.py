@@ -22,6 +22,11 @@ def plane_of(series_description: str) -> str:
     return series_description.split()[0].lower()
 
 
+def sequence_of(series_description: str) -> str:
+    """What a series type's files say of themselves: `T1`, or `T2`, also where they are STIR."""
+    return "T1" if "T1" in series_description else "T2"
+
+
 @dataclass(frozen=True)
 class Group:
     """A condition without its side, and where it is seen."""
