@@ -19,11 +19,18 @@ KAGGLE_PYTHON = "312"
 KAGGLE_PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64")
 
 
-def build_bundle(models: Path, out: Path, source: Path, owner: str, third_party: bool = True) -> None:
+def build_bundle(
+    models: Path,
+    out: Path,
+    source: Path,
+    owner: str,
+    third_party: bool = True,
+    python_version: str = KAGGLE_PYTHON,
+) -> None:
     """Writes a bundle afresh: `models/`, `wheels/`, `bundle.json` and Kaggle's `dataset-metadata.json`.
 
     `source` is the repository, whose wheel is built without a network. `third_party` downloads the other wheels, the
-    one step of this project that needs a package registry.
+    one step of this project that needs a package registry; `python_version`, such as `312`, is that of who runs them.
     """
     if not (models / "config.json").is_file():
         raise FileNotFoundError(f"{models}: there is no trained run; train one first (make cv)")
@@ -33,7 +40,7 @@ def build_bundle(models: Path, out: Path, source: Path, owner: str, third_party:
     shutil.rmtree(source / "build", ignore_errors=True)  # setuptools would pack what an earlier build left there
     _pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(wheels), str(source))
     if third_party:
-        target = ["--only-binary=:all:", "--python-version", KAGGLE_PYTHON]
+        target = ["--only-binary=:all:", "--python-version", python_version]
         target += [part for platform in KAGGLE_PLATFORMS for part in ("--platform", platform)]
         _pip("download", "--no-deps", *target, "--dest", str(wheels), *lacking_packages(source / "requirements.txt"))
     files = sorted(path for path in out.rglob("*") if path.is_file())
