@@ -51,11 +51,23 @@ def phantom(
     test_studies: Annotated[int, typer.Option(min=0, help="Test studies.")] = 8,
     seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
     max_size: Annotated[int | None, typer.Option(min=64, help="Largest image side in pixels.")] = None,
+    rendered: Annotated[
+        int | None, typer.Option(min=1, help="Test studies to render; the others are copies of them under new ids.")
+    ] = None,
+    faults: Annotated[
+        bool, typer.Option("--faults", help="Break the test part; hidden/faults.csv says what was broken.")
+    ] = False,
 ) -> None:
     """Write a synthetic competition in the real one's layout."""
-    from lumbar.phantom import write_phantom
+    from lumbar.phantom import break_competition, copy_test_studies, write_phantom
 
-    write_phantom(out, studies=studies, seed=seed, test_studies=test_studies, max_size=max_size)
+    drawn = test_studies if rendered is None else min(rendered, test_studies)
+    write_phantom(out, studies=studies, seed=seed, test_studies=drawn, max_size=max_size)
+    if drawn < test_studies:
+        copy_test_studies(out, test_studies - drawn, seed)
+    if faults:
+        record = break_competition(out, seed)
+        typer.echo(f"broke it by {len(record)} faults of {record['fault'].nunique()} kinds, see hidden/faults.csv")
     typer.echo(f"wrote {out}")
 
 
