@@ -178,6 +178,16 @@ def test_a_function_of_a_trusted_module_is_refused_too(network, tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
+def test_a_network_in_a_pickle_is_read_and_never_built(network, tmp_path):
+    # Ultralytics evaluates the activation that a description names: built as it says, the file would run code.
+    layers = {"backbone": [[-1, 1, "Conv", [16, 3, 2]]], "head": [[[0], 1, "Detect", ["nc"]]], "nc": 1, "scales": {}}
+    description = {**layers, "activation": f"__import__('os').mkdir({str(tmp_path / 'ran')!r})"}
+    torch.save({"model": Payload(type(network), description)}, tmp_path / "evil.pt")
+    with pytest.raises(CheckpointError, match=r"evil\.pt: none of its 0 tensors fits"):
+        start_from(network, tmp_path / "evil.pt")
+    assert not (tmp_path / "ran").exists()
+
+
 @pytest.mark.parametrize("name", ["none.pt", "none.safetensors"])
 def test_missing_weights_are_named_and_nothing_is_downloaded(network, tmp_path, name):
     with pytest.raises(CheckpointError, match=f"{name}: there are no such weights; nothing is downloaded"):

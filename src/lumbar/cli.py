@@ -2,6 +2,7 @@
 
 import json
 import logging
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,8 @@ import typer
 from lumbar import __version__
 from lumbar.config import read_config
 from lumbar.errors import InputError
+from lumbar.labels import GROUPS
+from lumbar.stages import UntrainedError
 from lumbar.tables import TableError
 
 app = typer.Typer(
@@ -24,7 +27,17 @@ DataOption = Annotated[
     Path | None,
     typer.Option("--data", help="A folder in the competition's layout; without it, the phantom of the config."),
 ]
+Group = Enum("Group", {name: name for name in GROUPS})  # type: ignore[misc]  # typer takes its choices from an Enum
+FoldOption = Annotated[
+    int | None, typer.Option("--fold", min=0, help="Train this fold's models only, take the others as they are.")
+]
+GroupOption = Annotated[
+    Group | None,
+    typer.Option("--group", help="Train this condition group's graders only, take the others as they are."),
+]
 DEMO = Path("configs/demo.yaml")
+UNTRAINED = 3
+"""The exit status when nothing is wrong, but models that a part leaves to others are not there yet."""
 
 
 def main() -> None:
@@ -32,6 +45,9 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         app()
+    except UntrainedError as untrained:
+        typer.secho(f"lumbar: {untrained}", fg="yellow", err=True)
+        raise SystemExit(UNTRAINED) from None
     except (InputError, FileNotFoundError, FileExistsError) as error:
         typer.secho(f"lumbar: {error}", fg="red", err=True)
         raise SystemExit(2) from None
@@ -109,11 +125,13 @@ def score(
 
 
 @app.command()
-def cv(config: ConfigOption = DEMO, data: DataOption = None) -> None:
+def cv(
+    config: ConfigOption = DEMO, data: DataOption = None, fold: FoldOption = None, group: GroupOption = None
+) -> None:
     """Run every stage on the training studies and score what they predict out of fold."""
     from lumbar.crossvalidation import format_table, run_through, score_run
 
-    run = _open_run(config, data)
+    run = _open_run(config, data, fold, group)
     run_through(run)
     result = score_run(run)
     table = format_table(result)
@@ -213,6 +231,24 @@ def pictures(out: Annotated[Path, typer.Option(help="The folder to write.")] = P
         typer.echo(f"wrote {path}")
 
 
+@app.command()
+def detect(config: ConfigOption = DEMO, data: DataOption = None, fold: FoldOption = None) -> None:
+    """Train the detectors and write the out-of-fold points."""
+    from lumbar.crossvalidation import run_through
+
+    run_through(_open_run(config, data, fold), last="detect")
+
+
+@app.command()
+def grade(
+    config: ConfigOption = DEMO, data: DataOption = None, fold: FoldOption = None, group: GroupOption = None
+) -> None:
+    """Train the graders and write their out-of-fold predictions."""
+    from lumbar.crossvalidation import run_through
+
+    run_through(_open_run(config, data, fold, group), last="grade")
+
+
 def _stage_command(name: str, text: str) -> None:
     def command(config: ConfigOption = DEMO, data: DataOption = None) -> None:
         from lumbar.crossvalidation import run_through
@@ -224,24 +260,23 @@ def _stage_command(name: str, text: str) -> None:
 
 for _name, _text in {
     "folds": "Write the fold file, or check the one that is there.",
-    "detect": "Train the detectors and write the out-of-fold points.",
     "crop": "Cut the crops around the points.",
-    "grade": "Train the graders and write their out-of-fold predictions.",
     "ensemble": "Blend the out-of-fold predictions.",
 }.items():
     _stage_command(_name, _text)
 
 
-def _open_run(config_path: Path, data: Path | None):  # type: ignore[no-untyped-def]  # Run is imported late
+def _open_run(config_path: Path, data: Path | None, fold: int | None = None, group: Group | None = None):  # type: ignore[no-untyped-def]  # Run is imported late
     from lumbar.dataset import Competition
     from lumbar.phantom.keep import keep_phantom
-    from lumbar.run import Run
+    from lumbar.run import Part, Run
 
     config = read_config(config_path)
     root = data or keep_phantom(config.phantom)
     if not (root / "train.csv").is_file() and not (root / "sample_submission.csv").is_file():
         raise FileNotFoundError(f"{root}: expected a folder in the competition's layout, with train.csv in it")
-    return Run(config, Competition(root), Path("runs") / config.name)
+    part = Part(fold, group.value if group else None)
+    return Run(config, Competition(root), Path("runs") / config.name, part)
 
 
 if __name__ == "__main__":
