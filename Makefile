@@ -5,7 +5,7 @@ LUMBAR := .venv/bin/lumbar
 OPTIONS := --config $(CONFIG) $(if $(DATA),--data $(DATA))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo cv submission folds detect crop grade ensemble bundle test lint pictures clean
+.PHONY: help install demo cv submission folds detect crop grade ensemble bundle report test lint pictures clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,9 @@ folds detect crop grade ensemble:
 
 bundle: install ## Pack the run's models, the package and its wheels for Kaggle (OWNER=<your user name>)
 	$(LUMBAR) bundle $(OPTIONS) $(if $(OWNER),--owner $(OWNER))
+
+report: install ## Draw what a run has found: runs/<name>/report.html (STUDIES=<shown one by one>)
+	$(LUMBAR) report $(OPTIONS) $(if $(STUDIES),--studies $(STUDIES))
 
 test: install ## Run the tests
 	.venv/bin/python -m pytest
