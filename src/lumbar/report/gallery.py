@@ -14,7 +14,7 @@ from lumbar.labels import CONDITIONS, GRADES, GROUPS
 from lumbar.report.choose import Gallery
 from lumbar.report.gradcam import Attention, Explainer
 from lumbar.report.images import overlay_uri
-from lumbar.report.slices import Picture, Scans, draw_square, mark
+from lumbar.report.slices import Picture, Scans, Spot, draw_square, mark
 from lumbar.report.words import finding_words, grade_words
 from lumbar.run import Run
 
@@ -116,9 +116,9 @@ def _picture(scans: Scans, row: Any, view: ViewConfig) -> Picture:
     return Picture("", uri, SIDE, _spots(scans, row, plane))
 
 
-def _spots(scans: Scans, row: Any, plane: Plane) -> tuple:
-    annotated = scans.annotated(int(row.study_id))
-    mine = annotated[(annotated["condition"] == row.condition) & (annotated["level"] == row.level)]
+def _spots(scans: Scans, row: Any, plane: Plane) -> tuple[Spot, ...]:
+    annotated = scans.annotated(int(row.study_id), [row.condition])
+    mine = annotated[annotated["level"] == row.level]
     found = pd.DataFrame([row._asdict()]).assign(grade=row.predicted)
     return mark(found, plane, SIDE) + mark(mine.assign(grade=row.grade), plane, SIDE, "annotated")
 

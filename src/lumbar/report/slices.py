@@ -1,6 +1,6 @@
 """Slices of a study as square pictures, with points marked on them."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -12,7 +12,7 @@ from lumbar.dataset import Competition
 from lumbar.detect.schema import KEY, PATIENT
 from lumbar.dicom import Series, SeriesError, read_series
 from lumbar.geometry import Plane
-from lumbar.labels import GROUPS, group_of, level_title
+from lumbar.labels import CONDITIONS, GROUPS, group_of, level_title
 from lumbar.report.grades import GRADE_STYLES
 from lumbar.report.images import grey_uri
 from lumbar.report.words import grade_words
@@ -69,10 +69,11 @@ class Scans:
         opened = (self.open(study_id, int(series_id), GROUPS[group].plane) for series_id in mine["series_id"])
         return [series for series in opened if series is not None]
 
-    def annotated(self, study_id: int) -> pd.DataFrame:
-        """The study's annotated points on readable slices in patient space: the `KEY` columns and `PATIENT`."""
+    def annotated(self, study_id: int, conditions: Collection[str] = CONDITIONS) -> pd.DataFrame:
+        """A study's annotated points on readable slices in patient space: the `KEY` columns and `PATIENT`."""
         rows = self.competition.coordinates
-        return pd.DataFrame(self._annotated(rows[rows["study_id"] == study_id]), columns=[*KEY, *PATIENT])
+        mine = rows[(rows["study_id"] == study_id) & rows["condition"].isin(conditions)]
+        return pd.DataFrame(self._annotated(mine), columns=[*KEY, *PATIENT])
 
     def _annotated(self, rows: pd.DataFrame) -> Iterator[tuple[object, ...]]:
         for row in rows.itertuples():

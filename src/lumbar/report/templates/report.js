@@ -27,11 +27,11 @@ if (studies.length) {
 }
 // The section in view is the one named in the contents.
 const links = new Map([...document.querySelectorAll(".contents a")].map((link) => [link.hash.slice(1), link]));
+function point(section) {
+  for (const [id, link] of links) link.toggleAttribute("aria-current", id === section);
+}
 const seen = new IntersectionObserver((entries) => {
-  for (const entry of entries) {
-    if (!entry.isIntersecting) continue;
-    for (const link of links.values()) link.removeAttribute("aria-current");
-    links.get(entry.target.id)?.setAttribute("aria-current", "true");
-  }
+  for (const entry of entries) if (entry.isIntersecting) point(entry.target.id);
 }, { rootMargin: "-20% 0px -75% 0px" });
+point(links.keys().next().value);
 for (const id of links.keys()) seen.observe(document.getElementById(id));
