@@ -5,7 +5,7 @@ LUMBAR := .venv/bin/lumbar
 OPTIONS := --config $(CONFIG) $(if $(DATA),--data $(DATA))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo cv submission folds detect crop grade ensemble bundle replay rehearse test lint pictures clean
+.PHONY: help install demo cv submission folds detect crop grade ensemble bundle replay rehearse report test lint pictures clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,6 +47,9 @@ replay: install ## Check that the kernel's code reproduces the out-of-fold predi
 rehearse: CONFIG = configs/rehearsal.yaml
 rehearse: install ## Run the kernel as Kaggle would, on a hidden test of STUDIES=24 (KILLS=20 kills it at random moments)
 	$(LUMBAR) rehearse $(OPTIONS) $(if $(STUDIES),--studies $(STUDIES)) $(if $(KILLS),--kills $(KILLS))
+
+report: install ## Draw what a run has found: runs/<name>/report.html (STUDIES=<shown one by one>)
+	$(LUMBAR) report $(OPTIONS) $(if $(STUDIES),--studies $(STUDIES))
 
 test: install ## Run the tests
 	.venv/bin/python -m pytest

@@ -223,6 +223,23 @@ def rehearse(
 
 
 @app.command()
+def report(
+    config: ConfigOption = DEMO,
+    data: DataOption = None,
+    studies: Annotated[
+        int, typer.Option(min=0, help="Studies with a page of their own: best, worst, surprising.")
+    ] = 12,
+) -> None:
+    """Draw what a run has found as one HTML page; it only reads what is there."""
+    folder = Path("runs") / read_config(config).name
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: there is no such run; `make cv CONFIG={config}` makes it")
+    from lumbar.report.page import write_report
+
+    typer.echo(f"wrote {write_report(_open_run(config, data), config, studies)}")
+
+
+@app.command()
 def pictures(out: Annotated[Path, typer.Option(help="The folder to write.")] = Path("docs/pictures")) -> None:
     """Draw the README's pictures of the phantom."""
     from lumbar.phantom.pictures import draw_pictures
