@@ -75,14 +75,12 @@ def phantom(
     ] = False,
 ) -> None:
     """Write a synthetic competition in the real one's layout."""
-    from lumbar.phantom import break_competition, copy_test_studies, write_phantom
+    from lumbar.config import PhantomConfig
+    from lumbar.phantom.keep import compose_phantom
 
-    drawn = test_studies if rendered is None else min(rendered, test_studies)
-    write_phantom(out, studies=studies, seed=seed, test_studies=drawn, max_size=max_size)
-    if drawn < test_studies:
-        copy_test_studies(out, test_studies - drawn, seed)
-    if faults:
-        record = break_competition(out, seed)
+    wanted = PhantomConfig(studies=studies, test_studies=test_studies, max_size=max_size, seed=seed)
+    record = compose_phantom(out, wanted, rendered, faults)
+    if record is not None:
         typer.echo(f"broke it by {len(record)} faults of {record['fault'].nunique()} kinds, see hidden/faults.csv")
     typer.echo(f"wrote {out}")
 
@@ -201,21 +199,24 @@ def rehearse(
     layout: Annotated[str, typer.Option(help="`old`, `new` or `both` of Kaggle's layouts of inputs.")] = "both",
     memory: Annotated[float, typer.Option(min=1, help="The cap in GB.")] = 8.0,
     kills: Annotated[int, typer.Option(min=0, help="Kill the kernel at so many random moments, too.")] = 0,
+    faults: Annotated[bool, typer.Option("--faults", help="Break most of the studies first.")] = False,
 ) -> None:
     """Run the kernel as Kaggle would, on a phantom's hidden test: offline, inputs read-only, memory capped."""
     from lumbar.crossvalidation import run_through
     from lumbar.rehearse.prepare import prepare_rehearsal
-    from lumbar.rehearse.rehearsal import LAYOUT_NAMES, format_figures, rehearse, rehearse_kills
+    from lumbar.rehearse.rehearsal import LAYOUT_NAMES, format_figures, rehearse, rehearse_faults, rehearse_kills
     from lumbar.tables import write_text
 
     if layout not in ("both", *LAYOUT_NAMES):
         raise typer.BadParameter(f"expected both, {' or '.join(LAYOUT_NAMES)}, got {layout}", param_hint="--layout")
     run = _open_run(config, data)
     run_through(run)
-    rehearsal = prepare_rehearsal(run, studies, max_size, int(memory * 1e9))
+    rehearsal = prepare_rehearsal(run, studies, max_size, int(memory * 1e9), faults)
     figures = [rehearse(rehearsal, name) for name in (LAYOUT_NAMES if layout == "both" else (layout,))]
     for part in figures:
         typer.echo(format_figures(part))
+    if faults:
+        typer.echo(rehearse_faults(rehearsal, figures[-1]["layout"]))
     if kills:
         moments = rehearse_kills(rehearsal, figures[-1]["layout"], kills, figures[-1]["seconds"], run.config.seed)
         typer.echo(f"killed at {len(moments)} moments, each time a valid submission was left")
