@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from lumbar.dataset import Competition, read_labels, read_predictions
 from lumbar.errors import InputError
