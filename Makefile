@@ -46,7 +46,7 @@ replay: install ## Check that the kernel's code reproduces the out-of-fold predi
 
 rehearse: CONFIG = configs/rehearsal.yaml
 rehearse: install ## Run the kernel as Kaggle would, on a hidden test of STUDIES=24 (KILLS=20, FAULTS=1)
-	$(LUMBAR) rehearse $(OPTIONS) $(if $(STUDIES),--studies $(STUDIES)) $(if $(KILLS),--kills $(KILLS)) $(if $(FAULTS),--faults)
+	$(LUMBAR) rehearse $(OPTIONS) $(if $(STUDIES),--studies $(STUDIES)) $(if $(KILLS),--kills $(KILLS)) $(if $(FAULTS),--faults) $(if $(LAYOUT),--layout $(LAYOUT))
 
 report: install ## Draw what a run has found: runs/<name>/report.html (STUDIES=<shown one by one>)
 	$(LUMBAR) report $(OPTIONS) $(if $(STUDIES),--studies $(STUDIES))
