@@ -7,7 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from lumbar.cli import app
 from lumbar.kaggle import COMPETITION
 from lumbar.kaggle.kernels import write_inference_kernel, write_training_kernel
 from lumbar.kaggle.lint import lint_submission, slugify
@@ -180,6 +182,23 @@ def test_the_training_kernel_needs_its_data_set(tmp_path):
 def test_an_inference_kernel_may_take_its_bundle_from_the_kernel_that_trained_it(tmp_path):
     write_inference_kernel(REPOSITORY, tmp_path / "kernels" / "inference", "me", ["me/lumbar-training-run1"])
     assert lint_submission(tmp_path, REPOSITORY) == []
+
+
+def test_the_command_tells_every_complaint_and_fails(submission):
+    change(submission / KERNEL, enable_internet=True, title="x")
+    for command in ("lint-kaggle", "push"):
+        told = CliRunner().invoke(app, [command, "--folder", str(submission)])
+        assert told.exit_code == 1
+        assert "enable_internet is True; write false" in told.output
+        assert "title is 'x'; write one of 5 to 50 characters" in told.output
+
+
+def test_a_dry_run_prints_the_lines_and_runs_nothing(submission, kaggle, tmp_path):
+    kaggle()
+    told = CliRunner().invoke(app, ["push", "--dry-run", "--folder", str(submission)])
+    assert told.exit_code == 0
+    assert told.output.splitlines() == lines_by_hand(Push(submission, "inference"))
+    assert not (tmp_path / "calls").exists()
 
 
 @pytest.mark.parametrize(("title", "slug"), [("Lumbar  spine, 2nd run!", "lumbar-spine-2nd-run"), ("a--b", "a-b")])

@@ -118,7 +118,7 @@ def _upload(push: Push) -> None:
     create, version = _upload_arguments(push)
     known = _run("datasets", "status", str(push.data_id))
     if known.returncode and not re.search(UNKNOWN_DATA_SET, known.stdout):
-        raise PushError(f"kaggle does not answer; is somebody signed in (kaggle auth login)?\n{known.stdout.strip()}")
+        raise PushError("kaggle does not answer (see above); is somebody signed in (kaggle auth login)?")
     _kaggle(*(create if known.returncode else version), expected=CREATED)
 
 
