@@ -7,6 +7,7 @@ import pytest
 
 from lumbar.config import ConfigError
 from lumbar.crossvalidation import run_through
+from lumbar.detect.stage import detectors_made_from
 from lumbar.run import Part, Run
 from lumbar.stages import UntrainedError, stamped
 
@@ -77,6 +78,17 @@ def test_a_group_waits_for_the_graders_of_the_others(copied, trained):
     run_through(copied)
     for path in trained.models.glob("*.safetensors"):
         assert (copied.models / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_where_weights_lie_changes_nothing_but_what_they_hold_does(trained, tmp_path):
+    def made_from(content: bytes, name: str) -> str:
+        (tmp_path / name).write_bytes(content)
+        detect = trained.config.detect.model_copy(update={"weights": tmp_path / name})
+        config = trained.config.model_copy(update={"detect": detect})
+        return detectors_made_from(Run(config, trained.competition, trained.folder))
+
+    assert made_from(b"same", "here.pt") == made_from(b"same", "there.pt")
+    assert made_from(b"same", "here.pt") != made_from(b"other", "here.pt")
 
 
 def test_a_fold_that_does_not_exist_is_refused(copied):

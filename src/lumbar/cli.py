@@ -2,7 +2,6 @@
 
 import json
 import logging
-from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,8 +10,9 @@ import typer
 from lumbar import __version__
 from lumbar.config import read_config
 from lumbar.errors import InputError
-from lumbar.labels import GROUPS
-from lumbar.stages import UntrainedError
+from lumbar.kaggle import commands as kaggle_commands
+from lumbar.kaggle.commands import Group
+from lumbar.stages import UNTRAINED, UntrainedError
 from lumbar.tables import TableError
 
 app = typer.Typer(
@@ -27,7 +27,6 @@ DataOption = Annotated[
     Path | None,
     typer.Option("--data", help="A folder in the competition's layout; without it, the phantom of the config."),
 ]
-Group = Enum("Group", {name: name for name in GROUPS})  # type: ignore[misc]  # typer takes its choices from an Enum
 FoldOption = Annotated[
     int | None, typer.Option("--fold", min=0, help="Train this fold's models only, take the others as they are.")
 ]
@@ -36,8 +35,6 @@ GroupOption = Annotated[
     typer.Option("--group", help="Train this condition group's graders only, take the others as they are."),
 ]
 DEMO = Path("configs/demo.yaml")
-UNTRAINED = 3
-"""The exit status when nothing is wrong, but models that a part leaves to others are not there yet."""
 
 
 def main() -> None:
@@ -180,14 +177,16 @@ def bundle(
     out: Annotated[Path, typer.Option(help="The folder to write.")] = Path("submission/bundle"),
     third_party: Annotated[bool, typer.Option(help="Download the wheels that Kaggle lacks.")] = True,
 ) -> None:
-    """Pack a run's models, the package and its wheels for Kaggle."""
+    """Pack a run's models, the package and its wheels for Kaggle, and write the inference kernel."""
     from lumbar.crossvalidation import run_through
     from lumbar.kaggle.bundle import build_bundle
+    from lumbar.kaggle.kernels import write_inference_kernel
 
-    run = _open_run(config, data)
+    run, kernel = _open_run(config, data), out.parent / "kernels" / "inference"
     run_through(run)
     build_bundle(run.models, out, Path(), owner, third_party)
-    typer.echo(f"wrote {out}")
+    write_inference_kernel(Path(), kernel, owner)
+    typer.echo(f"wrote {out} and {kernel}")
 
 
 @app.command()
@@ -265,6 +264,9 @@ def grade(
     from lumbar.crossvalidation import run_through
 
     run_through(_open_run(config, data, fold, group), last="grade")
+
+
+app.add_typer(kaggle_commands.app)
 
 
 def _stage_command(name: str, text: str) -> None:

@@ -16,6 +16,10 @@ from lumbar.tables import write_text
 logger = logging.getLogger(__name__)
 
 
+UNTRAINED = 3
+"""The command's exit status for an UntrainedError: nothing is wrong, but others must train first."""
+
+
 class UntrainedError(InputError):
     """Models that a stage needs are not there, and the run's part leaves their training to others."""
 

@@ -33,13 +33,18 @@ def build_network(scale: str) -> DetectionModel:
 
 def start_from(network: DetectionModel, path: Path) -> int:
     """Copies every tensor of a local `.pt` or `.safetensors` that has the same name and shape, and counts them."""
-    state = load_state(path) if path.suffix == ".safetensors" else _load_pickled(path)
+    state = read_weights(path)
     own = network.state_dict()
     fitting = {name: tensor for name, tensor in state.items() if name in own and own[name].shape == tensor.shape}
     if not fitting:
         raise CheckpointError(f"{path}: none of its {len(state)} tensors fits this YOLOv8; is it of another size?")
     network.load_state_dict(fitting, strict=False)
     return len(fitting)
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a local `.pt` or `.safetensors`, by their names in a network's state."""
+    return load_state(path) if path.suffix == ".safetensors" else _load_pickled(path)
 
 
 class StandIn:

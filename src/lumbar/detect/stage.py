@@ -23,10 +23,11 @@ from lumbar.tables import write_table
 
 def run_detect(run: Run) -> None:
     """Writes the detectors, and into `detect/` the out-of-fold points, their errors, the problems and a picture."""
-    run_stage("detect", run.folder / "detect", _made_from(run), lambda: _detect(run))
+    run_stage("detect", run.folder / "detect", detectors_made_from(run), lambda: _detect(run))
 
 
-def _made_from(run: Run) -> str:
+def detectors_made_from(run: Run) -> str:
+    """The fingerprint of all that the detectors are made from: code, data, folds, config, seed and first weights."""
     config = run.config.detect
     return fingerprint(
         code=hash_sources("detect"),
@@ -64,7 +65,7 @@ def _stem_of(run: Run, fold: int) -> Path:
 
 
 def _fold_made_from(run: Run, fold: int) -> str:
-    return fingerprint(stage=_made_from(run), fold=fold)
+    return fingerprint(stage=detectors_made_from(run), fold=fold)
 
 
 def _is_done(run: Run, fold: int) -> bool:
@@ -93,7 +94,7 @@ def _training_images(run: Run) -> pd.DataFrame:
     def write() -> None:
         write_table(write_training_set(run.competition, run.config.detect, folder), folder / "images.csv")
 
-    run_stage("detect: training set", folder, _made_from(run), write)
+    run_stage("detect: training set", folder, detectors_made_from(run), write)
     return pd.read_csv(folder / "images.csv", dtype={"image": str})
 
 
