@@ -50,7 +50,7 @@ def render(context: dict[str, Any]) -> str:
 
 def describe(run: Run, findings: Findings, studies: int) -> dict[str, Any]:
     """Everything the template sets, section by section; a section without its data is None or empty."""
-    comparison, errors = findings.comparison, findings.errors
+    errors = findings.errors
     return {
         "run": run,
         "findings": findings,
@@ -62,7 +62,7 @@ def describe(run: Run, findings: Findings, studies: int) -> dict[str, Any]:
         "detection": None if errors is None or errors.empty else describe_detection(errors),
         "charts": training_charts(findings.cards),
         **_draw_cells(run, findings, studies),
-        "comparison": compare_systems(comparison) if comparison else None,
+        "comparison": compare_systems(findings.compared) if findings.compared else None,
     }
 
 
