@@ -18,6 +18,7 @@ from lumbar.checkpoint import Card
 from lumbar.labels import CELLS, GRADE_WEIGHTS, GRADES, GROUPS, LEVELS, group_of, row_id
 from lumbar.metric import study_losses
 from lumbar.report import figures
+from lumbar.report.blend import describe_blend
 from lumbar.report.charts import Axis, Chart, Line, round_axis
 from lumbar.report.choose import SHOWN_OF_GROUP, choose_cells, choose_studies
 from lumbar.report.collect import Compared
@@ -217,6 +218,7 @@ def test_a_round_axis_covers_its_values_with_few_ticks(low, width):
     assert axis.low <= low + 1e-9
     assert axis.high >= low + width - 1e-9
     assert 2 <= len(axis.ticks) <= 9
+    assert len({text for _, text in axis.ticks}) == len(axis.ticks)
 
 
 def test_a_finding_is_said_in_words():
@@ -291,6 +293,30 @@ def test_a_system_is_shown_under_both_splits():
     assert dict(system.figures) == {"cases": ("1,200",), "accuracy": ("0.750",)}
     assert [[cell.share for cell in row] for row in system.matrices[0].rows] == [[0.75, 0.25], [0, 1]]
     assert [line.style for line in system.charts[0].lines] == ["training", "watched"]
+
+
+def test_an_ensemble_shows_its_weights_and_what_each_member_is_worth():
+    blend = describe_blend(
+        {
+            "method": "mean",
+            "scores": {"mean": {"score": 0.7}, "ensemble": {"score": 0.6}, "unscored": {"score": None}},
+            "weights": {"spinal": {"a": 0.75, "b": 0.25}, "foraminal": {"b": 1.0}},
+            "without_member": [
+                {"member": "b", "difference": -0.01, "ci95": [-0.02, 0.01]},
+                {"member": "a", "difference": 0.05, "ci95": [0.03, 0.08]},
+            ],
+        }
+    )
+    assert [(row.name, [cell.text for cell in row.cells]) for row in blend.weights] == [
+        ("a", ["0.75", "–"]),
+        ("b", ["0.25", "1.00"]),
+    ]
+    assert [(row.name, row.text) for row in blend.without.rows] == [
+        ("without a", "+0.050"),
+        ("without b", "\u22120.010"),
+    ]
+    assert [row.name for row in blend.methods.rows if row.strong] == ["ensemble"]
+    assert describe_blend({}).without is None
 
 
 class BrightnessGrader(nn.Module):

@@ -20,6 +20,9 @@ from lumbar.run import Run
 
 Value = TypeVar("Value")
 
+BLEND_FILES = ("report.json", "summary.json")
+"""Where an ensemble says what it is made of."""
+
 
 class ReportError(InputError):
     """A run that there is nothing to report of, or a file of it that cannot be read."""
@@ -64,7 +67,7 @@ class Findings:
     """The folder of the crops."""
     compared: Compared | None
     blend: dict[str, Any] | None
-    """`ensemble/summary.json`."""
+    """The ensemble's own report."""
     missing: list[Missing]
 
 
@@ -96,7 +99,7 @@ def collect(run: Run, config_path: Path) -> Findings:
         cards=cards,
         crops=find("Crops", folder / "crop" / "stamp.json", "crop", lambda path: path.parent),
         compared=find("The five published systems", comparison, "compare", _read_comparison),
-        blend=find("The ensemble's weights", folder / "ensemble" / "summary.json", "ensemble", read_json),
+        blend=find("The ensemble's weights", _blend_file(folder / "ensemble"), "ensemble", read_json),
         missing=missing,
     )
     if findings.cells is None and findings.points is None:
@@ -112,6 +115,11 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ReportError(f"{path}: not JSON: {error}") from error
+
+
+def _blend_file(folder: Path) -> Path:
+    """The first of `BLEND_FILES` that is there, or the one that is missing."""
+    return next((folder / name for name in BLEND_FILES if (folder / name).is_file()), folder / BLEND_FILES[0])
 
 
 def _grader_cards(models: Path) -> dict[str, Card]:

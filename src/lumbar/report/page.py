@@ -7,6 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lumbar.labels import LEVELS, level_title
 from lumbar.metric import COMPONENTS
+from lumbar.report.blend import describe_blend
 from lumbar.report.choose import choose_cells, choose_studies
 from lumbar.report.collect import Findings, collect
 from lumbar.report.detection import describe_detection
@@ -62,6 +63,7 @@ def describe(run: Run, findings: Findings, studies: int) -> dict[str, Any]:
         "detection": None if errors is None or errors.empty else describe_detection(errors),
         "charts": training_charts(findings.cards),
         **_draw_cells(run, findings, studies),
+        "blend": describe_blend(findings.blend) if findings.blend else None,
         "comparison": compare_systems(findings.compared) if findings.compared else None,
     }
 

@@ -7,10 +7,7 @@ from typing import Any
 from lumbar.report.charts import DotPlot, Mark, Row, round_axis, share_axis
 from lumbar.report.collect import Compared
 from lumbar.report.published import System, describe_system
-from lumbar.report.words import NONE, figure, percent
-
-MINUS = "\u2212"
-"""As wide as a plus."""
+from lumbar.report.words import NONE, figure, minus, percent
 
 Record = Mapping[str, Any]
 
@@ -69,7 +66,7 @@ def _accuracies(records: Sequence[Record]) -> DotPlot | None:
         marks += [] if own is None else [Mark(own, "fold", "by its own split")]
         marks += [Mark(grouped, "score", "by grouped folds")]
         band = None if own is None else (min(own, grouped), max(own, grouped))
-        gap = "" if own is None else f"{100 * (grouped - own):+.1f}".replace("-", MINUS)
+        gap = "" if own is None else minus(f"{100 * (grouped - own):+.1f}")
         rows.append(Row(_name(record), tuple(marks), band, gap, strong=_is_pipeline(record)))
     legend = (
         ("fold", "by the paper's own split"),

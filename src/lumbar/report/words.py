@@ -44,6 +44,11 @@ def figure(value: float | None, digits: int = 2) -> str:
     return NONE if value is None or value != value else f"{value:.{digits}f}"
 
 
+def minus(text: str) -> str:
+    """A figure's text with a minus sign, which is as wide as a plus, for its hyphen."""
+    return text.replace("-", "\u2212")
+
+
 def percent(share: float | None, digits: int = 0) -> str:
     """A share as per cent."""
     return NONE if share is None or share != share else f"{100 * share:.{digits}f} %"
