@@ -5,10 +5,11 @@ LUMBAR := .venv/bin/lumbar
 OPTIONS := --config $(CONFIG) $(if $(DATA),--data $(DATA))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo cv submission folds detect crop grade ensemble bundle replay rehearse test lint pictures clean
+.PHONY: help install demo cv submission folds detect crop grade ensemble bundle bundle-training inference-kernel \
+	lint-kaggle push replay rehearse report test lint pictures clean
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 	@echo "Options: CONFIG=configs/<name>.yaml, DATA=<a folder in the competition's layout>"
 
 install: .venv/installed ## Create .venv and install the package into it
@@ -41,12 +42,28 @@ folds detect crop grade ensemble:
 bundle: install ## Pack the run's models, the package and its wheels for Kaggle (OWNER=<your user name>)
 	$(LUMBAR) bundle $(OPTIONS) $(if $(OWNER),--owner $(OWNER))
 
+bundle-training: install ## Pack what training on Kaggle needs (OWNER=, FOLD=0, GROUP=spinal, RUN=2, FROM=<kernels>)
+	$(LUMBAR) bundle-training --config $(CONFIG) $(if $(OWNER),--owner $(OWNER)) $(if $(FOLD),--fold $(FOLD)) \
+		$(if $(GROUP),--group $(GROUP)) $(if $(RUN),--run $(RUN)) $(foreach kernel,$(FROM),--from $(kernel))
+
+inference-kernel: install ## Write the inference kernel for models trained on Kaggle (OWNER=, FROM=<the training kernel>)
+	$(LUMBAR) inference-kernel $(if $(OWNER),--owner $(OWNER)) $(foreach kernel,$(FROM),--from $(kernel))
+
+lint-kaggle: install ## Check what is packed in submission/ against Kaggle's rules
+	$(LUMBAR) lint-kaggle
+
+push: install ## Check it, upload it with the kaggle command, print the line that submits (KERNEL=training, DRY=1, DATA_SET=no)
+	$(LUMBAR) push $(KERNEL) $(if $(DRY),--dry-run) $(if $(filter no,$(DATA_SET)),--no-data)
+
 replay: install ## Check that the kernel's code reproduces the out-of-fold predictions of a fold (FOLD=0)
 	$(LUMBAR) replay --fold $(or $(FOLD),0) $(OPTIONS)
 
 rehearse: CONFIG = configs/rehearsal.yaml
-rehearse: install ## Run the kernel as Kaggle would, on a hidden test of STUDIES=24 (KILLS=20 kills it at random moments)
-	$(LUMBAR) rehearse $(OPTIONS) $(if $(STUDIES),--studies $(STUDIES)) $(if $(KILLS),--kills $(KILLS))
+rehearse: install ## Run the kernel as Kaggle would, on a hidden test of STUDIES=24 (KILLS=20, FAULTS=1)
+	$(LUMBAR) rehearse $(OPTIONS) $(if $(STUDIES),--studies $(STUDIES)) $(if $(KILLS),--kills $(KILLS)) $(if $(FAULTS),--faults) $(if $(LAYOUT),--layout $(LAYOUT))
+
+report: install ## Draw what a run has found: runs/<name>/report.html (STUDIES=<shown one by one>)
+	$(LUMBAR) report $(OPTIONS) $(if $(STUDIES),--studies $(STUDIES))
 
 test: install ## Run the tests
 	.venv/bin/python -m pytest
@@ -60,4 +77,5 @@ pictures: install ## Draw the README's pictures of the phantom
 	$(LUMBAR) pictures --out docs/pictures
 
 clean: ## Remove runs, phantoms and caches, not the folds nor .venv
-	rm -rf runs data/phantom-* build .pytest_cache .mypy_cache .ruff_cache submission/submission.csv submission/run_report.json submission/bundle
+	rm -rf runs data/phantom-* build .pytest_cache .mypy_cache .ruff_cache submission/submission.csv submission/run_report.json \
+		submission/bundle submission/training submission/kernels

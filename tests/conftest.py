@@ -9,11 +9,13 @@ import torch
 
 from lumbar.crossvalidation import run_through, score_run
 from lumbar.dataset import Competition, read_labels
+from lumbar.kaggle.bundle import build_bundle
 from lumbar.phantom import write_phantom
 from lumbar.run import Run
 from miniature import tiny_run
 
 VARIABLE = "LUMBAR_SHARED"
+REPOSITORY = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="session")
@@ -62,6 +64,14 @@ def trained(competition: Competition, tmp_path_factory: pytest.TempPathFactory) 
     run_through(finished)
     score_run(finished)
     return finished
+
+
+@pytest.fixture(scope="session")
+def bundle(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle of the miniature run, with the package's own wheel only: others would have to be downloaded."""
+    out = tmp_path_factory.mktemp("submission") / "bundle"
+    build_bundle(trained.models, out, REPOSITORY, "somebody", third_party=False)
+    return out
 
 
 @pytest.fixture(scope="session", autouse=True)

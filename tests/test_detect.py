@@ -17,6 +17,8 @@ from lumbar.detect.detector import Candidate
 from lumbar.detect.evaluate import measure_errors, summarise_errors
 from lumbar.detect.landmarks import CLASS_NAMES, LANDMARKS, class_of
 from lumbar.detect.network import build_network, start_from
+from lumbar.detect.picture import draw_points
+from lumbar.detect.points import no_points
 from lumbar.detect.schema import KEY, PATIENT
 from lumbar.detect.training_set import write_training_set
 from lumbar.labels import CELLS, LEVELS, level_title, title
@@ -176,6 +178,16 @@ def test_a_function_of_a_trusted_module_is_refused_too(network, tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
+def test_a_network_in_a_pickle_is_read_and_never_built(network, tmp_path):
+    # Ultralytics evaluates the activation that a description names: built as it says, the file would run code.
+    layers = {"backbone": [[-1, 1, "Conv", [16, 3, 2]]], "head": [[[0], 1, "Detect", ["nc"]]], "nc": 1, "scales": {}}
+    description = {**layers, "activation": f"__import__('os').mkdir({str(tmp_path / 'ran')!r})"}
+    torch.save({"model": Payload(type(network), description)}, tmp_path / "evil.pt")
+    with pytest.raises(CheckpointError, match=r"evil\.pt: none of its 0 tensors fits"):
+        start_from(network, tmp_path / "evil.pt")
+    assert not (tmp_path / "ran").exists()
+
+
 @pytest.mark.parametrize("name", ["none.pt", "none.safetensors"])
 def test_missing_weights_are_named_and_nothing_is_downloaded(network, tmp_path, name):
     with pytest.raises(CheckpointError, match=f"{name}: there are no such weights; nothing is downloaded"):
@@ -267,3 +279,8 @@ def test_a_point_that_was_not_found_is_infinitely_far(competition):
     assert summary.loc["subarticular", "median_mm"] == np.inf
     assert summary["within_8_mm"].to_dict() == {"spinal": 1.0, "subarticular": 0.0, "all": 0.5}
     assert len(LANDMARKS) == len(CLASS_NAMES)
+
+
+def test_a_detector_that_finds_nothing_still_leaves_a_picture(competition, tmp_path):
+    draw_points(competition, no_points(), tmp_path / "points.png")
+    assert cv2.imread(str(tmp_path / "points.png")) is not None

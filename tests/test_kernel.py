@@ -10,9 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from lumbar.kaggle.bundle import build_bundle, check_bundle, lacking_packages
 from lumbar.kaggle.kernel import run_kernel
-from lumbar.kaggle.mounts import find_bundle, find_competition
 
 REPOSITORY = Path(__file__).parents[1]
 SLUG = "rsna-2024-lumbar-spine-degenerative-classification"
@@ -26,13 +24,6 @@ def refuse(*arguments, **options):
     raise OSError("the network was asked for: %r" % (arguments,))
 socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse
 """
-
-
-@pytest.fixture(scope="module")
-def bundle(trained, tmp_path_factory):
-    out = tmp_path_factory.mktemp("submission") / "bundle"
-    build_bundle(trained.models, out, REPOSITORY, "somebody", third_party=False)
-    return out
 
 
 def without_network(command: list[str], folder: Path) -> tuple[list[str], dict[str, str]]:
@@ -84,48 +75,3 @@ def test_a_kernel_whose_models_fail_leaves_priors_and_says_so(one_test_study, bu
     assert written["row_id"].tolist() == one_test_study.sample_submission["row_id"].tolist()
     assert f"{victim.name}: its checksum" in report["error"]
     assert "PRIORS ONLY" in caplog.text
-
-
-def test_a_damaged_bundle_is_refused_by_name(bundle, tmp_path):
-    damaged = tmp_path / "bundle"
-    shutil.copytree(bundle, damaged)
-    check_bundle(damaged)
-    victim = damaged / "models" / "prior.csv"
-    victim.write_text(victim.read_text() + "\n")
-    with pytest.raises(ValueError, match=r"prior\.csv: its checksum is not the one"):
-        check_bundle(damaged)
-
-
-def test_the_bundle_holds_no_pickle(bundle):
-    suffixes = {path.suffix for path in bundle.rglob("*") if path.is_file()}
-    assert suffixes <= {".json", ".csv", ".safetensors", ".whl"}
-
-
-def test_inputs_are_found_in_both_layouts_without_reading_image_folders(tmp_path):
-    for layout, (competition_folder, bundle_folder) in LAYOUTS.items():
-        root = tmp_path / layout
-        (root / competition_folder / "train_images").mkdir(parents=True)
-        (root / bundle_folder).mkdir(parents=True)
-        for name in ("sample_submission.csv", "test_series_descriptions.csv"):
-            (root / competition_folder / name).touch()
-        (root / bundle_folder / "bundle.json").touch()
-        assert find_competition(root) == root / competition_folder
-        assert find_bundle(root) == root / bundle_folder
-
-
-def test_a_missing_input_is_an_error_that_says_what_was_looked_for(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no folder with bundle\.json"):
-        find_bundle(tmp_path)
-
-
-def test_the_kernel_metadata_switches_the_network_off():
-    metadata = json.loads((REPOSITORY / "kernels" / "inference" / "kernel-metadata.json").read_text())
-    assert metadata["enable_internet"] is False
-    assert metadata["competition_sources"] == [SLUG]
-    assert (REPOSITORY / "kernels" / "inference" / metadata["code_file"]).is_file()
-
-
-def test_the_packages_that_kaggle_lacks_are_read_from_the_requirements():
-    names = {line.partition("==")[0] for line in lacking_packages(REPOSITORY / "requirements.txt")}
-    assert {"ultralytics-opencv-headless", "pylibjpeg"} <= names
-    assert "torch" not in names

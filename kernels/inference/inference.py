@@ -1,33 +1,49 @@
 """Grades the hidden test studies on Kaggle, offline. All it does stands in the bundle's own package."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
+STARTED = time.time()
 ROOT = Path(os.environ.get("LUMBAR_KAGGLE_ROOT", "/kaggle"))
-PACKAGES = tempfile.mkdtemp(prefix="lumbar-packages-")
+INPUT, WORKING = ROOT / "input", ROOT / "working"
+SAMPLE = "sample_submission.csv"
+BUNDLE = "bundle.json"
+
+PIP = "import runpy, socket; socket.has_ipv6 = False; runpy.run_module('pip', run_name='__main__')"
+"""pip without the socket that it opens to learn whether there is IPv6: a kernel that opens none speaks to nobody."""
 
 
-def find_bundle(folder: Path, depth: int = 6) -> Path | None:
-    """The folder with bundle.json, at most so deep; image folders are not looked into."""
-    if (folder / "bundle.json").is_file():
+def find(marker: str, folder: Path = INPUT, depth: int = 6) -> Path | None:
+    """The folder with a file of this name, at most so deep; image folders are not looked into."""
+    if (folder / marker).is_file():
         return folder
     below = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.endswith("_images"))
-    return next(filter(None, (find_bundle(path, depth - 1) for path in below)), None) if depth else None
+    return next(filter(None, (find(marker, path, depth - 1) for path in below)), None) if depth else None
 
 
-bundle = find_bundle(ROOT / "input")
-if bundle is None:
-    sys.exit(f"{ROOT / 'input'}: no bundle.json there; attach the dataset that `make bundle` made")
-pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--target", PACKAGES]
-for wheel in sorted(bundle.glob("wheels/*.whl")):
-    if subprocess.run([*pip, str(wheel)]).returncode:
-        print(f"{wheel.name} does not install here and is left out", file=sys.stderr)
-sys.path.insert(0, PACKAGES)
+def install_wheels(bundle: Path, manifest: str) -> None:
+    """Installs the wheels that a bundle lists where only this process looks; one that does not fit is left out."""
+    packages = tempfile.mkdtemp(prefix="lumbar-packages-")
+    pip = [sys.executable, "-c", PIP, "install", "--quiet", "--no-index", "--no-deps", "--target", packages]
+    for name in sorted(json.loads((bundle / manifest).read_text())["files"]):
+        if name.endswith(".whl") and subprocess.run([*pip, str(bundle / name)]).returncode:
+            print(f"{name} does not install here and is left out", file=sys.stderr)
+    sys.path.insert(0, packages)
+
 
 if __name__ == "__main__":
+    competition, bundle = find(SAMPLE), find(BUNDLE)
+    if competition:  # from here on, whatever happens leaves a submission that scores
+        shutil.copyfile(competition / SAMPLE, WORKING / "submission.csv")
+    if bundle is None:
+        sys.exit(f"{INPUT}: no {BUNDLE} there; attach the data set that `make bundle` made")
+    install_wheels(bundle, BUNDLE)
     from lumbar.kaggle.kernel import run_kernel
 
-    run_kernel(ROOT / "input", ROOT / "working")
+    run_kernel(INPUT, WORKING, STARTED)

@@ -10,6 +10,9 @@ import typer
 from lumbar import __version__
 from lumbar.config import read_config
 from lumbar.errors import InputError
+from lumbar.kaggle import commands as kaggle_commands
+from lumbar.kaggle.commands import Group
+from lumbar.stages import UNTRAINED, UntrainedError
 from lumbar.tables import TableError
 
 app = typer.Typer(
@@ -24,6 +27,13 @@ DataOption = Annotated[
     Path | None,
     typer.Option("--data", help="A folder in the competition's layout; without it, the phantom of the config."),
 ]
+FoldOption = Annotated[
+    int | None, typer.Option("--fold", min=0, help="Train this fold's models only, take the others as they are.")
+]
+GroupOption = Annotated[
+    Group | None,
+    typer.Option("--group", help="Train this condition group's graders only, take the others as they are."),
+]
 DEMO = Path("configs/demo.yaml")
 
 
@@ -32,6 +42,9 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         app()
+    except UntrainedError as untrained:
+        typer.secho(f"lumbar: {untrained}", fg="yellow", err=True)
+        raise SystemExit(UNTRAINED) from None
     except (InputError, FileNotFoundError, FileExistsError) as error:
         typer.secho(f"lumbar: {error}", fg="red", err=True)
         raise SystemExit(2) from None
@@ -59,14 +72,12 @@ def phantom(
     ] = False,
 ) -> None:
     """Write a synthetic competition in the real one's layout."""
-    from lumbar.phantom import break_competition, copy_test_studies, write_phantom
+    from lumbar.config import PhantomConfig
+    from lumbar.phantom.keep import compose_phantom
 
-    drawn = test_studies if rendered is None else min(rendered, test_studies)
-    write_phantom(out, studies=studies, seed=seed, test_studies=drawn, max_size=max_size)
-    if drawn < test_studies:
-        copy_test_studies(out, test_studies - drawn, seed)
-    if faults:
-        record = break_competition(out, seed)
+    wanted = PhantomConfig(studies=studies, test_studies=test_studies, max_size=max_size, seed=seed)
+    record = compose_phantom(out, wanted, rendered, faults)
+    if record is not None:
         typer.echo(f"broke it by {len(record)} faults of {record['fault'].nunique()} kinds, see hidden/faults.csv")
     typer.echo(f"wrote {out}")
 
@@ -109,11 +120,13 @@ def score(
 
 
 @app.command()
-def cv(config: ConfigOption = DEMO, data: DataOption = None) -> None:
+def cv(
+    config: ConfigOption = DEMO, data: DataOption = None, fold: FoldOption = None, group: GroupOption = None
+) -> None:
     """Run every stage on the training studies and score what they predict out of fold."""
     from lumbar.crossvalidation import format_table, run_through, score_run
 
-    run = _open_run(config, data)
+    run = _open_run(config, data, fold, group)
     run_through(run)
     result = score_run(run)
     table = format_table(result)
@@ -164,14 +177,16 @@ def bundle(
     out: Annotated[Path, typer.Option(help="The folder to write.")] = Path("submission/bundle"),
     third_party: Annotated[bool, typer.Option(help="Download the wheels that Kaggle lacks.")] = True,
 ) -> None:
-    """Pack a run's models, the package and its wheels for Kaggle."""
+    """Pack a run's models, the package and its wheels for Kaggle, and write the inference kernel."""
     from lumbar.crossvalidation import run_through
     from lumbar.kaggle.bundle import build_bundle
+    from lumbar.kaggle.kernels import write_inference_kernel
 
-    run = _open_run(config, data)
+    run, kernel = _open_run(config, data), out.parent / "kernels" / "inference"
     run_through(run)
     build_bundle(run.models, out, Path(), owner, third_party)
-    typer.echo(f"wrote {out}")
+    write_inference_kernel(Path(), kernel, owner)
+    typer.echo(f"wrote {out} and {kernel}")
 
 
 @app.command()
@@ -183,25 +198,45 @@ def rehearse(
     layout: Annotated[str, typer.Option(help="`old`, `new` or `both` of Kaggle's layouts of inputs.")] = "both",
     memory: Annotated[float, typer.Option(min=1, help="The cap in GB.")] = 8.0,
     kills: Annotated[int, typer.Option(min=0, help="Kill the kernel at so many random moments, too.")] = 0,
+    faults: Annotated[bool, typer.Option("--faults", help="Break most of the studies first.")] = False,
 ) -> None:
     """Run the kernel as Kaggle would, on a phantom's hidden test: offline, inputs read-only, memory capped."""
     from lumbar.crossvalidation import run_through
     from lumbar.rehearse.prepare import prepare_rehearsal
-    from lumbar.rehearse.rehearsal import LAYOUT_NAMES, format_figures, rehearse, rehearse_kills
+    from lumbar.rehearse.rehearsal import LAYOUT_NAMES, format_figures, rehearse, rehearse_faults, rehearse_kills
     from lumbar.tables import write_text
 
     if layout not in ("both", *LAYOUT_NAMES):
         raise typer.BadParameter(f"expected both, {' or '.join(LAYOUT_NAMES)}, got {layout}", param_hint="--layout")
     run = _open_run(config, data)
     run_through(run)
-    rehearsal = prepare_rehearsal(run, studies, max_size, int(memory * 1e9))
+    rehearsal = prepare_rehearsal(run, studies, max_size, int(memory * 1e9), faults)
     figures = [rehearse(rehearsal, name) for name in (LAYOUT_NAMES if layout == "both" else (layout,))]
     for part in figures:
         typer.echo(format_figures(part))
+    if faults:
+        typer.echo(rehearse_faults(rehearsal, figures[-1]["layout"]))
     if kills:
         moments = rehearse_kills(rehearsal, figures[-1]["layout"], kills, figures[-1]["seconds"], run.config.seed)
         typer.echo(f"killed at {len(moments)} moments, each time a valid submission was left")
     write_text(json.dumps(figures, indent=2) + "\n", rehearsal.folder / "rehearsal.json")
+
+
+@app.command()
+def report(
+    config: ConfigOption = DEMO,
+    data: DataOption = None,
+    studies: Annotated[
+        int, typer.Option(min=0, help="Studies with a page of their own: best, worst, surprising.")
+    ] = 12,
+) -> None:
+    """Draw what a run has found as one HTML page; it only reads what is there."""
+    folder = Path("runs") / read_config(config).name
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: there is no such run; `make cv CONFIG={config}` makes it")
+    from lumbar.report.page import write_report
+
+    typer.echo(f"wrote {write_report(_open_run(config, data), config, studies)}")
 
 
 @app.command()
@@ -211,6 +246,27 @@ def pictures(out: Annotated[Path, typer.Option(help="The folder to write.")] = P
 
     for path in draw_pictures(out, seed=0):
         typer.echo(f"wrote {path}")
+
+
+@app.command()
+def detect(config: ConfigOption = DEMO, data: DataOption = None, fold: FoldOption = None) -> None:
+    """Train the detectors and write the out-of-fold points."""
+    from lumbar.crossvalidation import run_through
+
+    run_through(_open_run(config, data, fold), last="detect")
+
+
+@app.command()
+def grade(
+    config: ConfigOption = DEMO, data: DataOption = None, fold: FoldOption = None, group: GroupOption = None
+) -> None:
+    """Train the graders and write their out-of-fold predictions."""
+    from lumbar.crossvalidation import run_through
+
+    run_through(_open_run(config, data, fold, group), last="grade")
+
+
+app.add_typer(kaggle_commands.app)
 
 
 def _stage_command(name: str, text: str) -> None:
@@ -224,24 +280,23 @@ def _stage_command(name: str, text: str) -> None:
 
 for _name, _text in {
     "folds": "Write the fold file, or check the one that is there.",
-    "detect": "Train the detectors and write the out-of-fold points.",
     "crop": "Cut the crops around the points.",
-    "grade": "Train the graders and write their out-of-fold predictions.",
     "ensemble": "Blend the out-of-fold predictions.",
 }.items():
     _stage_command(_name, _text)
 
 
-def _open_run(config_path: Path, data: Path | None):  # type: ignore[no-untyped-def]  # Run is imported late
+def _open_run(config_path: Path, data: Path | None, fold: int | None = None, group: Group | None = None):  # type: ignore[no-untyped-def]  # Run is imported late
     from lumbar.dataset import Competition
     from lumbar.phantom.keep import keep_phantom
-    from lumbar.run import Run
+    from lumbar.run import Part, Run
 
     config = read_config(config_path)
     root = data or keep_phantom(config.phantom)
     if not (root / "train.csv").is_file() and not (root / "sample_submission.csv").is_file():
         raise FileNotFoundError(f"{root}: expected a folder in the competition's layout, with train.csv in it")
-    return Run(config, Competition(root), Path("runs") / config.name)
+    part = Part(fold, group.value if group else None)
+    return Run(config, Competition(root), Path("runs") / config.name, part)
 
 
 if __name__ == "__main__":

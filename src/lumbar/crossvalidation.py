@@ -20,7 +20,7 @@ from lumbar.labels import CELLS, row_id
 from lumbar.metric import COMPONENTS, Score, bootstrap_scores, interval, score_losses, study_losses
 from lumbar.priors import fit_prior, nested_prior
 from lumbar.run import Run
-from lumbar.stages import stage_seconds
+from lumbar.stages import UntrainedError, stage_seconds
 from lumbar.submit import complete_rows
 from lumbar.tables import write_table, write_text
 
@@ -40,6 +40,8 @@ def run_folds(run: Run) -> None:
             f"{path}: has {len(run.fold_numbers)} folds, the config's folds.count is {run.config.folds.count}; "
             f"change the config, or remove the file to make it anew"
         )
+    if run.part.fold not in (None, *run.fold_numbers):
+        raise ConfigError(f"{path}: there is no fold {run.part.fold}, it has {', '.join(map(str, run.fold_numbers))}")
     logger.info("folds: studies by fold %s", run.folds["fold"].value_counts().sort_index().to_dict())
 
 
@@ -54,9 +56,17 @@ STAGES: dict[str, Callable[[Run], None]] = {
 
 
 def run_through(run: Run, last: str = "ensemble") -> None:
-    """Runs every stage up to `last`; the ones that have nothing new to do are kept."""
+    """Runs every stage up to `last`; the ones that have nothing new to do are kept.
+
+    A run that trains only a part may leave `last` incomplete; UntrainedError where an earlier stage is.
+    """
     for name, stage in STAGES.items():
-        stage(run)
+        try:
+            stage(run)
+        except UntrainedError as untrained:
+            if name != last:
+                raise
+            logger.info("%s", untrained)
         if name == last:
             return
 

@@ -15,12 +15,25 @@ TRAINING_TABLES = ("train.csv", "train_label_coordinates.csv", "train_series_des
 
 
 @dataclass(frozen=True)
+class Part:
+    """The models that a run trains now: of one fold, of one condition group, or all. Others are taken as they are."""
+
+    fold: int | None = None
+    group: str | None = None
+
+    def includes(self, fold: int, group: str | None = None) -> bool:
+        """Whether this model is to be trained; a detector, which has no group, serves every one."""
+        return self.fold in (None, fold) and (group is None or self.group in (None, group))
+
+
+@dataclass(frozen=True)
 class Run:
     """A config on a data folder; every stage of it has a folder of its name below `folder`."""
 
     config: Config
     competition: Competition
     folder: Path
+    part: Part = Part()
 
     @property
     def models(self) -> Path:

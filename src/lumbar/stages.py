@@ -4,15 +4,24 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import lumbar
+from lumbar.errors import InputError
 from lumbar.tables import write_text
 
 logger = logging.getLogger(__name__)
+
+
+UNTRAINED = 3
+"""The command's exit status for an UntrainedError: nothing is wrong, but others must train first."""
+
+
+class UntrainedError(InputError):
+    """Models that a stage needs are not there, and the run's part leaves their training to others."""
 
 
 class Clock:
@@ -71,6 +80,12 @@ def run_stage(name: str, folder: Path, made_from: str, work: Callable[[], object
     folder.mkdir(parents=True, exist_ok=True)  # the work may have begun by clearing it
     write_text(json.dumps({"made_from": made_from, "seconds": seconds}) + "\n", stamp)
     logger.info("%s done in %.0f s", name, seconds)
+
+
+def wait_for(stage: str, untrained: Sequence[str]) -> None:
+    """Ends a stage here when some of its models are not there; the message names them."""
+    if untrained:
+        raise UntrainedError(f"{stage}: still to be trained: {', '.join(untrained)}")
 
 
 def stamped(folder: Path) -> str | None:

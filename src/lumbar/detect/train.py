@@ -1,17 +1,24 @@
-"""Training of one fold's detector by Ultralytics' own trainer, made silent, offline and blind to the held-out fold."""
+"""Training of one fold's detector by Ultralytics' own trainer, made silent, offline and blind to the held-out fold.
+
+It can be interrupted at any time: the same call goes on after the last whole epoch, and ends with the same weights.
+"""
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from tqdm import tqdm
 from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.utils import LOGGER
+from ultralytics.utils.torch_utils import init_seeds
 
 from lumbar.config import DetectConfig
 from lumbar.detect.landmarks import CLASS_NAMES
 from lumbar.detect.network import build_network, start_from
+
+SEED_STEP = 1000
+"""Between the seeds of a training's epochs: more than there are folds, whose seeds are neighbours."""
 
 
 class LandmarkTrainer(DetectionTrainer):
@@ -20,11 +27,12 @@ class LandmarkTrainer(DetectionTrainer):
     def __init__(self, config: DetectConfig, images: list[Path], folder: Path, seed: int, label: str) -> None:
         self.config = config
         self.progress = tqdm(total=config.epochs, desc=label, unit="epoch")
-        self.image_list = folder / "train.txt"
+        self.image_list, self.state = folder / "train.txt", folder / "last.ckpt"
         folder.mkdir(parents=True, exist_ok=True)
         self.image_list.write_text("".join(f"{image.resolve()}\n" for image in images))
         LOGGER.setLevel(logging.ERROR)
         super().__init__(overrides=_overrides(config, folder, seed))
+        self.add_callback("on_train_epoch_start", lambda _: self._reseed())
         self.add_callback("on_train_epoch_end", lambda _: self.progress.update())
         self.add_callback("on_train_end", lambda _: self.progress.close())
 
@@ -50,8 +58,43 @@ class LandmarkTrainer(DetectionTrainer):
         """Nothing, see `validate`."""
 
     def save_model(self) -> bool:
-        """Nothing: Ultralytics would write a pickle; the caller takes the averaged weights."""
+        """Only what resuming needs, as tensors and numbers: Ultralytics would write a pickle of its classes."""
+        if self.epoch + 1 < self.epochs:
+            average, optimizer = cast(Any, self.ema), cast(Any, self.optimizer)
+            state = {
+                "epoch": self.epoch,
+                "model": self.model.state_dict(),
+                "average": average.ema.state_dict(),
+                "updates": average.updates,
+                "optimizer": optimizer.state_dict(),
+            }
+            beside = self.state.with_suffix(".part")
+            torch.save(state, beside)
+            beside.replace(self.state)
         return False
+
+    def resume_training(self, ckpt: Any) -> None:
+        """Takes up what an interrupted training left in the folder; Ultralytics' own way would unpickle it."""
+        if not self.state.is_file():
+            return
+        state = torch.load(self.state, map_location="cpu", weights_only=True)
+        average, optimizer = cast(Any, self.ema), cast(Any, self.optimizer)
+        self.model.load_state_dict(state["model"])
+        average.ema.load_state_dict(state["average"])
+        average.updates = state["updates"]
+        optimizer.load_state_dict(state["optimizer"])
+        self.start_epoch = state["epoch"] + 1
+        self.progress.update(self.start_epoch)
+
+    def _reseed(self) -> None:
+        """Lets an epoch's order and augmentation depend on nothing but the seed and the epoch.
+
+        So a training that was interrupted repeats the one that was not.
+        """
+        seed = self.args.seed + 1 + SEED_STEP * self.epoch  # + 1 as Ultralytics has it
+        init_seeds(seed, deterministic=True)
+        self.train_loader.generator.manual_seed(seed)
+        self.train_loader.reset()  # its workers have drawn ahead
 
 
 def _overrides(config: DetectConfig, folder: Path, seed: int) -> dict[str, Any]:

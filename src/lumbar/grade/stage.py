@@ -17,7 +17,7 @@ from lumbar.grade.train import train_grader
 from lumbar.labels import CONDITIONS, GRADES
 from lumbar.priors import fit_prior
 from lumbar.run import Run
-from lumbar.stages import fingerprint, hash_files, hash_sources, run_stage, stamped
+from lumbar.stages import fingerprint, hash_files, hash_sources, run_stage, stamped, wait_for
 from lumbar.tables import write_table, write_text
 
 logger = logging.getLogger(__name__)
@@ -40,17 +40,22 @@ def _made_from(run: Run) -> str:
         code=hash_sources("grade"),
         data=run.data_fingerprint,
         crops=stamped(run.folder / "crop"),
-        grade=config.model_dump(),
+        grade=config.model_dump(exclude={"weights"}),  # what they hold counts, not where they lie
         weights=hash_files(config.weights) if config.weights else None,
         seed=run.config.seed,
     )
 
 
 def _grade(run: Run) -> None:
+    untrained: list[str] = []
     for name, group in run.config.graders.items():
         crops = _with_grades(run, open_crops(run.folder / "crop", group))
-        parts = [_grade_fold(run, name, crops, fold) for fold in run.fold_numbers]
-        write_table(pd.concat(parts, ignore_index=True), run.folder / "predictions" / name / "oof.csv")
+        parts = {fold: _grade_fold(run, name, crops, fold) for fold in run.fold_numbers}
+        untrained += [f"{name} fold {fold}" for fold, part in parts.items() if part is None]
+        graded = [part for part in parts.values() if part is not None]
+        if len(graded) == len(parts):
+            write_table(pd.concat(graded, ignore_index=True), run.folder / "predictions" / name / "oof.csv")
+    wait_for("grade", untrained)
     _remove_other_models(run)
 
 
@@ -67,8 +72,11 @@ def _with_grades(run: Run, crops: Crops) -> Crops:
     return Crops(crops.pixels, crops.index.merge(run.competition.labels[["row_id", "grade"]], on="row_id", how="left"))
 
 
-def _grade_fold(run: Run, name: str, crops: Crops, fold: int) -> pd.DataFrame:
-    """The predictions of a fold's studies; none where the other folds have nothing to train on."""
+def _grade_fold(run: Run, name: str, crops: Crops, fold: int) -> pd.DataFrame | None:
+    """The predictions of a fold's studies; no row where the other folds have nothing to train on.
+
+    None for a grader that is not there and that the run's part leaves to others.
+    """
     rows = np.flatnonzero((crops.index["fold"] != fold) & crops.index["grade"].notna())
     if len(rows) < run.config.grade.batch_size:
         logger.warning("grade: %d labelled crops of %s outside fold %d, not enough to train on", len(rows), name, fold)
@@ -76,6 +84,8 @@ def _grade_fold(run: Run, name: str, crops: Crops, fold: int) -> pd.DataFrame:
     stem = run.models / f"{name}_fold{fold}"
     made_from = fingerprint(stage=_made_from(run), grader=name, fold=fold)
     if not is_current(stem, made_from):
+        if not run.part.includes(fold, run.config.graders[name]):
+            return None
         _train_fold(run, name, crops, rows, fold, stem, made_from)
     grader, config = load_grader(stem)
     return predict_grades(grader, config, crops, np.flatnonzero(crops.index["fold"] == fold))

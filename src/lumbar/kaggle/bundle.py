@@ -1,74 +1,139 @@
-"""The bundle: a run's models, the package and the wheels that Kaggle's image lacks, with a checksum of each file."""
+"""The bundles that are uploaded to Kaggle as data sets, and their check before anything in them is loaded.
 
-import hashlib
+One for inference: a run's models, the package and the wheels that Kaggle's image lacks. One for training: a config, its
+folds and the same wheels.
+"""
+
 import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-from lumbar import __version__
-from lumbar.checkpoint import current_commit
+import yaml
+from safetensors.torch import save_file
+
+from lumbar.checkpoint import load_state
+from lumbar.config import Config
+from lumbar.errors import InputError
+from lumbar.kaggle.manifest import BUNDLE, METADATA, TRAINING, BundleError, find_file_faults, write_manifest
+from lumbar.kaggle.models import find_model_faults
+from lumbar.kaggle.requirements import NOT_ON_KAGGLE, pinned_packages
 from lumbar.tables import write_text
 
-KAGGLE_LACKS_HEADING = "# -- not on Kaggle"
-"""The heading in requirements.txt above the packages whose wheels travel in the bundle."""
 SLUG = "lumbar-bundle"
-"""The data set's name on Kaggle."""
+"""The name on Kaggle of the data set with the models."""
+TRAINING_SLUG = "lumbar-training-bundle"
+"""The name on Kaggle of the data set that the training kernel needs."""
 KAGGLE_PYTHON = "312"
 KAGGLE_PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64")
+LEFTOVERS = shutil.ignore_patterns(".*", "*.part")
+"""What an interrupted writing leaves beside the models."""
 
 
-def build_bundle(models: Path, out: Path, source: Path, owner: str, third_party: bool = True) -> None:
+def build_bundle(
+    models: Path,
+    out: Path,
+    source: Path,
+    owner: str,
+    third_party: bool = True,
+    python_version: str = KAGGLE_PYTHON,
+) -> None:
     """Writes a bundle afresh: `models/`, `wheels/`, `bundle.json` and Kaggle's `dataset-metadata.json`.
 
     `source` is the repository, whose wheel is built without a network. `third_party` downloads the other wheels, the
-    one step of this project that needs a package registry.
+    one step of this project that needs a package registry; `python_version`, such as `312`, is that of who runs them.
     """
     if not (models / "config.json").is_file():
         raise FileNotFoundError(f"{models}: there is no trained run; train one first (make cv)")
     shutil.rmtree(out, ignore_errors=True)
-    shutil.copytree(models, out / "models")
-    wheels = out / "wheels"
-    shutil.rmtree(source / "build", ignore_errors=True)  # setuptools would pack what an earlier build left there
-    _pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(wheels), str(source))
-    if third_party:
-        target = ["--only-binary=:all:", "--python-version", KAGGLE_PYTHON]
-        target += [part for platform in KAGGLE_PLATFORMS for part in ("--platform", platform)]
-        _pip("download", "--no-deps", *target, "--dest", str(wheels), *lacking_packages(source / "requirements.txt"))
-    files = sorted(path for path in out.rglob("*") if path.is_file())
-    metadata = {"title": SLUG, "id": f"{owner}/{SLUG}", "licenses": [{"name": "other"}]}
-    write_text(json.dumps(metadata, indent=2) + "\n", out / "dataset-metadata.json")
-    manifest = {
-        "version": __version__,
-        "commit": current_commit(),
-        "files": {str(path.relative_to(out)): _checksum(path) for path in files},
-    }
-    write_text(json.dumps(manifest, indent=2) + "\n", out / "bundle.json")
+    _collect_wheels(out / "wheels", source, third_party, python_version)
+    _write_metadata(out, owner, SLUG)
+    add_models(models, out)
 
 
-def lacking_packages(requirements: Path) -> list[str]:
-    """The pinned packages that stand in requirements.txt under the heading of what Kaggle lacks."""
-    lines = requirements.read_text(encoding="utf-8").splitlines()
-    start = next(number for number, line in enumerate(lines) if line.startswith(KAGGLE_LACKS_HEADING))
-    section = lines[start + 1 :]
-    end = next((number for number, line in enumerate(section) if line.startswith("# --")), len(section))
-    return [line.partition("#")[0].strip() for line in section[:end] if line and not line.startswith("#")]
+def add_models(models: Path, bundle: Path) -> None:
+    """Adds a run's models to a folder that has the wheels already, and lists its files: a bundle for inference."""
+    shutil.copytree(models, bundle / "models", ignore=LEFTOVERS)
+    write_manifest(bundle, BUNDLE)
+
+
+def build_training_bundle(
+    config: Config,
+    out: Path,
+    source: Path,
+    owner: str,
+    third_party: bool = True,
+    python_version: str = KAGGLE_PYTHON,
+) -> None:
+    """Writes the training kernel's bundle afresh: what `pack_config` writes, and `wheels/`.
+
+    The other arguments are those of `build_bundle`.
+    """
+    shutil.rmtree(out, ignore_errors=True)
+    pack_config(config, out)
+    _collect_wheels(out / "wheels", source, third_party, python_version)
+    _write_metadata(out, owner, TRAINING_SLUG)
+    write_manifest(out, TRAINING)
+
+
+def pack_config(config: Config, out: Path) -> None:
+    """Writes `configs/`, `folds/` and `weights/`: a config whose paths lead from `out`, and the files that it names.
+
+    InputError where the folds are not made yet.
+    """
+    if not config.folds_file.is_file():
+        raise InputError(f"{config.folds_file}: the folds are made from the labels, once: make folds DATA=...")
+    write_text(config.folds_file.read_text(encoding="utf-8"), out / "folds" / f"{config.name}.csv")
+    packed = _pack_weights(config, out)
+    text = yaml.safe_dump(packed.model_dump(mode="json"), sort_keys=False)
+    write_text(text, out / "configs" / f"{config.name}.yaml")
+
+
+def _pack_weights(config: Config, out: Path) -> Config:
+    """Writes the weights that a config starts from. A `.pt` becomes safetensors: nothing in a bundle is a pickle."""
+    from lumbar.detect.network import read_weights  # imports ultralytics, which takes seconds
+
+    sections: dict[str, Any] = {"folds": config.folds.model_copy(update={"file": None})}
+    for name, section, read in (("detect", config.detect, read_weights), ("grade", config.grade, load_state)):
+        if section.weights:
+            packed = Path("weights") / f"{name}.safetensors"
+            (out / "weights").mkdir(exist_ok=True)
+            save_file(read(section.weights), out / packed)
+            sections[name] = section.model_copy(update={"weights": packed})
+    return config.model_copy(update=sections)
 
 
 def check_bundle(bundle: Path) -> None:
-    """Compares every file with its checksum; ValueError names the first one that differs or is missing."""
-    manifest = json.loads((bundle / "bundle.json").read_text(encoding="utf-8"))
-    for name, expected in manifest["files"].items():
-        path = bundle / name
-        if not path.is_file():
-            raise ValueError(f"{path}: the bundle lists this file, and it is not there")
-        if _checksum(path) != expected:
-            raise ValueError(f"{path}: its checksum is not the one in bundle.json, the upload is damaged")
+    """Refuses a bundle with a damaged, missing or foreign file, another version's, or a card that does not fit."""
+    _refuse(list(find_file_faults(bundle, BUNDLE)))
+    _refuse(list(find_model_faults(bundle / "models")))
 
 
-def _checksum(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def check_training_bundle(bundle: Path) -> None:
+    """Refuses a training bundle with a damaged, missing or foreign file, or another version's."""
+    _refuse(list(find_file_faults(bundle, TRAINING)))
+
+
+def _refuse(faults: list[str]) -> None:
+    if faults:
+        raise BundleError("\n".join(faults))
+
+
+def _collect_wheels(wheels: Path, source: Path, third_party: bool, python_version: str) -> None:
+    shutil.rmtree(source / "build", ignore_errors=True)  # setuptools would pack what an earlier build left there
+    _pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(wheels), str(source))
+    if third_party:
+        target = ["--only-binary=:all:", "--python-version", python_version]
+        target += [part for platform in KAGGLE_PLATFORMS for part in ("--platform", platform)]
+        packages = pinned_packages(source / "requirements.txt", NOT_ON_KAGGLE)
+        _pip("download", "--no-deps", *target, "--dest", str(wheels), *packages)
+
+
+def _write_metadata(out: Path, owner: str, slug: str) -> None:
+    metadata = {"title": slug, "id": f"{owner}/{slug}", "licenses": [{"name": "other"}]}
+    write_text(json.dumps(metadata, indent=2) + "\n", out / METADATA)
 
 
 def _pip(*arguments: str) -> None:

@@ -1,10 +1,13 @@
-"""Finding the competition and the bundle under Kaggle's input folder, in its old and its new layout."""
+"""Finding what is attached to a kernel under Kaggle's input folder, in its old and its new layout."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from lumbar.kaggle.manifest import BUNDLE, TRAINING
+
 COMPETITION_MARKERS = ("sample_submission.csv", "test_series_descriptions.csv")
-BUNDLE_MARKERS = ("bundle.json",)
+TRAINED = "trained.json"
+"""Marks what an earlier training kernel left."""
 DEEPEST = 6
 """How far below the root an input is mounted at most: `models/<owner>/<model>/<framework>/<variation>/<version>`."""
 IMAGE_FOLDERS = ("train_images", "test_images")
@@ -17,24 +20,36 @@ def find_competition(root: Path) -> Path:
 
 
 def find_bundle(root: Path) -> Path:
-    """The folder of the bundle; FileNotFoundError when there is none."""
-    return _find(root, BUNDLE_MARKERS)
+    """The folder of the bundle with the models; FileNotFoundError when there is none."""
+    return _find(root, (BUNDLE,))
+
+
+def find_training_bundle(root: Path) -> Path:
+    """The folder of the bundle with the training's code; FileNotFoundError when there is none."""
+    return _find(root, (TRAINING,))
+
+
+def find_trained(root: Path) -> list[Path]:
+    """Every folder that an earlier training kernel left; there may be none."""
+    return list(_find_all(root, (TRAINED,)))
 
 
 def _find(root: Path, markers: Sequence[str]) -> Path:
-    level = [root]
-    for _ in range(DEEPEST + 1):
-        for folder in level:
-            if all((folder / marker).is_file() for marker in markers):
-                return folder
-        level = [
-            below
-            for folder in level
-            for below in sorted(folder.iterdir())
-            if below.is_dir() and _is_worth_a_look(below)
-        ]
+    for folder in _find_all(root, markers):
+        return folder
     raise FileNotFoundError(f"{root}: no folder with {' and '.join(markers)} within {DEEPEST} levels; is it attached?")
 
 
-def _is_worth_a_look(folder: Path) -> bool:
-    return folder.name not in IMAGE_FOLDERS
+def _find_all(root: Path, markers: Sequence[str]) -> Iterator[Path]:
+    """The folders that hold all markers, the shallowest first; nothing is looked for below one."""
+    level = [root]
+    for _ in range(DEEPEST + 1):
+        found = [folder for folder in level if all((folder / marker).is_file() for marker in markers)]
+        yield from found
+        level = [
+            below
+            for folder in level
+            if folder not in found
+            for below in sorted(folder.iterdir())
+            if below.is_dir() and below.name not in IMAGE_FOLDERS
+        ]

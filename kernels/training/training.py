@@ -1,0 +1,52 @@
+"""Trains the models on Kaggle, offline, in as many runs as it takes. All it does stands in the bundle's own package."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+FOLD: int | None = None
+"""The fold whose models this kernel trains; None trains every fold's."""
+GROUP: str | None = None
+"""The condition group whose graders this kernel trains; None trains every group's."""
+HOURS = 8.5
+"""When it stops by itself: Kaggle stops it after nine hours, and then keeps nothing."""
+
+STARTED = time.time()
+ROOT = Path(os.environ.get("LUMBAR_KAGGLE_ROOT", "/kaggle"))
+INPUT, WORKING = ROOT / "input", ROOT / "working"
+BUNDLE = "training.json"
+
+PIP = "import runpy, socket; socket.has_ipv6 = False; runpy.run_module('pip', run_name='__main__')"
+"""pip without the socket that it opens to learn whether there is IPv6: a kernel that opens none speaks to nobody."""
+
+
+def find(marker: str, folder: Path = INPUT, depth: int = 6) -> Path | None:
+    """The folder with a file of this name, at most so deep; image folders are not looked into."""
+    if (folder / marker).is_file():
+        return folder
+    below = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.endswith("_images"))
+    return next(filter(None, (find(marker, path, depth - 1) for path in below)), None) if depth else None
+
+
+def install_wheels(bundle: Path, manifest: str) -> None:
+    """Installs the wheels that a bundle lists where only this process looks; one that does not fit is left out."""
+    packages = tempfile.mkdtemp(prefix="lumbar-packages-")
+    pip = [sys.executable, "-c", PIP, "install", "--quiet", "--no-index", "--no-deps", "--target", packages]
+    for name in sorted(json.loads((bundle / manifest).read_text())["files"]):
+        if name.endswith(".whl") and subprocess.run([*pip, str(bundle / name)]).returncode:
+            print(f"{name} does not install here and is left out", file=sys.stderr)
+    sys.path.insert(0, packages)
+
+
+if __name__ == "__main__":
+    bundle = find(BUNDLE)
+    if bundle is None:
+        sys.exit(f"{INPUT}: no {BUNDLE} there; attach the data set that `make bundle-training` made")
+    install_wheels(bundle, BUNDLE)
+    from lumbar.kaggle.training import run_training
+
+    run_training(INPUT, WORKING, FOLD, GROUP, STARTED + HOURS * 3600)

@@ -1,0 +1,94 @@
+"""Whether a run's models are what prediction expects, seen from their cards, without loading a weight."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from lumbar.checkpoint import Card, CheckpointError, expect_card
+from lumbar.config import Config, DetectConfig, GradeConfig, ViewConfig
+from lumbar.detect.landmarks import CLASS_NAMES
+from lumbar.labels import GRADES
+
+DETECTOR = "detector"
+NAME = re.compile(r"(?P<name>.+)_fold(?P<fold>\d+)")
+"""A checkpoint's name without its suffix."""
+
+
+def find_model_faults(models: Path) -> Iterator[str]:
+    """Every card that does not fit: of another kind, label order or fold, or with a config that is none."""
+    try:
+        config = read_run_config(models)
+    except CheckpointError as error:
+        yield str(error)
+        return
+    for stem in _stems_in(models):
+        try:
+            _expect_fitting(stem, config)
+        except CheckpointError as error:
+            yield str(error)
+
+
+def find_gaps(models: Path) -> Iterator[str]:
+    """Every fold that has no detector, or lacks a grader that other folds have."""
+    config, folds = read_run_config(models), _folds_by_name(models)
+    detected = folds.get(DETECTOR, set())
+    if len(detected) != config.folds.count:
+        yield f"{models}: detectors for {len(detected)} folds, the config has {config.folds.count}; train them"
+    if not any(name in folds for name in config.graders):
+        yield f"{models}: there is no grader; train them (make grade)"
+    for name in config.graders:
+        if missing := sorted(detected - folds.get(name, detected)):
+            yield f"{models}: no {name} grader for fold {', '.join(map(str, missing))}; train it (make grade)"
+
+
+def read_run_config(models: Path) -> Config:
+    """The config that the models were trained with; CheckpointError when it is not there or not a config."""
+    path = models / "config.json"
+    try:
+        return Config.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: cannot be read as the run's config: {error}") from error
+
+
+def _folds_by_name(models: Path) -> dict[str, set[int]]:
+    folds: dict[str, set[int]] = {}
+    for match in filter(None, (NAME.fullmatch(stem.name) for stem in _stems_in(models))):
+        folds.setdefault(match["name"], set()).add(int(match["fold"]))
+    return folds
+
+
+def _stems_in(models: Path) -> list[Path]:
+    """The paths of checkpoints without their suffix, whether their weights, their card or both are there."""
+    return sorted({path.with_suffix("") for path in (*models.glob("*.safetensors"), *models.glob("*_fold*.json"))})
+
+
+def _expect_fitting(stem: Path, config: Config) -> None:
+    """Raises CheckpointError where a checkpoint is not what its name and the run's config say."""
+    path = stem.with_suffix(".json")
+    name, fold = _read_name(stem, config)
+    card = expect_card(stem, DETECTOR, CLASS_NAMES) if name == DETECTOR else expect_card(stem, "grader", GRADES)
+    if card.fold != fold:
+        raise CheckpointError(f"{path}: is of fold {card.fold}, its name says {fold}")
+    try:
+        _expect_config(card, config.graders.get(name))
+    except (ValueError, KeyError) as error:
+        raise CheckpointError(f"{path}: its config is not that of a {name}: {error}") from error
+    if not stem.with_suffix(".safetensors").is_file():
+        raise CheckpointError(f"{stem.with_suffix('.safetensors')}: there is a card, and no weights beside it")
+
+
+def _read_name(stem: Path, config: Config) -> tuple[str, int]:
+    match, known = NAME.fullmatch(stem.name), (DETECTOR, *config.graders)
+    if not match or match["name"] not in known:
+        raise CheckpointError(f"{stem}: is no model of this run; they are {', '.join(known)}, with _fold<number>")
+    return match["name"], int(match["fold"])
+
+
+def _expect_config(card: Card, group: str | None) -> None:
+    if group is None:
+        DetectConfig.model_validate(card.config)
+        return
+    GradeConfig.model_validate(card.config["grade"])
+    ViewConfig.model_validate(card.config["view"])
+    if card.config["group"] != group:
+        raise ValueError(f"it grades {card.config['group']}")

@@ -1,0 +1,109 @@
+"""The compared systems: what each scores on the same folds, and what its own split would have made of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lumbar.report.charts import DotPlot, Mark, Row, round_axis, share_axis
+from lumbar.report.collect import Compared
+from lumbar.report.published import System, describe_system
+from lumbar.report.words import NONE, figure, minus, percent
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The comparison: drawn twice, as a table, and system by system."""
+
+    scores: DotPlot | None
+    accuracies: DotPlot | None
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    systems: tuple[System, ...]
+
+
+HEADS = ("cells", "parameters", "seconds", "own split", "grouped", "constant", "score", "excess", "difference")
+
+
+def compare_systems(compared: Compared) -> Comparison:
+    """From the rows of `compare.json`, the best score first; what a row lacks is left out."""
+    rows = sorted(compared.rows, key=lambda row: (row.get("score") is None, row.get("score")))
+    return Comparison(
+        _scores([row for row in rows if row.get("score") is not None], compared.reference or {}),
+        _accuracies([row for row in rows if row.get("own_accuracy_grouped") is not None]),
+        HEADS,
+        tuple(_cells(row) for row in rows),
+        tuple(
+            describe_system(_name(row), compared.figures[row["system"]])
+            for row in rows
+            if row.get("system") in compared.figures
+        ),
+    )
+
+
+def _scores(records: Sequence[Record], reference: Record) -> DotPlot | None:
+    if not records:
+        return None
+    rows = []
+    for record in records:
+        low, high = record.get("ci95") or (record["score"], record["score"])
+        marks = (Mark(record["score"], "score", "score"),)
+        rows.append(Row(_name(record), marks, (low, high), f"{record['score']:.3f}", strong=_is_pipeline(record)))
+    prior = (reference.get("prior") or {}).get("score")
+    highest = max([row.band[1] for row in rows if row.band] + [prior or 0.0])
+    axis = round_axis("weighted log loss, less is better", 0.0, highest)
+    return DotPlot(axis, tuple(rows), rule=(prior, "prior") if prior else None)
+
+
+def _accuracies(records: Sequence[Record]) -> DotPlot | None:
+    """Pairs of accuracies; the gap between the two, in percentage points, stands at the row's end."""
+    rows = []
+    for record in records:
+        grouped, own = record["own_accuracy_grouped"], record.get("own_accuracy_own_split")
+        constant = record.get("most_frequent_class")
+        marks = [] if constant is None else [Mark(constant, "prior", "the most frequent class")]
+        marks += [] if own is None else [Mark(own, "fold", "by its own split")]
+        marks += [Mark(grouped, "score", "by grouped folds")]
+        band = None if own is None else (min(own, grouped), max(own, grouped))
+        gap = "" if own is None else minus(f"{100 * (grouped - own):+.1f}")
+        rows.append(Row(_name(record), tuple(marks), band, gap, strong=_is_pipeline(record)))
+    legend = (
+        ("fold", "by the paper's own split"),
+        ("score", "by folds grouped by study"),
+        ("prior", "always the most frequent class"),
+    )
+    return DotPlot(share_axis("accuracy in its own classes"), tuple(rows), legend=legend) if rows else None
+
+
+def _name(record: Record) -> str:
+    return str(record.get("title") or record.get("system") or NONE)
+
+
+def _is_pipeline(record: Record) -> bool:
+    """The row that the others are compared with."""
+    return not record.get("difference")
+
+
+def _cells(record: Record) -> tuple[str, ...]:
+    return (
+        _name(record),
+        str(record.get("cells", NONE)),
+        _count(record.get("parameters")),
+        _count(record.get("seconds")),
+        percent(record.get("own_accuracy_own_split"), 1),
+        percent(record.get("own_accuracy_grouped"), 1),
+        percent(record.get("most_frequent_class"), 1),
+        _with_interval(record.get("score"), record.get("ci95")),
+        figure(record.get("excess"), 3),
+        NONE if _is_pipeline(record) else _with_interval(record["difference"], record.get("difference_ci95")),
+    )
+
+
+def _count(value: float | None) -> str:
+    return NONE if value is None else f"{value:,.0f}"
+
+
+def _with_interval(value: float | None, interval: Sequence[float] | None) -> str:
+    ends = f" ({interval[0]:.3f} to {interval[1]:.3f})" if interval else ""
+    return f"{figure(value, 4)}{ends}"
