@@ -48,7 +48,7 @@ def hash_sources(stage: str) -> str:
     """A short hash of a stage's code and of what all stages read images with: other code, other results."""
     package = Path(lumbar.__file__).parent
     shared = [package / f"{name}.py" for name in ("dicom", "geometry", "labels", "sampling")]
-    return hash_files(*sorted((package / stage).glob("*.py")), *shared)
+    return hash_files(*sorted((package / stage).rglob("*.py")), *shared)
 
 
 def run_stage(name: str, folder: Path, made_from: str, work: Callable[[], object]) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,23 +11,37 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from lumbar.config import CropConfig
-from lumbar.crop.view import crop_view
+from lumbar.config import POOLED, CropConfig
+from lumbar.crop.view import Place, crop_view
 from lumbar.dataset import Competition
 from lumbar.detect.schema import PATIENT
 from lumbar.dicom import Series, read_series
-from lumbar.labels import CONDITIONS, GROUPS, group_of, row_id
+from lumbar.labels import CONDITIONS, GROUPS, group_of, plane_of, row_id
 from lumbar.tables import write_table
 
 INDEX = ["study_id", "fold", "condition", "level", "source"]
+PLACE = ["place_x", "place_y"]
+"""Where a crop's point lies in its slice, see `view.place_in_slice`; added to `INDEX`."""
 
 
 @dataclass(frozen=True, eq=False)
 class Crops:
-    """A condition group's crops: pixels (N, slices, size, size), and N index rows with row_id beside `INDEX`."""
+    """Crops of one or of all condition groups: pixels (N, slices, size, size), and N index rows with row_id beside
+    `INDEX` and `PLACE`."""
 
-    pixels: NDArray[np.uint8]
+    pixels: Any
     index: pd.DataFrame
+
+
+class _Joined:
+    """Several arrays of crops as if they were one, without reading them."""
+
+    def __init__(self, parts: Sequence[NDArray[np.uint8]]) -> None:
+        self.parts, self.ends = parts, np.cumsum([len(part) for part in parts])
+
+    def __getitem__(self, number: int) -> NDArray[np.uint8]:
+        part = int(np.searchsorted(self.ends, number, side="right"))
+        return self.parts[part][number - self.ends[part] + len(self.parts[part])]
 
 
 def write_crops(
@@ -38,17 +53,20 @@ def write_crops(
     rows = {group: points.index[points["group"] == group] for group in GROUPS}
     arrays = {group: _create(folder / f"{group}.npy", len(rows[group]), config, group) for group in GROUPS}
     studies = [part for _, part in points.groupby("study_id", sort=False)]
-    tasks = [delayed(_crop_study)(competition, split, part, config) for part in studies]
+    planes = _planes(competition, split)
+    tasks = [delayed(_crop_study)(competition, split, part, config, planes) for part in studies]
     parts = tqdm(Parallel(n_jobs=jobs, return_as="generator")(tasks), total=len(tasks), desc="crop", unit="study")
-    place = {label: (group, number) for group in GROUPS for number, label in enumerate(rows[group])}
+    number_of = {label: (group, number) for group in GROUPS for number, label in enumerate(rows[group])}
+    places = np.zeros((len(points), len(PLACE)))
     for part in parts:
-        for label, crop in part:
-            group, number = place[label]
-            arrays[group][number] = crop
+        for label, crop, place in part:
+            group, number = number_of[label]
+            arrays[group][number], places[label] = crop, place
+    points[PLACE] = places.round(5)
     for group, array in arrays.items():
         if isinstance(array, np.memmap):
             array.flush()
-        write_table(points.loc[rows[group], INDEX], folder / f"{group}.csv")
+        write_table(points.loc[rows[group], INDEX + PLACE], folder / f"{group}.csv")
 
 
 def _create(path: Path, count: int, config: CropConfig, group: str) -> NDArray[np.uint8]:
@@ -60,26 +78,36 @@ def _create(path: Path, count: int, config: CropConfig, group: str) -> NDArray[n
     return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
 
 
+def _planes(competition: Competition, split: str) -> dict[int, str]:
+    descriptions = competition.series(split)
+    return dict(zip(descriptions["series_id"], descriptions["series_description"].map(plane_of), strict=True))
+
+
 def _crop_study(
-    competition: Competition, split: str, points: pd.DataFrame, config: CropConfig
-) -> list[tuple[int, NDArray[np.uint8]]]:
-    """The crops of one study's points, each with its row's label; a list, since it comes from another process."""
+    competition: Competition, split: str, points: pd.DataFrame, config: CropConfig, planes: dict[int, str]
+) -> list[tuple[int, NDArray[np.uint8], Place]]:
+    """Each point's label, crop and place; a list, since it comes from another process."""
     crops = []
     opened: dict[int, Series] = {}
     for row in points.itertuples():
         if row.series_id not in opened:
             # The detector has read it just before, so it is there and readable.
             directory = competition.series_directory(split, row.study_id, row.series_id)
-            opened[row.series_id] = read_series(directory, GROUPS[row.group].plane)
+            opened[row.series_id] = read_series(directory, planes[row.series_id])
         point = np.array([getattr(row, axis) for axis in PATIENT])
         view = config.view(row.group)
-        side = CONDITIONS[row.condition].side
-        crops.append((row.Index, crop_view(opened[row.series_id], row.instance_number, point, view, side)))
+        side = CONDITIONS[row.condition].side if view.mirror else None
+        crops.append((row.Index, *crop_view(opened[row.series_id], row.instance_number, point, view, side)))
     return crops
 
 
 def open_crops(folder: Path, group: str) -> Crops:
-    """A condition group's crops, mapped into memory and read only."""
+    """A condition group's crops, or all of them when it is `POOLED`; mapped into memory and read only."""
+    if group == POOLED:
+        parts = [open_crops(folder, each) for each in GROUPS]
+        return Crops(
+            _Joined([part.pixels for part in parts]), pd.concat([part.index for part in parts], ignore_index=True)
+        )
     index = pd.read_csv(folder / f"{group}.csv", dtype={"study_id": "int64", "fold": "int64"})
     ids: Sequence[str] = [
         row_id(study_id, condition, level)
