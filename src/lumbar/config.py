@@ -344,6 +344,11 @@ class Config(Section):
 
 def read_config(path: Path) -> Config:
     """Reads a YAML config; its `name` is the file's name unless it says another."""
+    return check_config(path, read_values(path))
+
+
+def read_values(path: Path) -> dict[str, Any]:
+    """What a YAML config says, not yet checked."""
     if not path.is_file():
         raise ConfigError(f"{path}: there is no such config")
     try:
@@ -352,6 +357,11 @@ def read_config(path: Path) -> Config:
         raise ConfigError(f"{path}: not YAML: {error}") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: expected keys and values, got {type(values).__name__}")
+    return values
+
+
+def check_config(path: Path, values: dict[str, Any]) -> Config:
+    """The config that the values make; ConfigError names `path` and every key that does not fit."""
     try:
         return Config.model_validate({"name": path.stem, **values})
     except ValidationError as error:

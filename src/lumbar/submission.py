@@ -15,13 +15,14 @@ import numpy as np
 import pandas as pd
 
 from lumbar.config import Config
+from lumbar.crop.points import clustered_points
 from lumbar.crop.store import open_crops, write_crops
 from lumbar.dataset import Competition, no_predictions, split_row_ids
 from lumbar.detect.detector import Detector
 from lumbar.detect.points import locate_studies
 from lumbar.ensemble import average_folds
 from lumbar.grade.predict import load_grader, predict_grades
-from lumbar.labels import CONDITIONS, GRADES, GROUPS, LEVELS
+from lumbar.labels import CONDITIONS, GRADES, LEVELS
 from lumbar.problems import Problem, problem_table
 from lumbar.run import Run
 from lumbar.stages import Clock, fingerprint, hash_files, run_stage
@@ -102,11 +103,13 @@ def _run_chain(
     with clock.time("detect"):
         detector = Detector.load(models / f"detector_fold{fold}")
         points, problems = locate_studies(detector, competition, "test", study_ids, fold)
+        if config.crop.points == "clustered":
+            points = clustered_points(competition, "test", pd.DataFrame({"study_id": study_ids, "fold": fold}))
         write_table(points, work / f"points_fold{fold}.csv")
     with clock.time("crop"):
         write_crops(competition, "test", points, config.crop, work / "crop")
     with clock.time("grade"):
-        groups = [group for group in GROUPS if fold in find_folds(models, group)]
+        groups = [group for group in config.grade.cells.graders if fold in find_folds(models, group)]
         graded = [_grade(models, work, group, fold) for group in groups]
     shutil.rmtree(work / "crop")
     return graded, problems

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from lumbar.config import POOLED, CropConfig
-from lumbar.crop.view import Place, crop_view
+from lumbar.crop.view import Place, crop_view, place_in_slice
 from lumbar.dataset import Competition
 from lumbar.detect.schema import PATIENT
 from lumbar.dicom import Series, read_series
-from lumbar.labels import CONDITIONS, GROUPS, group_of, plane_of, row_id
+from lumbar.labels import CONDITIONS, GROUPS, group_of, row_id
 from lumbar.tables import write_table
 
 INDEX = ["study_id", "fold", "condition", "level", "source"]
@@ -53,8 +53,7 @@ def write_crops(
     rows = {group: points.index[points["group"] == group] for group in GROUPS}
     arrays = {group: _create(folder / f"{group}.npy", len(rows[group]), config, group) for group in GROUPS}
     studies = [part for _, part in points.groupby("study_id", sort=False)]
-    planes = _planes(competition, split)
-    tasks = [delayed(_crop_study)(competition, split, part, config, planes) for part in studies]
+    tasks = [delayed(_crop_study)(competition, split, part, config) for part in studies]
     parts = tqdm(Parallel(n_jobs=jobs, return_as="generator")(tasks), total=len(tasks), desc="crop", unit="study")
     number_of = {label: (group, number) for group in GROUPS for number, label in enumerate(rows[group])}
     places = np.zeros((len(points), len(PLACE)))
@@ -78,13 +77,8 @@ def _create(path: Path, count: int, config: CropConfig, group: str) -> NDArray[n
     return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
 
 
-def _planes(competition: Competition, split: str) -> dict[int, str]:
-    descriptions = competition.series(split)
-    return dict(zip(descriptions["series_id"], descriptions["series_description"].map(plane_of), strict=True))
-
-
 def _crop_study(
-    competition: Competition, split: str, points: pd.DataFrame, config: CropConfig, planes: dict[int, str]
+    competition: Competition, split: str, points: pd.DataFrame, config: CropConfig
 ) -> list[tuple[int, NDArray[np.uint8], Place]]:
     """Each point's label, crop and place; a list, since it comes from another process."""
     crops = []
@@ -93,11 +87,13 @@ def _crop_study(
         if row.series_id not in opened:
             # The detector has read it just before, so it is there and readable.
             directory = competition.series_directory(split, row.study_id, row.series_id)
-            opened[row.series_id] = read_series(directory, planes[row.series_id])
+            plane = "axial" if row.source == "clustered" else GROUPS[row.group].plane
+            opened[row.series_id] = read_series(directory, plane)
         point = np.array([getattr(row, axis) for axis in PATIENT])
-        view = config.view(row.group)
+        view, series = config.view(row.group), opened[row.series_id]
         side = CONDITIONS[row.condition].side if view.mirror else None
-        crops.append((row.Index, *crop_view(opened[row.series_id], row.instance_number, point, view, side)))
+        crop = crop_view(series, row.instance_number, point, view, side)
+        crops.append((row.Index, crop, place_in_slice(series, row.instance_number, point, side)))
     return crops
 
 

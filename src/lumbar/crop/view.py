@@ -1,4 +1,4 @@
-"""One crop: neighbouring slices around a point, or whole ones, seen as if the point were on the left."""
+"""One crop: neighbouring slices around a point, or whole ones, always seen as if it were on the left."""
 
 import cv2
 import numpy as np
@@ -17,8 +17,8 @@ DENOISING = (3, 3)
 
 def crop_view(
     series: Series, instance_number: int, point: Array, view: ViewConfig, side: str | None
-) -> tuple[NDArray[np.uint8], Place]:
-    """The crop (slices, size, size) of a patient point (3,), its own slice in the middle, and the point's place.
+) -> NDArray[np.uint8]:
+    """The crop (slices, size, size) around a patient point (3,), its own slice in the middle.
 
     Beyond the ends of the stack the last slice is repeated. A right crop is mirrored onto the left: an axial one from
     left to right, a sagittal one in the order of its slices, so that both run from the middle of the body outwards.
@@ -28,13 +28,18 @@ def crop_view(
     chosen = np.clip(np.arange(own - reach, own + reach + 1), 0, len(series.slices) - 1)
     centre, mm_per_pixel = _frame(series.slices[own], point, view)
     images = [sample_square(series, series.slices[index], centre, view.size, mm_per_pixel)[0] for index in chosen]
-    crop = np.stack([_prepare(image, view) for image in images])  # (slices, size, size), from right to left or foot up
-    x, y = place_in_slice(series.slices[own], point)
+    crop = np.stack([_prepare(image, view) for image in images])  # (slices, size, size), right to left or foot to head
     if side != "right":
-        return crop, (x, y)
-    if anatomical_plane(series.slices[own].plane) == "sagittal":
-        return crop[::-1], (x, y)
-    return crop[:, :, ::-1], (1 - x, y)
+        return crop
+    return crop[::-1] if anatomical_plane(series.slices[own].plane) == "sagittal" else crop[:, :, ::-1]
+
+
+def place_in_slice(series: Series, instance_number: int, point: Array, side: str | None) -> Place:
+    """Where a patient point (3,) lies in the whole slice as `crop_view` turns it."""
+    image = series.by_instance_number(instance_number)
+    axes, offset = displayed(image.plane), (point - image.centre) / _longer_side(image)
+    x, y = 0.5 + float(offset @ axes.x_axis), 0.5 + float(offset @ axes.y_axis)
+    return (1 - x if side == "right" and anatomical_plane(image.plane) == "axial" else x), y
 
 
 def _frame(image: Slice, point: Array, view: ViewConfig) -> tuple[Array, float]:
@@ -47,12 +52,6 @@ def _frame(image: Slice, point: Array, view: ViewConfig) -> tuple[Array, float]:
 def _longer_side(image: Slice) -> float:
     rows, columns = image.pixels.shape
     return max(rows * image.plane.y_spacing, columns * image.plane.x_spacing)
-
-
-def place_in_slice(image: Slice, point: Array) -> Place:
-    """Where a patient point (3,) lies in the whole slice as it is displayed."""
-    axes, offset = displayed(image.plane), (point - image.centre) / _longer_side(image)
-    return 0.5 + float(offset @ axes.x_axis), 0.5 + float(offset @ axes.y_axis)
 
 
 def _prepare(image: NDArray[np.uint8], view: ViewConfig) -> NDArray[np.uint8]:

@@ -60,7 +60,7 @@ class CropDataset(Dataset[dict[str, Any]]):
 
     def __getitem__(self, item: int | Item) -> dict[str, Any]:
         number, epoch = item if isinstance(item, tuple) else (item, 0)
-        crop = np.ascontiguousarray(np.moveaxis(self.pixels[self.examples.rows[number]], 0, -1))  # (H, W, slices)
+        crop = np.array(np.moveaxis(self.pixels[self.examples.rows[number]], 0, -1), order="C")  # (H, W, slices)
         image = self._transform(number, epoch)(image=crop)["image"]
         example = {
             "crop": torch.from_numpy(np.ascontiguousarray(np.moveaxis(image, -1, 0))).float() / 255,

@@ -84,8 +84,8 @@ def _fill(rows: Numbers, count: int) -> Examples:
 def trained_with(before: Numbers, after: Numbers, weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """The weight (C,) that a case of each class has in training: the loss's, times how often its class is shown.
 
-    `before` and `after` are classes before and after balancing, `weights` (C,) the loss's. A class that is never seen
-    has weight 1. Only ratios matter.
+    `before` and `after` are classes before and after dropping and balancing, `weights` (C,) the loss's. A class that
+    is never seen has weight 1. Only ratios matter.
     """
     shown = [np.bincount(classes, minlength=len(weights)) for classes in (before, after)]
     seen = (shown[0] > 0) & (shown[1] > 0)

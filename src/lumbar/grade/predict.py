@@ -42,7 +42,7 @@ def predict_outputs(grader: Grader, crops: Crops, examples: Examples) -> torch.T
 def predict_grades(grader: Grader, config: GradeConfig, crops: Crops, rows: np.ndarray) -> pd.DataFrame:
     """row_id, the three grades' probabilities (float64, summing to 1) and fold, for the given rows of the crops.
 
-    Rows of cells that the config does not grade are left out.
+    Rows of cells that the config does not grade are left out; several crops of one cell are averaged.
     """
     rows = rows[is_graded(crops.index.iloc[rows], config.cells)]
     index = crops.index.iloc[rows]
@@ -53,4 +53,6 @@ def predict_grades(grader: Grader, config: GradeConfig, crops: Crops, rows: np.n
     outputs = predict_outputs(grader, crops, Examples.of(rows))
     grades = grader.cpu().grades(outputs, conditions, levels)
     table = pd.DataFrame(grades.numpy(), columns=list(GRADES))
-    return table.assign(row_id=index["row_id"].to_numpy(), fold=index["fold"].to_numpy())[["row_id", *GRADES, "fold"]]
+    table = table.assign(row_id=index["row_id"].to_numpy(), fold=index["fold"].to_numpy())
+    means = dict.fromkeys(GRADES, "mean") | {"fold": "first"}
+    return table.groupby("row_id", sort=False, as_index=False).agg(means)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lumbar.checkpoint import Card, current_commit, is_current, save_checkpoint
+from lumbar.checkpoint import Card, current_commit, is_current, remove_checkpoint, save_checkpoint
 from lumbar.config import POOLED, ViewConfig
 from lumbar.crop.store import Crops, open_crops
 from lumbar.dataset import no_predictions, split_row_ids
@@ -75,6 +75,7 @@ def _grade_fold(run: Run, group: str, crops: Crops, fold: int) -> pd.DataFrame:
     rows = np.flatnonzero(graded & (crops.index["fold"] != fold).to_numpy())
     if len(rows) < run.config.grade.batch_size:
         logger.warning("grade: %d labelled crops of %s outside fold %d, not enough to train on", len(rows), group, fold)
+        remove_checkpoint(run.models / f"{group}_fold{fold}")  # of an earlier run, which had enough
         return no_predictions().assign(fold=pd.Series(dtype="int64"))
     stem = run.models / f"{group}_fold{fold}"
     made_from = fingerprint(stage=_made_from(run), group=group, fold=fold)

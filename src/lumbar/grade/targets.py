@@ -40,6 +40,8 @@ class Target(ABC):
     """The names of the classes, for which the net's own figures are measured."""
     outputs: int
     """How many numbers the net gives."""
+    ordered: bool = True
+    """Whether the order of the classes means something."""
 
     @abstractmethod
     def truth(self, grades: NDArray[np.int64], conditions: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -103,6 +105,7 @@ class ConditionAndLevel(Target):
 
     classes = (*CONDITIONS, "healthy")
     outputs = len(classes) + len(LEVELS)
+    ordered = False
 
     def truth(self, grades: NDArray[np.int64], conditions: NDArray[np.int64]) -> NDArray[np.int64]:
         return np.where(grades > 0, conditions, len(CONDITIONS))

@@ -3,7 +3,7 @@
 import logging
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytorch_lightning as lightning
@@ -120,32 +120,36 @@ def train_grader(
 ) -> tuple[dict[str, torch.Tensor], Curves]:
     """Trains on some rows of the crops, whose index has `grade`; returns the weights and the figures of each epoch.
 
-    Rows that the config drops are left out, a part of the studies is watched if it watches one, and the rest is
-    balanced. `folder` holds what resuming needs; a folder of one training must not be given to another.
+    Rows that the config drops are left out, the rest is balanced, and a part of the studies is watched if it watches
+    one. `folder` holds what resuming needs; a folder of one training must not be given to another.
     """
-    rows = keep_rows(crops.index, rows, config.examples)
-    watched = hold_out(crops.index["study_id"].to_numpy()[rows], seed) if config.watched else np.zeros(len(rows), bool)
-    classes = true_classes(crops.index.iloc[rows[~watched]], config.target)
-    train = balance(rows[~watched], classes, config.examples, seed)
-    shown = true_classes(crops.index.iloc[train.rows], config.target)
+    kept = keep_rows(crops.index, rows, config.examples)
+    examples = balance(kept, true_classes(crops.index.iloc[kept], config.target), config.examples, seed)
+    classes, shown = (true_classes(crops.index.iloc[part], config.target) for part in (rows, examples.rows))
     weights = trained_with(classes, shown, loss_weights(shown, config))
     grader.trained_with.copy_(torch.from_numpy(weights))
-    return train_on(grader, crops, train, Examples.of(rows[watched]), config, folder, seed, label)
+    return train_on(grader, crops, examples, "study_id", config, folder, seed, label)
 
 
 def train_on(
     grader: Grader,
     crops: Crops,
-    train: Examples,
-    watch: Examples,
+    examples: Examples,
+    kept_together: Literal["study_id"] | None,
     config: GradeConfig,
     folder: Path,
     seed: int,
     label: str,
 ) -> tuple[dict[str, torch.Tensor], Curves]:
-    """Trains on examples as they are given; returns the weights and the figures of each epoch, as `train_grader`."""
+    """Trains on examples as they are given; returns the weights and the figures of each epoch, as `train_grader`.
+
+    What is watched is a part of the studies, or, as the papers have it, of the examples.
+    """
     _hush()
     lightning.seed_everything(seed, workers=True, verbose=False)
+    units = crops.index[kept_together].to_numpy()[examples.rows] if kept_together else np.arange(len(examples))
+    watched = hold_out(units, seed) if config.watched else np.zeros(len(examples), bool)
+    train, watch = examples.where(~watched), examples.where(watched)
     weights = loss_weights(true_classes(crops.index.iloc[train.rows], config.target), config)
     training, watching = _load(crops, train, config, seed), _load(crops, watch, config, None)
     module = GraderModule(grader, config, len(training) * config.epochs, weights, seed)
