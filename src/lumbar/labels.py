@@ -122,6 +122,15 @@ def level_title(level: str) -> str:
     return level.upper().replace("_", "/")
 
 
+def finding(condition: str, level: str, grade: str) -> str:
+    """A cell's grade as a sentence would name it: "severe left subarticular stenosis at L4/L5".
+
+    `grade` may also be several joined by `_or_`.
+    """
+    words = grade.replace("normal_mild", "normal_or_mild").replace("_", " ")
+    return f"{words} {condition.replace('_', ' ')} at {level_title(level)}"
+
+
 def grade_title(grade: str) -> str:
     """The spelling of `train.csv` for a grade (`Normal/Mild`)."""
     return grade.replace("_", "/").title()
