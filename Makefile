@@ -6,7 +6,7 @@ OPTIONS := --config $(CONFIG) $(if $(DATA),--data $(DATA))
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo cv submission folds detect crop grade ensemble bundle bundle-training inference-kernel \
-	lint-kaggle push replay rehearse test lint pictures clean
+	lint-kaggle push replay rehearse report test lint pictures clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -59,8 +59,11 @@ replay: install ## Check that the kernel's code reproduces the out-of-fold predi
 	$(LUMBAR) replay --fold $(or $(FOLD),0) $(OPTIONS)
 
 rehearse: CONFIG = configs/rehearsal.yaml
-rehearse: install ## Run the kernel as Kaggle would, on a hidden test of STUDIES=24 (KILLS=20 kills it at random moments)
-	$(LUMBAR) rehearse $(OPTIONS) $(if $(STUDIES),--studies $(STUDIES)) $(if $(KILLS),--kills $(KILLS))
+rehearse: install ## Run the kernel as Kaggle would, on a hidden test of STUDIES=24 (KILLS=20, FAULTS=1)
+	$(LUMBAR) rehearse $(OPTIONS) $(if $(STUDIES),--studies $(STUDIES)) $(if $(KILLS),--kills $(KILLS)) $(if $(FAULTS),--faults) $(if $(LAYOUT),--layout $(LAYOUT))
+
+report: install ## Draw what a run has found: runs/<name>/report.html (STUDIES=<shown one by one>)
+	$(LUMBAR) report $(OPTIONS) $(if $(STUDIES),--studies $(STUDIES))
 
 test: install ## Run the tests
 	.venv/bin/python -m pytest

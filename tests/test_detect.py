@@ -17,6 +17,8 @@ from lumbar.detect.detector import Candidate
 from lumbar.detect.evaluate import measure_errors, summarise_errors
 from lumbar.detect.landmarks import CLASS_NAMES, LANDMARKS, class_of
 from lumbar.detect.network import build_network, start_from
+from lumbar.detect.picture import draw_points
+from lumbar.detect.points import no_points
 from lumbar.detect.schema import KEY, PATIENT
 from lumbar.detect.training_set import write_training_set
 from lumbar.labels import CELLS, LEVELS, level_title, title
@@ -277,3 +279,8 @@ def test_a_point_that_was_not_found_is_infinitely_far(competition):
     assert summary.loc["subarticular", "median_mm"] == np.inf
     assert summary["within_8_mm"].to_dict() == {"spinal": 1.0, "subarticular": 0.0, "all": 0.5}
     assert len(LANDMARKS) == len(CLASS_NAMES)
+
+
+def test_a_detector_that_finds_nothing_still_leaves_a_picture(competition, tmp_path):
+    draw_points(competition, no_points(), tmp_path / "points.png")
+    assert cv2.imread(str(tmp_path / "points.png")) is not None

@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -15,10 +17,11 @@ import pytest
 from lumbar.dataset import Competition
 from lumbar.labels import GRADES
 from lumbar.predict.budget import Budget
+from lumbar.predict.job import Job
 from lumbar.predict.journal import Entry, Journal
 from lumbar.predict.replay import replay_fold
 from lumbar.predict.supervisor import predict_supervised
-from lumbar.predict.worker import Job, grade_studies
+from lumbar.predict.worker import grade_studies
 from lumbar.problems import Problems
 from lumbar.submission import predict_submission
 
@@ -179,3 +182,19 @@ def test_when_the_time_is_up_the_rest_keeps_its_priors(trained, competition, tmp
     assert report["studies_graded"] == 0
     assert report["fallback_reasons"] == {"its study was not graded": len(written)}
     assert json.loads((tmp_path / "run_report.json").read_text()) == report
+
+
+def test_the_supervisor_needs_no_torch_so_that_a_broken_one_cannot_take_it_down():
+    code = "import sys, lumbar.predict.supervisor; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_no_library_opens_a_socket_when_it_is_imported():
+    code = """
+import sys
+opened = []
+sys.addaudithook(lambda event, arguments: opened.append(arguments) if event == "socket.__new__" else None)
+import lumbar.predict.worker, lumbar.kaggle.kernel
+sys.exit(len(opened))
+"""
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

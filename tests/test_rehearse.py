@@ -127,6 +127,7 @@ def test_every_run_time_requirement_is_either_on_kaggle_or_in_the_bundle():
         (lambda table: table.iloc[::-1], "its rows are not those"),
         (lambda table: table.assign(severe=table["severe"] + 0.1), "a row does not sum to 1"),
         (lambda table: table.assign(severe=float("nan")), "column 'severe'"),
+        (lambda table: table.assign(severe=1.5, moderate=-0.5, normal_mild=0.0), "a row does not sum to 1"),
     ],
 )
 def test_an_invalid_submission_is_noticed(one_test_study, tmp_path, spoil, complaint):

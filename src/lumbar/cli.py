@@ -64,11 +64,21 @@ def phantom(
     test_studies: Annotated[int, typer.Option(min=0, help="Test studies.")] = 8,
     seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
     max_size: Annotated[int | None, typer.Option(min=64, help="Largest image side in pixels.")] = None,
+    rendered: Annotated[
+        int | None, typer.Option(min=1, help="Test studies to render; the others are copies of them under new ids.")
+    ] = None,
+    faults: Annotated[
+        bool, typer.Option("--faults", help="Break the test part; hidden/faults.csv says what was broken.")
+    ] = False,
 ) -> None:
     """Write a synthetic competition in the real one's layout."""
-    from lumbar.phantom import write_phantom
+    from lumbar.config import PhantomConfig
+    from lumbar.phantom.keep import compose_phantom
 
-    write_phantom(out, studies=studies, seed=seed, test_studies=test_studies, max_size=max_size)
+    wanted = PhantomConfig(studies=studies, test_studies=test_studies, max_size=max_size, seed=seed)
+    record = compose_phantom(out, wanted, rendered, faults)
+    if record is not None:
+        typer.echo(f"broke it by {len(record)} faults of {record['fault'].nunique()} kinds, see hidden/faults.csv")
     typer.echo(f"wrote {out}")
 
 
@@ -188,25 +198,45 @@ def rehearse(
     layout: Annotated[str, typer.Option(help="`old`, `new` or `both` of Kaggle's layouts of inputs.")] = "both",
     memory: Annotated[float, typer.Option(min=1, help="The cap in GB.")] = 8.0,
     kills: Annotated[int, typer.Option(min=0, help="Kill the kernel at so many random moments, too.")] = 0,
+    faults: Annotated[bool, typer.Option("--faults", help="Break most of the studies first.")] = False,
 ) -> None:
     """Run the kernel as Kaggle would, on a phantom's hidden test: offline, inputs read-only, memory capped."""
     from lumbar.crossvalidation import run_through
     from lumbar.rehearse.prepare import prepare_rehearsal
-    from lumbar.rehearse.rehearsal import LAYOUT_NAMES, format_figures, rehearse, rehearse_kills
+    from lumbar.rehearse.rehearsal import LAYOUT_NAMES, format_figures, rehearse, rehearse_faults, rehearse_kills
     from lumbar.tables import write_text
 
     if layout not in ("both", *LAYOUT_NAMES):
         raise typer.BadParameter(f"expected both, {' or '.join(LAYOUT_NAMES)}, got {layout}", param_hint="--layout")
     run = _open_run(config, data)
     run_through(run)
-    rehearsal = prepare_rehearsal(run, studies, max_size, int(memory * 1e9))
+    rehearsal = prepare_rehearsal(run, studies, max_size, int(memory * 1e9), faults)
     figures = [rehearse(rehearsal, name) for name in (LAYOUT_NAMES if layout == "both" else (layout,))]
     for part in figures:
         typer.echo(format_figures(part))
+    if faults:
+        typer.echo(rehearse_faults(rehearsal, figures[-1]["layout"]))
     if kills:
         moments = rehearse_kills(rehearsal, figures[-1]["layout"], kills, figures[-1]["seconds"], run.config.seed)
         typer.echo(f"killed at {len(moments)} moments, each time a valid submission was left")
     write_text(json.dumps(figures, indent=2) + "\n", rehearsal.folder / "rehearsal.json")
+
+
+@app.command()
+def report(
+    config: ConfigOption = DEMO,
+    data: DataOption = None,
+    studies: Annotated[
+        int, typer.Option(min=0, help="Studies with a page of their own: best, worst, surprising.")
+    ] = 12,
+) -> None:
+    """Draw what a run has found as one HTML page; it only reads what is there."""
+    folder = Path("runs") / read_config(config).name
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: there is no such run; `make cv CONFIG={config}` makes it")
+    from lumbar.report.page import write_report
+
+    typer.echo(f"wrote {write_report(_open_run(config, data), config, studies)}")
 
 
 @app.command()

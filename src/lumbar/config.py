@@ -210,3 +210,11 @@ def _explain(item: object) -> str:
     if details["type"] == "extra_forbidden":
         return "there is no such key; see src/lumbar/config.py for the keys"
     return f"{details['msg']}, got {details['input']!r}"
+
+
+def read_saved_config(path: Path) -> Config:
+    """Reads the whole config that a run keeps beside its models as JSON."""
+    try:
+        return Config.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValidationError as error:
+        raise ConfigError(f"{path}: not a saved config of this version: {error}") from error

@@ -4,7 +4,6 @@ Every reader gives the one spelling of conditions, levels and grades. Grades are
 """
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral
@@ -97,13 +96,6 @@ def salvage_row_ids(path: Path) -> tuple[list[str], list[str]]:
     return [row_id for _, row_id in rows], messages
 
 
-def compare_tables(series: pd.DataFrame, row_ids: Iterable[str]) -> list[str]:
-    """In words: the studies of a series table that no row id asks for."""
-    asked = {match["study_id"] for match in (re.match(ROW_ID_PARTS, row_id) for row_id in row_ids) if match}
-    listed = series["study_id"].unique().tolist()
-    return [f"study {one} has series, and no row is asked for it" for one in listed if str(one) not in asked]
-
-
 def read_predictions(path: Path) -> pd.DataFrame:
     """A CSV in submission format (.csv or .csv.gz): row_id, then a finite probability of each grade."""
     table = read_table(path, [text("row_id"), *(real(grade) for grade in GRADES)], unique=["row_id"])
@@ -155,17 +147,7 @@ class Competition:
     def series_directory(self, split: str, study_id: int, series_id: int) -> Path:
         """Where a series' files lie; `split` is `train` or `test`. An id that is not a number is a TableError: such an
         id could name any folder of the machine."""
-        return self.study_directory(split, study_id) / _folder_name(series_id)
-
-    def study_directory(self, split: str, study_id: int) -> Path:
-        """Where a study's series lie."""
-        return self.root / f"{split}_images" / _folder_name(study_id)
-
-    def unlisted_series(self, split: str, study_id: int, listed: Iterable[int]) -> list[str]:
-        """What lies beside a study's listed series."""
-        directory, known = self.study_directory(split, study_id), {_folder_name(one) for one in listed}
-        names = sorted(path.name for path in directory.iterdir()) if directory.is_dir() else []
-        return [f"{directory / printable(name)}: is not in the series table" for name in names if name not in known]
+        return self.root / f"{split}_images" / _folder_name(study_id) / _folder_name(series_id)
 
     @cached_property
     def study_ids(self) -> list[int]:

@@ -5,6 +5,7 @@ positions. A series may hold images of several sizes and orientations, so every 
 """
 
 import logging
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -168,15 +169,17 @@ def _read_files(directory: Path, names: Sequence[str]) -> tuple[list[Image], lis
     images: list[Image] = []
     failures: list[tuple[str, Exception]] = []
     pixels = 0
-    for name in names:
-        try:
-            if pixels > LARGEST_SERIES:
-                raise ValueError(f"the files before it hold more than {LARGEST_SERIES} pixels")
-            images.append(read_image(directory / name))
-            pixels += images[-1].pixels.size
-        except Exception as error:
-            # pydicom and its decoders raise almost anything on a damaged file, and one file must not cost the series.
-            failures.append((name, error))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom's, file by file; the notes say it once for each series
+        for name in names:
+            try:
+                if pixels > LARGEST_SERIES:
+                    raise ValueError(f"the files before it hold more than {LARGEST_SERIES} pixels")
+                images.append(read_image(directory / name))
+                pixels += images[-1].pixels.size
+            except Exception as error:
+                # pydicom and its decoders raise almost anything on a damaged file: one must not cost the series.
+                failures.append((name, error))
     return images, note_failures(failures)
 
 

@@ -4,6 +4,8 @@ A file whose pixels cannot be trusted is an error. A tag that is missing or make
 `dicom.read_series` to make up for.
 """
 
+import logging
+import math
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -14,6 +16,9 @@ from numpy.typing import NDArray
 from pydicom.pixels import apply_rescale
 
 Array = NDArray[np.float64]
+
+# What pydicom says of a damaged tag, for every file of a series, is told by the oddities once for each series.
+pydicom.config.logger.setLevel(logging.ERROR)
 
 LARGEST_SIDE = 4096
 """Pixels; the real images end at 1024. A header that claims more must not make a decoder reserve gigabytes."""
@@ -119,6 +124,17 @@ def _refuse_shape(dataset: pydicom.Dataset) -> None:
             f"expected one grey image of 2 to {LARGEST_SIDE} pixels a side,"
             f" got {frames} of {rows} x {columns} pixels with {samples} samples each"
         )
+    excess = _excess(dataset)
+    if excess > PADDING_SHARE * rows * columns * int(dataset.BitsAllocated) / 8:
+        raise ValueError(f"{excess} bytes of pixel data more than {rows} x {columns} pixels have")
+
+
+def _excess(dataset: pydicom.Dataset) -> int:
+    """By how many bytes the pixel data are longer than the image; 0 where they are compressed."""
+    if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+        return 0
+    length = max(len(dataset[name].value or b"") for name in PIXEL_TAGS if name in dataset)
+    return length - math.ceil(dataset.Rows * dataset.Columns * dataset.BitsAllocated / 8)
 
 
 def _grey_values(dataset: pydicom.Dataset) -> tuple[NDArray[np.float32], list[str]]:
@@ -126,7 +142,7 @@ def _grey_values(dataset: pydicom.Dataset) -> tuple[NDArray[np.float32], list[st
     stored = dataset.pixel_array
     if stored.shape != (dataset.Rows, dataset.Columns):
         raise ValueError(f"expected pixels of shape {(dataset.Rows, dataset.Columns)}, got {stored.shape}")
-    oddities = _oddities_of_pixel_data(dataset, stored)
+    oddities = _oddities_of_encoding(dataset)
     if _has_sane_rescale(dataset):
         stored = apply_rescale(stored, dataset)
     else:
@@ -151,14 +167,11 @@ def _without_absurd_values(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.where(absurd, np.float32(0), values)
 
 
-def _oddities_of_pixel_data(dataset: pydicom.Dataset, stored: NDArray) -> list[str]:
+def _oddities_of_encoding(dataset: pydicom.Dataset) -> list[str]:
     syntax = dataset.file_meta.TransferSyntaxUID
-    if syntax.is_compressed:
+    if syntax.is_encapsulated:
         return [f"compressed pixels ({syntax.name})"]
-    excess = max(len(dataset[name].value) for name in PIXEL_TAGS if name in dataset) - stored.nbytes
-    if excess > PADDING_SHARE * stored.nbytes:
-        raise ValueError(f"{excess} bytes of pixel data more than {dataset.Rows} x {dataset.Columns} pixels have")
-    return [EXCESS] if excess > 1 else []  # an odd length is padded to an even one
+    return [EXCESS] if _excess(dataset) > 1 else []  # an odd length is padded to an even one
 
 
 def _has_sane_rescale(dataset: pydicom.Dataset) -> bool:
@@ -177,7 +190,7 @@ def _numbers(
     """A tag's values, or None when it is missing, empty or not `count` finite numbers within the limits."""
     try:
         values = np.atleast_1d(np.array(dataset.get(name), dtype=np.float64))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     sane = values.shape == (count,) and np.isfinite(values).all()
     return values if sane and (values >= limits[0]).all() and (values <= limits[1]).all() else None
@@ -216,4 +229,4 @@ def _text(dataset: pydicom.Dataset, name: str) -> str:
 
 
 def _unneeded(dataset: pydicom.Dataset) -> list[str]:
-    return [f"no {name}" for name in UNNEEDED_TAGS if name not in dataset]
+    return [f"no {name}" for name in UNNEEDED_TAGS if name not in dataset or not dataset.get_item(name).value]

@@ -10,7 +10,7 @@ import numpy as np
 
 from lumbar.errors import printable
 from lumbar.geometry import Plane
-from lumbar.image_file import BAD_PIXELS, BAD_RESCALE, MADE_UP_FOR, Image
+from lumbar.image_file import BAD_PIXELS, BAD_RESCALE, MADE_UP_FOR, UNNEEDED_TAGS, Image
 
 NAMED = 5
 """File names in a message, before the rest is counted."""
@@ -55,12 +55,13 @@ def note_failures(failures: Iterable[tuple[str, Exception]]) -> list[Note]:
 def note_oddities(images: Sequence[Image]) -> list[Note]:
     """What was put right, or taken as it is, within the files themselves."""
     mended = {BAD_RESCALE: "ignored", BAD_PIXELS: "set to 0"}
+    unneeded = {f"no {name}": "not needed" for name in UNNEEDED_TAGS}
     having: dict[str, list[str]] = {}
     for image in images:
         for oddity in image.oddities:
             having.setdefault(oddity, []).append(image.name)
     return [
-        Note(oddity, tuple(names), mended.get(oddity, "does no harm"), oddity not in mended)
+        Note(oddity, tuple(names), (mended | unneeded).get(oddity, "does no harm"), oddity not in mended)
         for oddity, names in having.items()
         if oddity not in MADE_UP_FOR
     ]
@@ -109,11 +110,6 @@ def _note_rescale(images: Sequence[Image]) -> list[Note]:
 
 
 def _note_places(images: Sequence[Image], planes: Sequence[Plane]) -> list[Note]:
-    seen = set()
-    repeated = []
-    for image, plane in zip(images, planes, strict=True):
-        place = (*np.round(plane.position / SAME_PLACE_MM), *np.round([*plane.x_axis, *plane.y_axis], 3))
-        if place in seen:
-            repeated.append(image.name)
-        seen.add(place)
-    return [Note("an image where another one lies", tuple(repeated), "kept, ordered by number")] if repeated else []
+    places = [tuple(np.round(plane.position / SAME_PLACE_MM)) for plane in planes]
+    repeated = tuple(image.name for index, image in enumerate(images) if places[index] in places[:index])
+    return [Note("an image where another one lies", repeated, "kept, ordered by number")] if repeated else []

@@ -4,12 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from lumbar.config import read_saved_config
 from lumbar.dataset import Competition
 from lumbar.predict.asked import read_asked
+from lumbar.predict.job import Job
 from lumbar.predict.journal import Journal
 from lumbar.predict.results import REPORT, read_prior, write_results
-from lumbar.predict.study import read_models_config
-from lumbar.predict.worker import Job, grade_studies
+from lumbar.predict.worker import grade_studies
 from lumbar.run import Run
 from lumbar.stages import fingerprint, hash_files, hash_sources, run_stage
 from lumbar.tables import write_text
@@ -47,5 +48,5 @@ def predict_submission(
     grade_studies(
         Job(models=models, competition=competition.root, study_ids=asked.study_ids, journal=journal, strict=strict)
     )
-    floor = read_models_config(models).submit.floor
+    floor = read_saved_config(models / "config.json").submit.floor
     return write_results(Journal(journal), asked, read_prior(models / "prior.csv"), floor, output)

@@ -145,7 +145,7 @@ def _read_csv(path: Path) -> _Csv:
     if not lines:
         errors.append(["the file is empty, expected a header line"])
     header = [name.strip() for name in lines[0][1]] if lines else []
-    return _Csv(header, lines[1:], errors, _note_style(content))
+    return _Csv(header, lines[1:], errors, _note_style(content, text))
 
 
 def _split(text: str) -> list[tuple[int, list[str]]]:
@@ -154,15 +154,21 @@ def _split(text: str) -> list[tuple[int, list[str]]]:
 
 
 def _values(line: str) -> list[str]:
-    """A line's values. By itself, so that a quotation mark without its partner does not swallow the lines below."""
+    """A line's values, by itself: a quotation mark without its partner, which is dropped, swallows nothing."""
+    if '"' not in line or line.count('"') % 2:
+        return line.replace('"', "").split(",")
     try:
-        return next(csv.reader([line])) if '"' in line else line.split(",")
+        return next(csv.reader([line]))
     except csv.Error:
         return [line]
 
 
-def _note_style(content: bytes) -> list[str]:
-    has = {"a byte-order mark": content.startswith(codecs.BOM_UTF8), "Windows line ends": b"\r\n" in content}
+def _note_style(content: bytes, text: str) -> list[str]:
+    has = {
+        "a byte-order mark": content.startswith(codecs.BOM_UTF8),
+        "Windows line ends": "\r\n" in text,
+        "a quotation mark without its partner": '"' in text and any(line.count('"') % 2 for line in text.splitlines()),
+    }
     return [f"the file has {what}; no harm" for what, is_so in has.items() if is_so]
 
 

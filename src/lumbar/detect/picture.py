@@ -25,7 +25,8 @@ def draw_points(competition: Competition, points: pd.DataFrame, path: Path) -> N
     """
     studies = sorted(points["study_id"].unique())
     chosen = [studies[index] for index in np.linspace(0, len(studies) - 1, min(SHOWN, len(studies))).astype(int)]
-    figure, axes = plt.subplots(len(GROUPS), len(chosen), figsize=(2.6 * len(chosen), 2.8 * len(GROUPS)), squeeze=False)
+    columns = max(1, len(chosen))  # an untrained detector finds nothing, which is a picture, too
+    figure, axes = plt.subplots(len(GROUPS), columns, figsize=(2.6 * columns, 2.8 * len(GROUPS)), squeeze=False)
     for column, study_id in enumerate(chosen):
         for row, group in enumerate(GROUPS):
             axes[row, column].axis("off")

@@ -3,7 +3,11 @@
 import shutil
 from pathlib import Path
 
+import pandas as pd
+
 from lumbar.config import PhantomConfig
+from lumbar.phantom.faults import break_competition
+from lumbar.phantom.replicas import copy_test_studies
 from lumbar.phantom.write import write_phantom
 from lumbar.stages import fingerprint, run_stage
 
@@ -11,14 +15,29 @@ KEPT = Path("data")
 """Below the folder that the command is run in."""
 
 
-def keep_phantom(wanted: PhantomConfig) -> Path:
-    """The folder of the phantom that a config describes."""
-    made_from = fingerprint(phantom=wanted.model_dump())
+def compose_phantom(
+    out: Path, wanted: PhantomConfig, rendered: int | None = None, faults: bool = False
+) -> pd.DataFrame | None:
+    """Writes a phantom. Test studies beyond those `rendered` are copies under new ids, and `faults` breaks them.
+
+    Returns the record of what was broken, if anything was.
+    """
+    drawn = wanted.test_studies if rendered is None else min(rendered, wanted.test_studies)
+    write_phantom(out, wanted.studies, wanted.seed, drawn, wanted.max_size)
+    if drawn < wanted.test_studies:
+        copy_test_studies(out, wanted.test_studies - drawn, wanted.seed)
+    return break_competition(out, wanted.seed) if faults else None
+
+
+def keep_phantom(wanted: PhantomConfig, rendered: int | None = None, faults: bool = False) -> Path:
+    """The folder of a phantom, see `compose_phantom`."""
+    special = {"rendered": rendered, "faults": faults} if rendered or faults else {}
+    made_from = fingerprint(phantom=wanted.model_dump(), **special)
     root = KEPT / f"phantom-{made_from[:8]}"
 
     def write() -> None:
         shutil.rmtree(root)  # what an interrupted writing left
-        write_phantom(root, wanted.studies, wanted.seed, wanted.test_studies, wanted.max_size)
+        compose_phantom(root, wanted, rendered, faults)
 
     run_stage("phantom", root, made_from, write)
     return root

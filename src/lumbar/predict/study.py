@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lumbar.config import Config
+from lumbar.config import Config, read_saved_config
 from lumbar.dataset import no_predictions
 from lumbar.ensemble import average_folds
 from lumbar.labels import GROUPS
@@ -23,14 +23,9 @@ class Models:
     chains: Sequence[Chain]
 
 
-def read_models_config(models: Path) -> Config:
-    """The config that a run's models were trained with."""
-    return Config.model_validate_json((models / "config.json").read_text(encoding="utf-8"))
-
-
 def load_models(models: Path) -> Models:
     """From a run's `models` folder, or a bundle's."""
-    config = read_models_config(models)
+    config = read_saved_config(models / "config.json")
     return Models(config, load_chains(models, config))
 
 

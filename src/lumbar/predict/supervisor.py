@@ -14,12 +14,12 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+from lumbar.config import read_saved_config
 from lumbar.dataset import Competition
 from lumbar.predict.asked import read_asked
+from lumbar.predict.job import Job
 from lumbar.predict.journal import Journal
 from lumbar.predict.results import read_prior, write_results
-from lumbar.predict.study import read_models_config
-from lumbar.predict.worker import Job
 from lumbar.tables import write_text
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ def predict_supervised(
     epoch). Returns the report."""
     work.mkdir(parents=True, exist_ok=True)
     asked, prior = read_asked(competition), read_prior(models / "prior.csv")
-    journal, floor = Journal(work / "journal.jsonl"), read_models_config(models).submit.floor
+    journal, floor = Journal(work / "journal.jsonl"), read_saved_config(models / "config.json").submit.floor
     job = Job(
         models=models.resolve(),
         competition=competition.root.resolve(),

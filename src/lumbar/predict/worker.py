@@ -11,32 +11,15 @@ import time
 from pathlib import Path
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict
 from tqdm import tqdm
 
 from lumbar.dataset import Competition, salvage_series_descriptions
 from lumbar.predict.budget import Budget
+from lumbar.predict.job import Job
 from lumbar.predict.journal import Entry, Journal, rows_of
 from lumbar.predict.study import Models, explain_gaps, load_models, predict_study
 from lumbar.problems import Problems
 from lumbar.studies import read_study
-
-
-class Job(BaseModel):
-    """What to predict, with what, until when, and where to note it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    models: Path
-    competition: Path
-    study_ids: tuple[int, ...]
-    journal: Path
-    deadline: float | None = None
-    """Seconds since the epoch at which grading stops; nothing grades to the end."""
-    strict: bool = False
-    """Raise a study's error instead of going on with the next."""
-    supervisor: int | None = None
-    """The process without which this one has nobody to work for."""
 
 
 def grade_studies(job: Job) -> None:

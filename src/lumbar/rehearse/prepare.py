@@ -15,11 +15,16 @@ SLUG = "rsna-2024-lumbar-spine-degenerative-classification"
 HIDDEN_SEED = 722
 """Of the phantom that stands for the hidden test: not a config's, whose studies the models have seen."""
 
+RENDERED_TO_BREAK = 40
+"""Studies that are rendered where faults are rehearsed: what breaks a copy breaks the original, and a thousand copies
+take seconds."""
 
-def prepare_rehearsal(run: Run, studies: int, max_size: int | None, memory_cap: int) -> Rehearsal:
+
+def prepare_rehearsal(run: Run, studies: int, max_size: int | None, memory_cap: int, faults: bool = False) -> Rehearsal:
     """Builds all of it below the run's folder; the phantom is kept for the next time."""
     folder, source = run.folder / "rehearsal", Path()
-    hidden = keep_phantom(PhantomConfig(studies=1, test_studies=studies, max_size=max_size, seed=HIDDEN_SEED))
+    wanted = PhantomConfig(studies=1, test_studies=studies, max_size=max_size, seed=HIDDEN_SEED)
+    hidden = keep_phantom(wanted, RENDERED_TO_BREAK if faults else None, faults)
     version = f"{sys.version_info.major}{sys.version_info.minor}"
     build_bundle(run.models, folder / "bundle", source, "somebody", python_version=version)
     return Rehearsal(

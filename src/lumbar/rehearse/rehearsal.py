@@ -3,20 +3,23 @@
 import json
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from lumbar.dataset import Competition, read_labels, read_predictions
 from lumbar.errors import InputError
 from lumbar.labels import GRADES
 from lumbar.metric import score
+from lumbar.predict.asked import read_asked
 from lumbar.predict.results import REPORT, read_prior
 from lumbar.priors import predict_prior
+from lumbar.rehearse.broken import changed_rows, keep_intact_only, read_record, untold_faults
 from lumbar.rehearse.sandbox import LAYOUTS, Ending, Sandbox
-from lumbar.tables import TableError
+from lumbar.tables import TableError, read_table, real, text
 
 logger = logging.getLogger(__name__)
 
@@ -85,13 +88,14 @@ def check_submission(working: Path, competition: Competition) -> Iterator[str]:
     """What is wrong with a submission, which may stand there unfinished but never invalid."""
     path = working / "submission.csv"
     try:
-        submission = read_predictions(path)
+        submission = read_table(path, [text("row_id"), *(real(grade) for grade in GRADES)])
     except TableError as error:
         yield str(error)
         return
-    if submission["row_id"].tolist() != competition.sample_submission["row_id"].tolist():
+    if tuple(submission["row_id"]) != read_asked(competition).row_ids:
         yield f"{path}: its rows are not those of sample_submission.csv"
-    if not np.allclose(submission[list(GRADES)].sum(axis=1), 1, atol=1e-9):
+    values = submission[list(GRADES)].to_numpy()
+    if (values < 0).any() or not np.allclose(values.sum(axis=1), 1, atol=1e-9):
         yield f"{path}: a row does not sum to 1"
 
 
@@ -114,13 +118,37 @@ def _figures(rehearsal: Rehearsal, sandbox: Sandbox, ending: Ending, report: dic
     }
 
 
-def _scores(rehearsal: Rehearsal, submission: Path) -> dict[str, float]:
+def _scores(rehearsal: Rehearsal, path: Path) -> dict[str, float]:
     """The submission's score by the labels that the kernel could not see, beside the prior's and the best possible."""
     hidden = rehearsal.competition.root / "hidden"
+    submission = pd.read_csv(path, dtype={"row_id": str}).drop_duplicates("row_id")
     labels = read_labels(hidden / "test_labels.csv")
+    labels = labels[labels["row_id"].isin(submission["row_id"])]  # a broken sample may not ask for all
     prior = predict_prior(read_prior(rehearsal.bundle / "models" / "prior.csv"), labels["study_id"].unique().tolist())
-    answers = {"score": read_predictions(submission), "prior": prior, "oracle": read_predictions(hidden / "oracle.csv")}
+    answers = {"score": submission, "prior": prior, "oracle": read_predictions(hidden / "oracle.csv")}
     return {name: round(score(labels, answer).score, 4) for name, answer in answers.items()}
+
+
+def rehearse_faults(rehearsal: Rehearsal, layout: str) -> str:
+    """After `rehearse` on broken studies: checks that its report names each fault, and that the intact studies get the
+    same rows, to the last digit, when they are alone. Returns this in words."""
+    working = rehearsal.folder / layout / "working"
+    record = read_record(rehearsal.competition.root)
+    if untold := untold_faults(record, json.loads((working / REPORT).read_text(encoding="utf-8"))):
+        raise RehearsalError(f"{working / REPORT}: {len(untold)} faults are not named, the first: {untold[:5]}")
+    alone = replace(
+        rehearsal,
+        competition=keep_intact_only(rehearsal.competition, rehearsal.folder / "intact"),
+        folder=rehearsal.folder / "alone",
+    )
+    figures = rehearse(alone, layout)
+    changed = changed_rows(working / "submission.csv", alone.folder / layout / "working" / "submission.csv")
+    if changed:
+        raise RehearsalError(
+            f"{len(changed)} rows of intact studies differ beside broken ones, the first: {changed[0]}"
+        )
+    told = f"each of {len(record)} faults of {record['fault'].nunique()} kinds is named in the report"
+    return f"{told}; {figures['studies']} intact studies get the same rows without their broken neighbours"
 
 
 def rehearse_kills(rehearsal: Rehearsal, layout: str, moments: int, longest: float, seed: int) -> list[float]:

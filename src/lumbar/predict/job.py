@@ -1,0 +1,22 @@
+"""What a worker is told."""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Job(BaseModel):
+    """What to predict, with what, until when, and where to note it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    models: Path
+    competition: Path
+    study_ids: tuple[int, ...]
+    journal: Path
+    deadline: float | None = None
+    """Seconds since the epoch at which grading stops; nothing grades to the end."""
+    strict: bool = False
+    """Raise a study's error instead of going on with the next."""
+    supervisor: int | None = None
+    """The process without which this one has nobody to work for."""

@@ -1,0 +1,80 @@
+"""A rehearsal on broken studies: what was broken is told, and who is intact does not notice."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from lumbar.dataset import Competition
+from lumbar.phantom.faults import RECORD
+from lumbar.predict.asked import read_asked
+from lumbar.tables import write_table
+
+TEST_TABLES = ("sample_submission.csv", "test_series_descriptions.csv", "hidden/test_labels.csv", "hidden/oracle.csv")
+"""Tables of the test studies; each has the study's id in its first column, alone or at its beginning."""
+
+
+def read_record(root: Path) -> pd.DataFrame:
+    """What was broken in a phantom: study_id (or the name of a table), series_id, fault, detail, tell."""
+    return pd.read_csv(root / RECORD, dtype=str, keep_default_na=False)
+
+
+def untold_faults(record: pd.DataFrame, report: dict[str, Any]) -> list[str]:
+    """The faults that a run's report does not name, as `<study or table> <fault>`."""
+    return [
+        f"{row.study_id} {row.fault}"
+        for row in record.itertuples()
+        if not any(row.tell in message for message in _said_of(row.study_id, report))
+    ]
+
+
+def _said_of(subject: str, report: dict[str, Any]) -> Iterator[str]:
+    """What a report says of a study; a fault of a table may show in any study that it names."""
+    for problem in report["problems"]:
+        if not subject.isdecimal() or str(problem["study_id"]) == subject:
+            yield problem["message"]
+
+
+def intact_studies(broken: Competition) -> list[int]:
+    """The test studies that nothing has befallen."""
+    befallen = set(read_record(broken.root)["study_id"])
+    labelled = pd.read_csv(broken.root / "hidden" / "test_labels.csv", dtype=str)["study_id"]
+    return [study_id for study_id in read_asked(broken).study_ids if str(study_id) in set(labelled) - befallen]
+
+
+def keep_intact_only(broken: Competition, folder: Path) -> Competition:
+    """A competition of the intact studies alone, on the same images."""
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "hidden").mkdir(parents=True)
+    intact = {str(study_id) for study_id in intact_studies(broken)}
+    for study_id in intact:
+        (folder / "test_images" / study_id).mkdir(parents=True)
+        for series in (broken.root / "test_images" / study_id).iterdir():
+            shutil.copytree(series, folder / "test_images" / study_id / series.name, copy_function=_link)
+    for name in TEST_TABLES:
+        table = pd.read_csv(broken.root / name, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        write_table(_of_studies(table, intact), folder / name)
+    return Competition(folder)
+
+
+def _link(source: str, target: str) -> None:
+    Path(target).hardlink_to(source)
+
+
+def _of_studies(table: pd.DataFrame, study_ids: set[str]) -> pd.DataFrame:
+    key = "study_id" if "study_id" in table else "row_id"
+    mine = table[key].str.partition("_")[0].isin(study_ids)
+    return table[mine].drop_duplicates()
+
+
+def changed_rows(broken: Path, alone: Path) -> list[str]:
+    """The row ids of `alone`, a submission of intact studies, whose text is another in `broken`."""
+    expected, found = (_lines(path) for path in (alone, broken))
+    return [row_id for row_id, values in expected.items() if found.get(row_id) != values]
+
+
+def _lines(submission: Path) -> dict[str, str]:
+    parts = (line.partition(",") for line in submission.read_text(encoding="utf-8").splitlines()[1:])
+    return {row_id: values for row_id, _, values in parts}

@@ -1,0 +1,151 @@
+"""What a run has left on disk, read into plain tables. Nothing is made here: what is missing is named."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+
+from lumbar.checkpoint import Card, read_card
+from lumbar.dataset import read_predictions, split_row_ids
+from lumbar.detect.schema import read_points
+from lumbar.errors import InputError
+from lumbar.labels import GRADE_WEIGHTS, GRADES, GROUPS
+from lumbar.metric import EPSILON, normalise
+from lumbar.priors import nested_prior
+from lumbar.run import Run
+
+Value = TypeVar("Value")
+
+
+class ReportError(InputError):
+    """A run that there is nothing to report of, or a file of it that cannot be read."""
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Something that the report would show, where it was looked for, and the command that makes it."""
+
+    what: str
+    path: Path
+    command: str
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """A run's results; a part whose file is not there is None or empty, and stands in `missing`."""
+
+    result: dict[str, Any] | None
+    """`cv.json`."""
+    cells: pd.DataFrame | None
+    """The 25 cells of every study, see `join_cells`."""
+    points: pd.DataFrame | None
+    """`detect/points.csv`."""
+    errors: pd.DataFrame | None
+    """`detect/errors.csv`: study_id, condition, level, group, distance, in_plane (mm, infinite where missed)."""
+    cards: dict[str, Card]
+    """The graders' cards by their files' stems."""
+    crops: Path | None
+    """The folder of the crops."""
+    comparison: list[dict[str, Any]] | None
+    """`compare.json`: a row for each system."""
+    figures: dict[str, dict[str, Any]]
+    """`figures.json` of this run and of each compared system, by run name."""
+    blend: dict[str, Any] | None
+    """`ensemble/summary.json`."""
+    missing: list[Missing]
+
+
+def collect(run: Run, config_path: Path) -> Findings:
+    """Reads everything that the run has left; `config_path` is for the commands that make what is missing.
+
+    Raises ReportError where there is nothing at all to show.
+    """
+    missing: list[Missing] = []
+    folder = run.folder
+
+    def find(what: str, path: Path, target: str, read: Callable[[Path], Value]) -> Value | None:
+        if path.exists():
+            return read(path)
+        missing.append(Missing(what, path, f"make {target} CONFIG={config_path}"))
+        return None
+
+    comparison_path = folder.parent / "compare" / "compare.json"
+    cards = _grader_cards(run.models)
+    if not cards:
+        missing.append(Missing("Training curves and Grad-CAM", run.models, f"make grade CONFIG={config_path}"))
+    findings = Findings(
+        result=find("The score", folder / "cv.json", "cv", read_json),
+        cells=find("Grades out of fold", folder / "oof.csv", "cv", lambda path: join_cells(run, path)),
+        points=find("Detected points", folder / "detect" / "points.csv", "detect", read_points),
+        errors=find("Detection errors", folder / "detect" / "errors.csv", "detect", pd.read_csv),
+        cards=cards,
+        crops=find("Crops", folder / "crop" / "stamp.json", "crop", lambda path: path.parent),
+        comparison=find("The five published systems", comparison_path, "compare", read_json),
+        figures=_read_figures(folder.parent),
+        blend=find("The ensemble's weights", folder / "ensemble" / "summary.json", "ensemble", read_json),
+        missing=missing,
+    )
+    if findings.cells is None and findings.points is None:
+        raise ReportError(f"{folder}: there is no finished stage to report of; `{missing[-1].command}` runs them")
+    return findings
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file; ReportError where it is none."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ReportError(f"{path}: not JSON: {error}") from error
+
+
+def _grader_cards(models: Path) -> dict[str, Card]:
+    cards = {path.stem: read_card(path.with_suffix("")) for path in sorted(models.glob("*_fold*.json"))}
+    return {stem: card for stem, card in cards.items() if card is not None and card.kind == "grader"}
+
+
+def _read_figures(runs: Path) -> dict[str, dict[str, Any]]:
+    return {path.parent.name: read_json(path) for path in sorted(runs.glob("*/figures.json"))}
+
+
+def join_cells(run: Run, predictions: Path) -> pd.DataFrame:
+    """A row for each predicted cell: row_id, study_id, condition, level, group, fold, the three grades' probabilities,
+    `grade` (NaN where it has no label), `graded` (False where no model did and the prior stands in) and, from these:
+
+    `weight` in the metric, `predicted` (the likeliest grade), `loss` (-log of the truth's probability), `prior_loss`
+    (the same by the other folds' prior) and `oracle` (the truth's probability by the best possible answer, which only
+    a phantom knows).
+    """
+    labels = run.competition.labels
+    given = read_predictions(predictions)
+    cells = pd.concat([given[["row_id"]], split_row_ids(given["row_id"])], axis=1)
+    cells[list(GRADES)] = normalise(given[list(GRADES)].to_numpy())
+    cells = cells.merge(run.folds, on="study_id", how="left").merge(
+        labels[["row_id", "grade"]], on="row_id", how="left"
+    )
+    graded = run.folder / "ensemble" / "oof.csv"
+    cells["graded"] = cells["row_id"].isin(read_predictions(graded)["row_id"]) if graded.is_file() else True
+    cells["weight"] = cells["grade"].map(dict(enumerate(GRADE_WEIGHTS)))
+    cells["predicted"] = cells[list(GRADES)].to_numpy().argmax(axis=1)
+    cells["loss"] = -np.log(np.clip(truth_share(cells, cells), EPSILON, 1))
+    cells["prior_loss"] = -np.log(np.clip(truth_share(cells, nested_prior(labels, run.folds)), EPSILON, 1))
+    oracle = run.competition.root / "oracle.csv"
+    cells["oracle"] = truth_share(cells, read_predictions(oracle)) if oracle.is_file() else np.nan
+    return cells
+
+
+def truth_share(cells: pd.DataFrame, predictions: pd.DataFrame) -> np.ndarray:
+    """The probability (N,) that predictions in submission format give to each cell's own grade; NaN without one."""
+    shares = predictions.set_index("row_id")[list(GRADES)].reindex(cells["row_id"]).to_numpy(dtype=np.float64)
+    known = cells["grade"].notna().to_numpy()
+    chosen = shares[np.arange(len(cells)), cells["grade"].fillna(0).to_numpy(dtype=np.int64)]
+    return np.where(known, chosen / shares.sum(axis=1), np.nan)
+
+
+def groups_with_labels(cells: pd.DataFrame) -> list[str]:
+    """The condition groups of which at least one cell has a label, in their order."""
+    known = set(cells.loc[cells["grade"].notna(), "group"])
+    return [group for group in GROUPS if group in known]

@@ -1,0 +1,141 @@
+"""Galleries of cells: each a crop with its points, what the grader saw in it, the truth and the prediction."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lumbar.config import ViewConfig
+from lumbar.detect.schema import KEY, PATIENT
+from lumbar.geometry import BACK, Array, Plane
+from lumbar.labels import CONDITIONS, GRADES, GROUPS
+from lumbar.report.choose import Gallery
+from lumbar.report.gradcam import Attention, Explainer
+from lumbar.report.images import overlay_uri
+from lumbar.report.slices import Picture, Scans, Spot, draw_square, mark
+from lumbar.report.words import finding_words, grade_words
+from lumbar.run import Run
+
+SIDE = 200
+"""Pixels of a crop's picture."""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A cell's three probabilities, its predicted grade, its true one (None without a label), and whether a model
+    graded it."""
+
+    shares: tuple[float, ...]
+    predicted: int
+    grade: int | None
+    graded: bool
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """Grad-CAM over the square that the network sees: its data URI, and the square's corner and side in pixels."""
+
+    uri: str
+    corner: float
+    side: float
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """A cell in a gallery."""
+
+    title: str
+    probability: float
+    picture: Picture
+    overlay: Overlay | None
+    bar: Bar
+    truth: str
+    notes: tuple[str, ...]
+    study_id: int
+    fold: int
+
+
+@dataclass(frozen=True)
+class Room:
+    """A gallery, ready to be shown."""
+
+    kind: str
+    exhibits: tuple[Exhibit, ...]
+
+
+def show_galleries(
+    run: Run,
+    scans: Scans,
+    galleries: list[Gallery],
+    points: pd.DataFrame,
+    errors: pd.DataFrame | None,
+    explainer: Explainer | None,
+) -> Iterator[Room]:
+    """Draws every chosen cell; `errors` gives the distances to the annotated points."""
+    for gallery in galleries:
+        rows = gallery.cells.merge(points.drop(columns="fold"), on=KEY, how="left")
+        if errors is not None:
+            rows = rows.merge(errors[[*KEY, "distance"]], on=KEY, how="left")
+        yield Room(gallery.kind, tuple(_show(run, scans, explainer, row) for row in rows.itertuples()))
+
+
+def _show(run: Run, scans: Scans, explainer: Explainer | None, row: Any) -> Exhibit:
+    view = run.config.crop.view(row.group)
+    attention = None
+    if explainer is not None:
+        attention = explainer.explain(row.row_id, row.group, int(row.fold), int(row.predicted))
+    return Exhibit(
+        title=finding_words(int(row.predicted), row.condition, row.level),
+        probability=getattr(row, GRADES[int(row.predicted)]),
+        picture=_picture(scans, row, view),
+        overlay=_overlay(attention, row, view),
+        bar=bar_of(row),
+        truth=grade_words(int(row.grade)),
+        notes=tuple(_notes(row)),
+        study_id=int(row.study_id),
+        fold=int(row.fold),
+    )
+
+
+def bar_of(row: Any) -> Bar:
+    """The probabilities of a row of `collect.join_cells`."""
+    shares = tuple(round(float(getattr(row, grade)), 4) for grade in GRADES)
+    return Bar(shares, int(row.predicted), int(row.grade) if row.grade == row.grade else None, bool(row.graded))
+
+
+def _picture(scans: Scans, row: Any, view: ViewConfig) -> Picture:
+    """The middle slice of the cell's crop, drawn anew from the series, and unmirrored where the crop is mirrored."""
+    has_point = row.series_id == row.series_id
+    series = scans.open(int(row.study_id), int(row.series_id), GROUPS[row.group].plane) if has_point else None
+    if series is None:
+        return Picture("", None, SIDE, note="no point was found, so the cell got the prior")
+    centre = np.array([getattr(row, axis) for axis in PATIENT]) - view.anterior_mm * BACK
+    uri, plane = draw_square(series, int(row.instance_number), centre, view.size * view.mm_per_pixel, SIDE)
+    return Picture("", uri, SIDE, _spots(scans, row, plane))
+
+
+def _spots(scans: Scans, row: Any, plane: Plane) -> tuple[Spot, ...]:
+    annotated = scans.annotated(int(row.study_id), [row.condition])
+    mine = annotated[annotated["level"] == row.level]
+    found = pd.DataFrame([row._asdict()]).assign(grade=row.predicted)
+    return mark(found, plane, SIDE) + mark(mine.assign(grade=row.grade), plane, SIDE, "annotated")
+
+
+def _overlay(attention: Attention | None, row: Any, view: ViewConfig) -> Overlay | None:
+    if attention is None:
+        return None
+    side = SIDE * attention.field_mm / (view.size * view.mm_per_pixel)
+    is_right = CONDITIONS[row.condition].side == "right" and GROUPS[row.group].plane == "axial"
+    heat: Array = attention.heat[:, ::-1] if is_right and attention.mirrored else attention.heat
+    return Overlay(overlay_uri(heat), round((SIDE - side) / 2, 1), round(side, 1))
+
+
+def _notes(row: Any) -> Iterator[str]:
+    yield f"loss {row.cost:.2f} (prior {row.weight * row.prior_loss:.2f})"
+    distance = getattr(row, "distance", float("nan"))
+    if np.isfinite(distance):
+        yield f"point {distance:.1f} mm off"
+    if row.oracle == row.oracle:
+        yield f"best possible {row.oracle:.2f}"

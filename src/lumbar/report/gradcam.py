@@ -1,0 +1,136 @@
+"""Grad-CAM: where in its crop a grader saw what spoke for a grade (Selvaraju et al., ICCV 2017), by captum."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from captum.attr import LayerAttribution, LayerGradCam
+from numpy.typing import NDArray
+from torch import nn
+
+from lumbar.checkpoint import Card
+from lumbar.config import GradeConfig
+from lumbar.crop.store import Crops, open_crops
+from lumbar.grade.network import Grader
+from lumbar.grade.predict import load_grader, predict_grades
+from lumbar.labels import GRADES
+
+LEAST_CELLS = 6
+"""Fewest cells to a side of the feature map that is read: on small crops the last stage has 2 x 2, which says no more
+than a quarter of the picture. 7 x 7 is what the method's authors read from a ResNet."""
+PICTURE = 64
+"""Side in pixels that a map is smoothly enlarged to."""
+
+Inputs = tuple[torch.Tensor, ...]
+"""What a grader is called with: crops (1, slices, S, S) and, each (1, ...), what else it takes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Attention:
+    """What spoke for a grade: a map (PICTURE, PICTURE) in [0, 1] over the square of `field_mm` in the crop's middle,
+    as the grader saw it, `mirrored` or not."""
+
+    heat: NDArray[np.float64]
+    field_mm: float
+    mirrored: bool
+
+
+def explain(grader: nn.Module, inputs: Inputs, grade: int) -> NDArray[np.float64] | None:
+    """The map (PICTURE, PICTURE) in [0, 1] of one crop and a grade, 0 where nothing spoke for it.
+
+    None for a network without square feature maps, such as a vision transformer, or without an output for each grade.
+    """
+    layer = last_map(grader, inputs)
+    if layer is None or grader(*inputs).shape[1] != len(GRADES):
+        return None
+    crops, *others = inputs
+    cam = LayerGradCam(grader, layer).attribute(
+        crops, target=grade, additional_forward_args=tuple(others), relu_attributions=True
+    )
+    smooth = LayerAttribution.interpolate(cam, (PICTURE, PICTURE), interpolate_mode="bicubic")
+    heat = smooth.detach().mean(dim=(0, 1)).clamp(min=0).double().numpy()
+    return heat / heat.max() if heat.max() > 0 else heat
+
+
+def last_map(grader: nn.Module, inputs: Inputs) -> nn.Module | None:
+    """The last module whose output (B, C, H, W) is a square map of at least `LEAST_CELLS` to a side, or None."""
+    found: list[nn.Module] = []
+
+    def note(module: nn.Module, _: object, output: object) -> None:
+        if isinstance(output, torch.Tensor) and output.ndim == 4 and output.shape[2] == output.shape[3] >= LEAST_CELLS:
+            found.append(module)
+
+    hooks = [module.register_forward_hook(note) for module in _stages(grader)]
+    with torch.no_grad():
+        grader(*inputs)
+    for hook in hooks:
+        hook.remove()
+    return found[-1] if found else None
+
+
+def _stages(grader: nn.Module) -> Iterable[nn.Module]:
+    """A timm backbone's stages, as it lists them itself; of another network every module."""
+    backbone = getattr(grader, "backbone", None)
+    listed = getattr(backbone, "feature_info", None)
+    if not isinstance(backbone, nn.Module) or not isinstance(listed, list):
+        return [module for name, module in grader.named_modules() if name]
+    modules = dict(backbone.named_modules())
+    return [modules[stage["module"]] for stage in listed if stage["module"] in modules]
+
+
+def inputs_of(grader: Grader, config: GradeConfig, crops: Crops, row: int) -> Inputs | None:
+    """Exactly what `predict_grades` calls the grader with for one crop; None for a cell that it leaves out."""
+    seen: list[Inputs] = []
+    hook = grader.register_forward_pre_hook(lambda _, arguments: seen.append(arguments))
+    predict_grades(grader, config, crops, np.array([row]))
+    hook.remove()
+    grader.cpu()
+    return tuple(tensor.cpu().clone() for tensor in seen[0]) if seen else None
+
+
+class Explainer:
+    """Explains a run's cells, each by a grader that has not seen its study; opens each grader and table once."""
+
+    def __init__(self, models: Path, crops: Path, cards: Mapping[str, Card]) -> None:
+        self.models, self.folder = models, crops
+        self.cards = {stem: card for stem, card in cards.items() if card.classes == GRADES}
+        self._crops: dict[str, Crops] = {}
+        self._graders: dict[str, tuple[Grader, GradeConfig]] = {}
+
+    def explain(self, row_id: str, group: str, fold: int, grade: int) -> Attention | None:
+        """The attention of a cell's grader, or None where there is no grader, no crop or no feature map."""
+        stem = self._grader_of(group, fold)
+        crops = self._open_crops(group)
+        rows = np.flatnonzero((crops.index["row_id"] == row_id) & (crops.index["fold"] == fold))
+        if stem is None or not len(rows):
+            return None
+        grader, config = self._load(stem)
+        inputs = inputs_of(grader, config, crops, int(rows[0]))
+        heat = None if inputs is None else explain(grader, inputs, grade)
+        if inputs is None or heat is None:
+            return None
+        view = self.cards[stem].config["view"]
+        return Attention(heat, inputs[0].shape[-1] * float(view["mm_per_pixel"]), bool(view.get("mirror", True)))
+
+    def _grader_of(self, group: str, fold: int) -> str | None:
+        """The first grader of a group or of all of them, whose crops have a scale."""
+        fitting = (
+            stem
+            for stem, card in self.cards.items()
+            if card.fold == fold
+            and card.config.get("group") in (group, "pooled")
+            and not card.config["view"].get("whole_slice", False)
+        )
+        return next(fitting, None)
+
+    def _open_crops(self, group: str) -> Crops:
+        if group not in self._crops:
+            self._crops[group] = open_crops(self.folder, group)
+        return self._crops[group]
+
+    def _load(self, stem: str) -> tuple[Grader, GradeConfig]:
+        if stem not in self._graders:
+            self._graders[stem] = load_grader(self.models / stem)
+        return self._graders[stem]

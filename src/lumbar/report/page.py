@@ -1,0 +1,87 @@
+"""The page: what was found and drawn, set into one HTML file that needs nothing else."""
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from lumbar.labels import LEVELS, level_title
+from lumbar.metric import COMPONENTS
+from lumbar.report.choose import choose_cells, choose_studies
+from lumbar.report.collect import Findings, collect
+from lumbar.report.detection import describe_detection
+from lumbar.report.gallery import show_galleries
+from lumbar.report.gradcam import Explainer
+from lumbar.report.grades import GRADE_STYLES, grade_panels
+from lumbar.report.score import loss_table, score_plot, score_rows, score_tiles
+from lumbar.report.slices import Scans
+from lumbar.report.studies import show_studies
+from lumbar.report.systems import compare_systems
+from lumbar.report.training import training_charts
+from lumbar.report.words import COMPONENT_TITLES, breakable, figure, grade_words, percent
+from lumbar.run import Run
+from lumbar.tables import write_text
+
+
+def write_report(run: Run, config_path: Path, studies: int) -> Path:
+    """Writes `report.html` into the run's folder, with pages of at most so many studies, and returns its path.
+
+    Only reads what the stages have left. Raises ReportError where they have left nothing.
+    """
+    findings = collect(run, config_path)
+    path = run.folder / "report.html"
+    write_text(render(describe(run, findings, studies)), path)
+    return path
+
+
+def render(context: dict[str, Any]) -> str:
+    """The page's HTML."""
+    environment = Environment(
+        loader=PackageLoader("lumbar.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters |= {"figure": figure, "percent": percent, "grade": grade_words, "breakable": breakable}
+    environment.globals |= {"grade_styles": GRADE_STYLES, "levels": [level_title(level) for level in LEVELS]}
+    return environment.get_template("report.html").render(context)
+
+
+def describe(run: Run, findings: Findings, studies: int) -> dict[str, Any]:
+    """Everything the template sets, section by section; a section without its data is None or empty."""
+    comparison, errors = findings.comparison, findings.errors
+    return {
+        "run": run,
+        "findings": findings,
+        "total": len(run.competition.study_ids),
+        "has_oracle": (run.competition.root / "oracle.csv").is_file(),
+        **_describe_score(run, findings),
+        "losses": None if findings.cells is None else loss_table(findings.cells),
+        "panels": None if findings.cells is None else grade_panels(findings.cells),
+        "detection": None if errors is None or errors.empty else describe_detection(errors),
+        "charts": training_charts(findings.cards),
+        **_draw_cells(run, findings, studies),
+        "comparison": compare_systems(comparison) if comparison else None,
+    }
+
+
+def _describe_score(run: Run, findings: Findings) -> dict[str, Any]:
+    if findings.result is None or findings.cells is None:
+        return {"plot": None}
+    return {
+        "plot": score_plot(findings.result, findings.cells, run.competition, run.config.seed),
+        "tiles": score_tiles(findings.result),
+        "score_rows": score_rows(findings.result),
+        "components": [COMPONENT_TITLES[name].lower() for name in COMPONENTS],
+    }
+
+
+def _draw_cells(run: Run, findings: Findings, studies: int) -> dict[str, Any]:
+    cells, points = findings.cells, findings.points
+    if cells is None or points is None:
+        return {"rooms": None, "pages": None}
+    scans = Scans(run.competition)
+    explainer = Explainer(run.models, findings.crops, findings.cards) if findings.crops else None
+    rooms = show_galleries(run, scans, choose_cells(cells), points, findings.errors, explainer)
+    return {"rooms": list(rooms), "pages": show_studies(scans, choose_studies(cells, studies), cells, points)}

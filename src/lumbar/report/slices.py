@@ -1,0 +1,120 @@
+"""Slices of a study as square pictures, with points marked on them."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lumbar.dataset import Competition
+from lumbar.detect.schema import KEY, PATIENT
+from lumbar.dicom import Series, SeriesError, read_series
+from lumbar.geometry import Plane
+from lumbar.labels import CONDITIONS, GROUPS, group_of, level_title
+from lumbar.report.grades import GRADE_STYLES
+from lumbar.report.images import grey_uri
+from lumbar.report.words import grade_words
+from lumbar.sampling import sample_square
+
+KEPT_SERIES = 6
+"""Series kept in memory: those of one study."""
+NEAR_MM = 6.0
+"""An annotated point farther than this from the slice shown, more than one slice, is not drawn on it."""
+
+
+@dataclass(frozen=True)
+class Spot:
+    """A marked point, in the picture's pixels; `style` is the CSS class of its grade."""
+
+    x: float
+    y: float
+    kind: str
+    """`detected`, `interpolated` or `annotated`."""
+    style: str
+    label: str
+    note: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A square picture with its points; without a `uri` there is only the reason in `note`."""
+
+    title: str
+    uri: str | None
+    side: int
+    spots: tuple[Spot, ...] = ()
+    note: str = ""
+
+
+class Scans:
+    """A competition's training series, the last ones read kept."""
+
+    def __init__(self, competition: Competition) -> None:
+        self.competition = competition
+        self.descriptions = competition.series("train")
+        self.open = lru_cache(KEPT_SERIES)(self._open)
+
+    def _open(self, study_id: int, series_id: int, plane: str) -> Series | None:
+        try:
+            return read_series(self.competition.series_directory("train", study_id, series_id), plane)
+        except SeriesError:
+            return None
+
+    def of_kind(self, study_id: int, group: str) -> list[Series]:
+        """A study's readable series of the type that a group is seen on."""
+        table, wanted = self.descriptions, GROUPS[group].series_description
+        mine = table[(table["study_id"] == study_id) & (table["series_description"] == wanted)]
+        opened = (self.open(study_id, int(series_id), GROUPS[group].plane) for series_id in mine["series_id"])
+        return [series for series in opened if series is not None]
+
+    def annotated(self, study_id: int, conditions: Collection[str] = CONDITIONS) -> pd.DataFrame:
+        """A study's annotated points on readable slices in patient space: the `KEY` columns and `PATIENT`."""
+        rows = self.competition.coordinates
+        mine = rows[(rows["study_id"] == study_id) & rows["condition"].isin(conditions)]
+        return pd.DataFrame(self._annotated(mine), columns=[*KEY, *PATIENT])
+
+    def _annotated(self, rows: pd.DataFrame) -> Iterator[tuple[object, ...]]:
+        for row in rows.itertuples():
+            series = self.open(row.study_id, row.series_id, GROUPS[group_of(row.condition)].plane)
+            planes = {image.instance_number: image.plane for image in series.slices} if series else {}
+            if row.instance_number in planes:
+                yield row.study_id, row.condition, row.level, *planes[row.instance_number].to_patient([row.x, row.y])
+
+
+def draw_square(
+    series: Series, instance_number: int, centre: NDArray[np.float64], field_mm: float, side: int
+) -> tuple[str, Plane]:
+    """A slice around a patient point (3,), `field_mm` wide, as a data URI of `side` pixels, and the picture's plane."""
+    image = series.by_instance_number(instance_number)
+    pixels, plane = sample_square(series, image, centre, side, field_mm / side)
+    return grey_uri(pixels), plane
+
+
+def mark(points: pd.DataFrame, plane: Plane, side: int, kind: str | None = None) -> tuple[Spot, ...]:
+    """Spots of those points that fall on a picture of a plane.
+
+    `points` has condition, level, `PATIENT`, the grade that colours them (NaN for none), and `source` unless a `kind`
+    is given for all. Annotated points far from the plane are left out, detected ones are projected onto it.
+    """
+    spots = []
+    for row in points.itertuples():
+        place = np.array([getattr(row, axis) for axis in PATIENT])
+        x, y = plane.to_pixels(place)
+        is_far = kind == "annotated" and abs(float(plane.distance(place))) > NEAR_MM
+        if is_far or not (0 <= x < side and 0 <= y < side):
+            continue
+        known = row.grade == row.grade
+        words = f"{kind or row.source}: {row.condition.replace('_', ' ')}, {level_title(row.level)}"
+        spots.append(
+            Spot(
+                round(float(x), 1),
+                round(float(y), 1),
+                kind or str(row.source),
+                GRADE_STYLES[int(row.grade)] if known else "unknown",
+                level_title(row.level),
+                f"{words}, {grade_words(int(row.grade))}" if known else words,
+            )
+        )
+    return tuple(spots)
