@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -130,7 +132,7 @@ def test_a_list_that_is_none_is_refused(copied, content):
         ("spinal_fold1", {"config__grade__backbone": "x"}, r"spinal_fold1\.json: its config is not that of a spinal"),
         ("detector_fold1", {"config__scale": "q"}, r"detector_fold1\.json: its config is not that of a detector"),
         ("detector_fold1", {"command": "rm"}, r"detector_fold1\.json: not a checkpoint's card"),
-        ("config", {"folds": "two"}, r"config\.json: cannot be read as the run's config"),
+        ("config", {"folds": "two"}, r"config\.json: not a saved config of this version"),
     ],
 )
 def test_a_card_that_does_not_fit_is_refused_by_name(copied, model, changes, message):
@@ -252,6 +254,11 @@ def test_each_part_and_run_of_the_training_is_a_kernel_that_goes_on_from_the_one
     assert metadata["kernel_sources"] == ["me/lumbar-training-fold3-spinal-run1", "you/lumbar-training-fold1-run1"]
     assert "\nFOLD: int | None = 3\n" in script
     assert "\nGROUP: str | None = 'spinal'\n" in script
+
+
+def test_the_kernel_and_its_check_of_the_bundle_start_without_torch():
+    code = "import sys, lumbar.kaggle.kernel; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 def test_both_kernels_start_in_the_same_way():

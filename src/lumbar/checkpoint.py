@@ -1,18 +1,24 @@
-"""Weights as safetensors beside a JSON card that says what they are. Loading one never executes code from it."""
+"""Weights as safetensors beside a JSON card that says what they are. Loading one never executes code from it.
+
+Cards are read without torch: a bundle is checked by the process that must survive when torch does not load.
+"""
+
+from __future__ import annotations
 
 import json
 import subprocess
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 
 from lumbar.errors import InputError
 from lumbar.tables import write_text
+
+if TYPE_CHECKING:
+    import torch
 
 
 class CheckpointError(InputError):
@@ -44,6 +50,8 @@ class Card(BaseModel):
 
 def save_checkpoint(stem: Path, state: dict[str, torch.Tensor], card: Card) -> None:
     """Writes `<stem>.safetensors`, then `<stem>.json`: where there is a card, the weights are whole."""
+    from safetensors.torch import save
+
     stem.parent.mkdir(parents=True, exist_ok=True)
     stem.with_suffix(".json").unlink(missing_ok=True)  # never new weights beside an old card
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
@@ -81,6 +89,8 @@ def is_current(stem: Path, fingerprint: str) -> bool:
 
 def load_state(path: Path) -> dict[str, torch.Tensor]:
     """The tensors of a `.safetensors` file."""
+    from safetensors.torch import load_file
+
     if not path.is_file():
         raise CheckpointError(f"{path}: there are no such weights; nothing is downloaded, give a local file")
     try:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from safetensors.torch import save_file
 
 from lumbar.checkpoint import load_state
 from lumbar.config import Config
@@ -93,7 +92,9 @@ def pack_config(config: Config, out: Path) -> None:
 
 def _pack_weights(config: Config, out: Path) -> Config:
     """Writes the weights that a config starts from. A `.pt` becomes safetensors: nothing in a bundle is a pickle."""
-    from lumbar.detect.network import read_weights  # imports ultralytics, which takes seconds
+    from safetensors.torch import save_file  # the kernel, which checks a bundle, must start without torch
+
+    from lumbar.detect.network import read_weights
 
     sections: dict[str, Any] = {"folds": config.folds.model_copy(update={"file": None})}
     for name, section, read in (("detect", config.detect, read_weights), ("grade", config.grade, load_state)):

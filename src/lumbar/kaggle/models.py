@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lumbar.checkpoint import Card, CheckpointError, expect_card
-from lumbar.config import Config, DetectConfig, GradeConfig, ViewConfig
+from lumbar.config import Config, DetectConfig, GradeConfig, ViewConfig, read_saved_config
 from lumbar.detect.landmarks import CLASS_NAMES
+from lumbar.errors import InputError
 from lumbar.labels import GRADES
 
 DETECTOR = "detector"
@@ -17,8 +18,8 @@ NAME = re.compile(r"(?P<name>.+)_fold(?P<fold>\d+)")
 def find_model_faults(models: Path) -> Iterator[str]:
     """Every card that does not fit: of another kind, label order or fold, or with a config that is none."""
     try:
-        config = read_run_config(models)
-    except CheckpointError as error:
+        config = read_saved_config(models / "config.json")
+    except (InputError, OSError) as error:
         yield str(error)
         return
     for stem in _stems_in(models):
@@ -30,7 +31,7 @@ def find_model_faults(models: Path) -> Iterator[str]:
 
 def find_gaps(models: Path) -> Iterator[str]:
     """Every fold that has no detector, or lacks a grader that other folds have."""
-    config, folds = read_run_config(models), _folds_by_name(models)
+    config, folds = read_saved_config(models / "config.json"), _folds_by_name(models)
     detected = folds.get(DETECTOR, set())
     if len(detected) != config.folds.count:
         yield f"{models}: detectors for {len(detected)} folds, the config has {config.folds.count}; train them"
@@ -39,15 +40,6 @@ def find_gaps(models: Path) -> Iterator[str]:
     for name in config.graders:
         if missing := sorted(detected - folds.get(name, detected)):
             yield f"{models}: no {name} grader for fold {', '.join(map(str, missing))}; train it (make grade)"
-
-
-def read_run_config(models: Path) -> Config:
-    """The config that the models were trained with; CheckpointError when it is not there or not a config."""
-    path = models / "config.json"
-    try:
-        return Config.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: cannot be read as the run's config: {error}") from error
 
 
 def _folds_by_name(models: Path) -> dict[str, set[int]]:
