@@ -5,11 +5,7 @@ LUMBAR := .venv/bin/lumbar
 OPTIONS := --config $(CONFIG) $(if $(DATA),--data $(DATA))
 
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
 .PHONY: help install demo cv compare submission folds detect crop grade ensemble bundle bundle-training inference-kernel \
-=======
-.PHONY: help install demo cv submission folds detect crop grade ensemble bundle bundle-training inference-kernel \
->>>>>>> aed975d8bb1e142c81c0636b14b6a9837e9e7426
 	lint-kaggle push replay rehearse report test lint pictures clean
 
 help: ## List the targets
