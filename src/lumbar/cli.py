@@ -10,6 +10,7 @@ import typer
 
 from lumbar import __version__
 from lumbar.config import Config, read_config
+from lumbar.ensemble import commands
 from lumbar.errors import InputError
 from lumbar.tables import TableError
 
@@ -167,9 +168,22 @@ for _name, _text in {
     "detect": "Train the detectors and write the out-of-fold points.",
     "crop": "Cut the crops around the points.",
     "grade": "Train the graders and write their out-of-fold predictions.",
-    "ensemble": "Blend the out-of-fold predictions.",
 }.items():
     _stage_command(_name, _text)
+
+ensemble = typer.Typer()
+ensemble.command()(commands.fit)
+ensemble.command()(commands.apply)
+app.add_typer(ensemble, name="ensemble")
+
+
+@ensemble.callback(invoke_without_command=True)
+def _ensemble_stage(context: typer.Context, config: ConfigOption = DEMO, data: DataOption = None) -> None:
+    """Fit the run's ensemble to its out-of-fold predictions; fit and apply do it to any predictions."""
+    from lumbar.crossvalidation import run_through
+
+    if context.invoked_subcommand is None:
+        run_through(_open_run(config, data), last="ensemble")
 
 
 def _open_run(config_path: Path, data: Path | None):  # type: ignore[no-untyped-def]  # Run is imported late
