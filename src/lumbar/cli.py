@@ -9,6 +9,7 @@ import typer
 
 from lumbar import __version__
 from lumbar.config import read_config
+from lumbar.ensemble import commands as ensemble_commands
 from lumbar.errors import InputError
 from lumbar.kaggle import commands as kaggle_commands
 from lumbar.kaggle.commands import Group
@@ -296,9 +297,22 @@ def _stage_command(name: str, text: str) -> None:
 for _name, _text in {
     "folds": "Write the fold file, or check the one that is there.",
     "crop": "Cut the crops around the points.",
-    "ensemble": "Blend the out-of-fold predictions.",
 }.items():
     _stage_command(_name, _text)
+
+ensemble = typer.Typer()
+ensemble.command()(ensemble_commands.fit)
+ensemble.command()(ensemble_commands.apply)
+app.add_typer(ensemble, name="ensemble")
+
+
+@ensemble.callback(invoke_without_command=True)
+def _ensemble_stage(context: typer.Context, config: ConfigOption = DEMO, data: DataOption = None) -> None:
+    """Fit the run's ensemble to its out-of-fold predictions; fit and apply do it to any predictions."""
+    from lumbar.crossvalidation import run_through
+
+    if context.invoked_subcommand is None:
+        run_through(_open_run(config, data), last="ensemble")
 
 
 def _open_run(config_path: Path, data: Path | None, fold: int | None = None, group: Group | None = None):  # type: ignore[no-untyped-def]  # Run is imported late

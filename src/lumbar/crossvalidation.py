@@ -13,6 +13,7 @@ from lumbar.config import ConfigError
 from lumbar.crop.stage import run_crop
 from lumbar.dataset import read_predictions
 from lumbar.detect.stage import run_detect
+from lumbar.ensemble import report as ensemble_report
 from lumbar.ensemble.stage import run_ensemble
 from lumbar.folds import make_folds
 from lumbar.grade.stage import run_grade
@@ -94,6 +95,7 @@ def score_run(run: Run) -> dict[str, Any]:
         "oracle": oracle.as_dict() if oracle else None,
         "excess": (score.score - oracle.score) / (prior_score.score - oracle.score) if oracle else None,
         "cells_from_prior": len(fallback),
+        "ensemble": ensemble_report.read_report(run.folder / "ensemble"),
         "detection": _read_summary(run.detect_folder / "summary.csv"),
         "seconds": {name: stage_seconds(run.folder / name) for name in STAGES if name != "folds"},
     }
@@ -153,6 +155,8 @@ def format_table(result: dict[str, Any]) -> str:
         lines.append("partial: a component has no label in this data set, the score is the mean of the others")
     if result["excess"] is not None:
         lines.append(f"excess {result['excess']:.3f} (0 is the oracle, 1 is the prior)")
+    lines += ["", f"ensemble: {result['ensemble']['method']}; differences between ensembles, paired over studies"]
+    lines += ensemble_report.format_differences(result["ensemble"])
     return "\n".join([*lines, "", _format_detection(result["detection"])])
 
 

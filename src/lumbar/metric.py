@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from lumbar.dataset import split_row_ids
 from lumbar.labels import GRADE_WEIGHTS, GRADES, GROUPS, SEVERE
@@ -63,13 +63,17 @@ def study_losses(labels: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFram
 
     Raises MissingRowsError when a labelled row has no prediction, and ValueError for a row that is no distribution.
     """
-    rows = _match(labels, predictions)
+    return row_losses(_match(labels, predictions), labels["study_id"].unique())
+
+
+def row_losses(rows: pd.DataFrame, study_ids: ArrayLike) -> pd.DataFrame:
+    """`study_losses` of labelled rows that have their predictions already: study_id, group, grade, the three grades."""
     weights = np.asarray(GRADE_WEIGHTS)[rows["grade"]]
     chosen = normalise(rows[list(GRADES)].to_numpy())[np.arange(len(rows)), rows["grade"]]
     rows = rows.assign(weight=weights, loss=-weights * np.log(np.clip(chosen, EPSILON, 1 - EPSILON)))
     parts = {group: rows[rows["group"] == group].groupby("study_id")[["loss", "weight"]].sum() for group in GROUPS}
     parts[ANY_SEVERE_SPINAL] = _any_severe(rows[rows["group"] == "spinal"])
-    studies = pd.Index(labels["study_id"].unique(), name="study_id")
+    studies = pd.Index(study_ids, name="study_id")
     return pd.concat({name: part.reindex(studies, fill_value=0.0) for name, part in parts.items()}, axis=1)
 
 
@@ -133,6 +137,60 @@ def interval(draws: NDArray[np.float64], level: float = 0.95) -> tuple[float, fl
     """The central interval of bootstrap draws."""
     low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much a first prediction scores above a second one (worse, where positive), with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def is_none(self) -> bool:
+        """Whether the interval contains 0, so that nothing tells the two apart."""
+        return self.low <= 0 <= self.high
+
+    def __str__(self) -> str:
+        told = "none, the interval contains 0" if self.is_none else "better" if self.value < 0 else "worse"
+        return f"{self.value:+.4f} ({self.low:+.4f} to {self.high:+.4f}): {told}"
+
+
+def paired_difference(first: pd.DataFrame, second: pd.DataFrame, seed: int = 0) -> Difference:
+    """The difference of two predictions' scores, bootstrapped over studies; both are `study_losses` of the same ones.
+
+    Raises ValueError for other studies, whose draws would not be paired.
+    """
+    _refuse_other_studies(first, second)
+    draws = bootstrap_scores(first, seed) - bootstrap_scores(second, seed)
+    return Difference(score_losses(first).score - score_losses(second).score, *interval(draws))
+
+
+def paired_error(first: pd.DataFrame, second: pd.DataFrame) -> float:
+    """The standard error of the difference of two predictions' scores, over studies, without drawing any.
+
+    The delta method: a study moves a ratio of sums by (loss - ratio x weight) / sum of weights.
+    """
+    _refuse_other_studies(first, second)
+    moved = _influences(first) - _influences(second)
+    return float(np.sqrt((moved**2).sum()))
+
+
+def _influences(losses: pd.DataFrame) -> NDArray[np.float64]:
+    """How much each study moves the score."""
+    present = [name for name in COMPONENTS if losses[name, "weight"].sum() > 0]
+    moved = [
+        (losses[name, "loss"] - losses[name, "weight"] * losses[name, "loss"].sum() / total) / total
+        for name in present
+        for total in [losses[name, "weight"].sum()]
+    ]
+    return np.mean(moved, axis=0)
+
+
+def _refuse_other_studies(first: pd.DataFrame, second: pd.DataFrame) -> None:
+    if not first.index.equals(second.index):
+        raise ValueError("the two predictions are of other studies, their difference cannot be paired")
 
 
 def fill_missing(labels: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:

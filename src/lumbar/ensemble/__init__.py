@@ -1,4 +1,4 @@
-"""Stage 4: the predictions of several folds become one."""
+"""Stage 4: the predictions of several folds, and of several members, become one."""
 
 import pandas as pd
 

@@ -1,23 +1,37 @@
-"""The ensemble stage: the graders' out-of-fold predictions as one table."""
+"""The ensemble stage: the graders' out-of-fold predictions as one table, and the model that makes it of others."""
 
-import pandas as pd
+from pathlib import Path
 
-from lumbar.dataset import read_predictions
-from lumbar.ensemble import average_folds
+from lumbar import metric
+from lumbar.ensemble import model
+from lumbar.ensemble.fit import fit_ensemble, write_ensemble
+from lumbar.ensemble.members import read_member
 from lumbar.run import Run
-from lumbar.stages import fingerprint, hash_files, run_stage
-from lumbar.tables import write_table
+from lumbar.stages import fingerprint, hash_files, hash_sources, run_stage
 
 
 def run_ensemble(run: Run) -> None:
-    """Writes `ensemble/oof.csv` in submission format, for the rows that some model predicts."""
-    sources = [run.folder / "predictions" / name / "oof.csv" for name in run.config.graders]
-    run_stage(
-        "ensemble",
-        run.folder / "ensemble",
-        fingerprint(sources=hash_files(*sources)),
-        lambda: write_table(
-            average_folds(pd.concat([read_predictions(path) for path in sources], ignore_index=True)),
-            run.folder / "ensemble" / "oof.csv",
-        ),
+    """Writes `ensemble/oof.csv` (nested, for the cells that some member predicts), its report, and
+    `models/ensemble.json`.
+
+    A member is a grader of the run's config, and its predictions lie below `predictions/` under its name.
+    """
+    sources = {name: run.folder / "predictions" / name / "oof.csv" for name in run.config.graders}
+    run_stage("ensemble", run.folder / "ensemble", _made_from(run, sources), lambda: _fit(run, sources))
+
+
+def _made_from(run: Run, sources: dict[str, Path]) -> str:
+    return fingerprint(
+        code=hash_sources("ensemble"),
+        metric=hash_files(Path(metric.__file__)),
+        data=run.data_fingerprint,
+        members=list(sources),
+        predictions=hash_files(*sources.values()),
     )
+
+
+def _fit(run: Run, sources: dict[str, Path]) -> None:
+    members = {name: read_member(path) for name, path in sources.items()}
+    ensemble = fit_ensemble(members, run.competition.labels, run.folds)
+    write_ensemble(ensemble, run.folder / "ensemble")
+    model.write_model(ensemble.model, run.models / model.FILE_NAME)

@@ -7,6 +7,7 @@ from pathlib import Path
 from lumbar.checkpoint import Card, CheckpointError, expect_card
 from lumbar.config import Config, DetectConfig, GradeConfig, ViewConfig, read_saved_config
 from lumbar.detect.landmarks import CLASS_NAMES
+from lumbar.ensemble.model import FILE_NAME, read_model
 from lumbar.errors import InputError
 from lumbar.labels import GRADES
 
@@ -27,6 +28,10 @@ def find_model_faults(models: Path) -> Iterator[str]:
             _expect_fitting(stem, config)
         except CheckpointError as error:
             yield str(error)
+    try:
+        read_model(models / FILE_NAME)
+    except InputError as error:
+        yield str(error)
 
 
 def find_gaps(models: Path) -> Iterator[str]:

@@ -9,6 +9,8 @@ import pandas as pd
 from lumbar.config import Config, read_saved_config
 from lumbar.dataset import no_predictions
 from lumbar.ensemble import average_folds
+from lumbar.ensemble.apply import apply_ensemble
+from lumbar.ensemble.model import FILE_NAME, EnsembleModel, read_model
 from lumbar.labels import GROUPS
 from lumbar.predict.chain import Chain, load_chains, predict_by_chain
 from lumbar.problems import Problems
@@ -17,16 +19,17 @@ from lumbar.studies import Study
 
 @dataclass(frozen=True)
 class Models:
-    """All that prediction needs of a run: its config and every fold's chain."""
+    """All that prediction needs of a run: its config, every fold's chain and the ensemble of the graders."""
 
     config: Config
     chains: Sequence[Chain]
+    ensemble: EnsembleModel
 
 
 def load_models(models: Path) -> Models:
     """From a run's `models` folder, or a bundle's."""
     config = read_saved_config(models / "config.json")
-    return Models(config, load_chains(models, config))
+    return Models(config, load_chains(models, config), read_model(models / FILE_NAME))
 
 
 def predict_study(
@@ -34,8 +37,13 @@ def predict_study(
 ) -> pd.DataFrame:
     """A study's rows in submission format by some of the chains; a row that none could grade is not among them."""
     by_chain = [predict_by_chain(chain, study_id, study, problems) for chain in chains]
-    parts = [part for predictions in by_chain for part in predictions.values()]
-    return average_folds(pd.concat(parts, ignore_index=True)) if parts else no_predictions()
+    tables = {name: [part[name] for part in by_chain if name in part] for name in models.config.graders}
+    members = {name: average_folds(pd.concat(parts, ignore_index=True)) for name, parts in tables.items() if parts}
+    if not members:
+        return no_predictions()
+    with problems.survive(study_id, "ensemble", "the graders' plain mean"):
+        return apply_ensemble(models.ensemble, members)
+    return average_folds(pd.concat(members.values(), ignore_index=True))
 
 
 def explain_gaps(study_id: int, study: Study, problems: Problems) -> dict[str, str]:

@@ -1,0 +1,74 @@
+"""`lumbar ensemble fit` and `apply`: any predictions in submission format, without a run."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lumbar.errors import InputError
+
+PredictionsOption = Annotated[
+    list[Path], typer.Option("--predictions", help="A member's CSV in submission format (.gz too); several may follow.")
+]
+MoreArgument = Annotated[list[Path] | None, typer.Argument(metavar="[PREDICTIONS]...", help="More members' CSVs.")]
+
+
+def fit(
+    labels: Annotated[Path, typer.Option(help="A train.csv.")],
+    folds: Annotated[Path, typer.Option(help="study_id and fold of the studies that the members predict.")],
+    predictions: PredictionsOption,
+    out: Annotated[Path, typer.Option(help="The folder to write.")],
+    more: MoreArgument = None,
+) -> None:
+    """Fit an ensemble to out-of-fold predictions, and score it inside the folds.
+
+    A member's name is its file's, without .csv. Writes ensemble.json, nested predictions (oof.csv) and report.json.
+    """
+    from lumbar.dataset import read_labels
+    from lumbar.ensemble import model
+    from lumbar.ensemble.fit import fit_ensemble, write_ensemble
+    from lumbar.ensemble.members import read_member, refuse_other_studies
+    from lumbar.ensemble.report import format_report
+    from lumbar.tables import integer, read_table
+
+    fold_table = read_table(folds, [integer("study_id"), integer("fold")], unique=["study_id"])
+    members = {name: read_member(path) for name, path in _name_members([*predictions, *(more or [])]).items()}
+    for name, path in _name_members([*predictions, *(more or [])]).items():
+        refuse_other_studies(members[name], path, fold_table["study_id"].tolist(), folds)
+    ensemble = fit_ensemble(members, read_labels(labels), fold_table)
+    write_ensemble(ensemble, out)
+    model.write_model(ensemble.model, out / model.FILE_NAME)
+    typer.echo(f"{format_report(ensemble.report)}\n\nwrote {out}")
+
+
+def apply(
+    model: Annotated[Path, typer.Option(help="The folder that `fit` wrote, or its ensemble.json.")],
+    predictions: PredictionsOption,
+    out: Annotated[Path, typer.Option(help="The CSV to write.")],
+    more: MoreArgument = None,
+) -> None:
+    """Apply a fitted ensemble to its members' predictions of any studies, matched by file name."""
+    from lumbar.ensemble.apply import apply_ensemble
+    from lumbar.ensemble.members import read_member
+    from lumbar.ensemble.model import FILE_NAME, read_model
+    from lumbar.tables import write_table
+
+    fitted = read_model(model / FILE_NAME if model.is_dir() else model)
+    paths = _name_members([*predictions, *(more or [])])
+    unknown = sorted(set(paths) - set(fitted.members))
+    if unknown:
+        raise InputError(f"{paths[unknown[0]]}: the ensemble's members are {', '.join(fitted.members)}")
+    members = {name: read_member(path) for name, path in paths.items()}
+    write_table(apply_ensemble(fitted, members), out)
+    missing = sorted(set(fitted.members) - set(paths))
+    typer.echo(f"wrote {out}" + (f", without {', '.join(missing)}" if missing else ""))
+
+
+def _name_members(paths: list[Path]) -> dict[str, Path]:
+    named: dict[str, Path] = {}
+    for path in paths:
+        name = path.name.removesuffix(".gz").removesuffix(".csv")
+        if name in named:
+            raise InputError(f"{path}: {named[name]} is called {name} already, expected members of different names")
+        named[name] = path
+    return named

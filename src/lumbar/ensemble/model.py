@@ -1,0 +1,136 @@
+"""A fitted ensemble as plain numbers: what it consists of, and its JSON file, which is read without executing anything.
+
+For every cell
+
+    logits = log(pool) / temperature + bias[level] + sum over terms of coefficients x (value - centre)
+
+and the grades' probabilities are their softmax; then the odds of the study's largest severe canal are multiplied by
+`any_severe_lift`. The plain mean of the members is the same formula with equal weights, temperature 1 and nothing else.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from lumbar.ensemble.places import Place
+from lumbar.errors import InputError
+from lumbar.labels import GRADES, GROUPS, LEVELS
+from lumbar.tables import write_text
+
+FILE_NAME = "ensemble.json"
+POOL = "pool"
+"""The name of a term's source that is the group's pool rather than one member."""
+
+Measure = Literal["moderate", "severe", "expected_grade", "spread_moderate", "spread_severe"]
+GradeNumbers = tuple[float, float, float]
+
+
+class EnsembleModelError(InputError):
+    """A file that is no ensemble of this version; the message names the file and the key."""
+
+
+class Part(BaseModel):
+    """A part of an ensemble."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Source(Part):
+    """A number that can be read off a study's predictions, for each cell of a group."""
+
+    member: str
+    """A member's name, or `pool`: the pool of the group's members."""
+    group: str
+    """The condition group that is looked at."""
+    place: Place
+    """Where it is looked at, from the cell that is predicted."""
+    measure: Measure
+    """What is looked at: a probability, moderate + 2 x severe, or how far members' log-odds spread."""
+
+
+class Term(Part):
+    """What a source adds to the logits: coefficients x (value - centre); a value that is missing adds nothing."""
+
+    source: Source
+    centre: float
+    coefficients: GradeNumbers
+
+
+class GroupModel(Part):
+    """How a condition group's members become one prediction."""
+
+    exponent: float = Field(ge=0, le=1)
+    """Of the power mean over the members that predict a cell: 1 is the mean of probabilities, 0 of their logarithms."""
+    weights: dict[str, Annotated[float, Field(ge=0)]]
+    """Each member's weight; they sum to 1."""
+    temperature: float = Field(gt=0)
+    """Above 1 makes the pool less sure."""
+    bias: dict[str, GradeNumbers]
+    """What is added to the grades' logits, for each level."""
+    terms: tuple[Term, ...]
+
+    @field_validator("bias")
+    @classmethod
+    def _knows_the_levels(cls, bias: dict[str, GradeNumbers]) -> dict[str, GradeNumbers]:
+        if tuple(bias) != LEVELS:
+            raise ValueError(f"expected the levels {', '.join(LEVELS)}")
+        return bias
+
+
+class Trained(Part):
+    """What an ensemble was fitted on."""
+
+    studies: int
+    folds: tuple[int, ...]
+    commit: str
+
+
+class EnsembleModel(Part):
+    """A fitted ensemble; see the module's docstring for the formula."""
+
+    version: Literal[1]
+    grades: tuple[str, ...]
+    """The order of all triples of numbers."""
+    method: str
+    """The method that cross-validation chose, by its name in `ensemble/methods.py`."""
+    any_severe_lift: float = Field(gt=0)
+    groups: dict[str, GroupModel]
+    trained: Trained
+
+    @field_validator("grades")
+    @classmethod
+    def _knows_the_grades(cls, grades: tuple[str, ...]) -> tuple[str, ...]:
+        if grades != GRADES:
+            raise ValueError(f"expected the order {', '.join(GRADES)}")
+        return grades
+
+    @model_validator(mode="after")
+    def _looks_at_its_own_groups(self) -> Self:
+        looked_at = {term.source.group for part in self.groups.values() for term in part.terms}
+        unknown = sorted(set(self.groups) - set(GROUPS)) + sorted(looked_at - set(self.groups))
+        if unknown:
+            raise ValueError(f"there is no group '{unknown[0]}'")
+        return self
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The names of all members, sorted."""
+        return tuple(sorted({name for part in self.groups.values() for name in part.weights}))
+
+
+def write_model(model: EnsembleModel, path: Path) -> None:
+    """Writes the JSON."""
+    write_text(model.model_dump_json(indent=1) + "\n", path)
+
+
+def read_model(path: Path) -> EnsembleModel:
+    """Reads the JSON; EnsembleModelError for a key, a version or an order of grades that it should not have."""
+    if not path.is_file():
+        raise EnsembleModelError(f"{path}: there is no such ensemble")
+    try:
+        return EnsembleModel.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValidationError as error:
+        item = error.errors()[0]
+        where = ".".join(map(str, item["loc"]))
+        raise EnsembleModelError(f"{path}: {f'{where}: ' if where else ''}{item['msg']}") from error

@@ -1,0 +1,113 @@
+"""Fitting and choosing inside the folds: the rows of fold k come from weights, and a method, that never saw fold k."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from lumbar.ensemble.any_severe import fit_lift, lift_largest
+from lumbar.ensemble.apply import predict
+from lumbar.ensemble.choose import Choice, choose_method
+from lumbar.ensemble.members import Members
+from lumbar.ensemble.methods import METHODS, Parts, fit_method, members_by_group
+from lumbar.ensemble.truth import Truth
+
+Array = NDArray[np.float64]
+Parting = NDArray[np.int64]
+
+LEAST_INNER_PARTS = 3
+"""Inside the training studies methods are compared on at least so many parts; where folds are few, they are split."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """Every method's group models and lift, and which of them to use."""
+
+    parts: Mapping[str, Parts]
+    lifts: Mapping[str, float]
+    choice: Choice
+
+    def predict(self, members: Members, method: str) -> Array:
+        """A method's probabilities (studies, 25, 3)."""
+        return predict(self.parts[method], members, self.lifts[method])
+
+
+@dataclass(frozen=True, eq=False)
+class Nested:
+    """What cross-validation leaves: what was fitted without each fold, and to all studies, and all predictions."""
+
+    by_fold: Mapping[int, Fitted]
+    final: Fitted
+    by_method: Mapping[str, Array]
+    """Each method's out-of-fold probabilities (studies, 25, 3)."""
+    chosen: Array
+    """The same, fold by fold by the method that the other folds chose."""
+
+
+def fit_nested(members: Members, truth: Truth) -> Nested:
+    """Fits and chooses without each fold, then on all of them; members and truth are of the same studies."""
+    inner = _Inner(members, truth)
+    by_method = {name: np.full(members.probabilities.shape[1:], np.nan) for name in METHODS}
+    chosen = np.full(members.probabilities.shape[1:], np.nan)
+    by_fold = {}
+    for fold in tqdm(np.unique(truth.folds).tolist(), desc="ensemble: fit without fold", unit="fold"):
+        held_out = np.flatnonzero(truth.folds == fold)
+        fitted = inner.fit_without(frozenset(inner.parting[held_out].tolist()))
+        for name, values in by_method.items():
+            values[held_out] = fitted.predict(members.take(held_out), name)
+        chosen[held_out] = by_method[fitted.choice.method][held_out]
+        by_fold[fold] = fitted
+    return Nested(by_fold, inner.fit_without(frozenset()), by_method, chosen)
+
+
+def split_folds(folds: Parting) -> Parting:
+    """The part (studies,) of each study: its fold, or where that leaves too few others, a piece of its fold."""
+    numbers = np.unique(folds)
+    pieces = ceil(LEAST_INNER_PARTS / max(len(numbers) - 1, 1))
+    parting = np.zeros(len(folds), dtype=np.int64)
+    for place, fold in enumerate(numbers):
+        mine = np.flatnonzero(folds == fold)
+        parting[mine] = place * pieces + np.arange(len(mine)) % pieces
+    return parting
+
+
+class _Inner:
+    """The fits inside the folds. A fit that leaves out folds j and k serves both of them, so it is kept."""
+
+    def __init__(self, members: Members, truth: Truth) -> None:
+        self.members, self.truth = members, truth
+        self.parting = split_folds(truth.folds)
+        self.groups = members_by_group(members)
+        self.kept: dict[frozenset[int], dict[str, Parts]] = {}
+
+    def fit_without(self, left_out: frozenset[int]) -> Fitted:
+        """Fits every method to the other parts, and chooses between them by cross-validation within those."""
+        predictions = self._cross_validate(left_out)
+        lifts = {
+            name: fit_lift(predictions[name], self.truth.grades) if method.is_fitted else 1.0
+            for name, method in METHODS.items()
+        }
+        lifted = {name: lift_largest(values, lifts[name]) for name, values in predictions.items()}
+        return Fitted(self._fit(left_out), lifts, choose_method(self.truth, lifted))
+
+    def _cross_validate(self, left_out: frozenset[int]) -> dict[str, Array]:
+        """Each method's probabilities (studies, 25, 3) out of fold, NaN for the parts left out."""
+        predictions = {name: np.full(self.members.probabilities.shape[1:], np.nan) for name in METHODS}
+        for part in sorted(set(self.parting.tolist()) - left_out):
+            held_out = np.flatnonzero(self.parting == part)
+            members = self.members.take(held_out)
+            for name, parts in self._fit(left_out | {part}).items():
+                predictions[name][held_out] = predict(parts, members)
+        return predictions
+
+    def _fit(self, left_out: frozenset[int]) -> dict[str, Parts]:
+        if left_out not in self.kept:
+            studies = np.flatnonzero(~np.isin(self.parting, sorted(left_out)))
+            members, grades = self.members.take(studies), self.truth.grades[studies]
+            self.kept[left_out] = {
+                name: fit_method(method, members, grades, self.groups) for name, method in METHODS.items()
+            }
+        return self.kept[left_out]

@@ -1,0 +1,109 @@
+"""What a fit has to say: the methods' scores, the differences between them, what each member is worth, what is odd."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lumbar.ensemble.checks import check_folds
+from lumbar.ensemble.members import Members
+from lumbar.ensemble.nested import Nested
+from lumbar.ensemble.truth import Truth, score_cells
+from lumbar.metric import COMPONENTS, Difference, Score, bootstrap_scores, interval, score_losses
+
+FILE_NAME = "report.json"
+ENSEMBLE = "ensemble"
+"""The row of what was chosen inside the folds, beside the methods' own rows."""
+
+Array = NDArray[np.float64]
+
+
+def summarise(nested: Nested, members: Members, truth: Truth) -> dict[str, Any]:
+    """The report as plain data. Every score is out of fold and of every graded cell: one that no member predicts
+    counts with the prior of the other folds, as it does in cross-validation."""
+    scored = {name: _score(truth, values) for name, values in {**nested.by_method, ENSEMBLE: nested.chosen}.items()}
+    chosen = nested.final.parts[nested.final.choice.method]
+    return {
+        "method": nested.final.choice.method,
+        "studies": len(members.study_ids),
+        "scores": {name: one.score.as_dict() for name, one in scored.items()},
+        "differences": [
+            {"of": first, "from": second, **_compare(scored[first], scored[second])}
+            for second, first in combinations(scored, 2)
+        ],
+        "chosen_without_fold": {fold: fitted.choice.method for fold, fitted in nested.by_fold.items()},
+        "weights": {group: part.weights for group, part in chosen.items()},
+        "without_member": [
+            {"member": name, **_compare(_score(truth, without), scored[ENSEMBLE])}
+            for name, without in _leave_members_out(nested, members, truth)
+        ],
+        "suspicious": [str(check) for check in check_folds(members, truth) if check.is_suspicious],
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class _Scored:
+    """A score, and bootstrap draws of it that are paired with any other's of the same studies."""
+
+    score: Score
+    draws: Array
+
+
+def _score(truth: Truth, probabilities: Array) -> _Scored:
+    losses = score_cells(truth, np.where(np.isnan(probabilities), truth.prior, probabilities))
+    return _Scored(score_losses(losses), bootstrap_scores(losses, seed=0))
+
+
+def _compare(first: _Scored, second: _Scored) -> dict[str, Any]:
+    difference = Difference(first.score.score - second.score.score, *interval(first.draws - second.draws))
+    return {"difference": difference.value, "ci95": [difference.low, difference.high], "is_none": difference.is_none}
+
+
+def _leave_members_out(nested: Nested, members: Members, truth: Truth) -> Iterator[tuple[str, Array]]:
+    """Each member's name, and what the ensemble predicts out of fold when that member's file is missing.
+
+    Nothing is fitted again: the other members' weights take over.
+    """
+    for name in members.names:
+        others, without = members.without(name), np.full(nested.chosen.shape, np.nan)
+        for fold, fitted in nested.by_fold.items():
+            held_out = np.flatnonzero(truth.folds == fold)
+            without[held_out] = fitted.predict(others.take(held_out), fitted.choice.method)
+        yield name, without
+
+
+def read_report(folder: Path) -> dict[str, Any]:
+    """The report that a fit left in its folder."""
+    return json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
+
+
+def format_report(report: dict[str, Any]) -> str:
+    """The report as text."""
+    rows = [["", "score", *COMPONENTS]]
+    for name, score in report["scores"].items():
+        rows.append([name, *(_figure(score[key]) for key in ("score", *COMPONENTS))])
+    widths = np.array([[len(value) for value in row] for row in rows]).max(axis=0)
+    lines = ["  ".join(value.rjust(width) for value, width in zip(row, widths, strict=True)) for row in rows]
+    lines += ["", *format_differences(report), "", f"chosen: {report['method']} (of {report['studies']} studies)"]
+    for group, weights in report["weights"].items():
+        lines.append(f"{group}: " + ", ".join(f"{name} {weight:.2f}" for name, weight in weights.items()))
+    lines += [f"without {row['member']}: {_read(row)}" for row in report["without_member"]]
+    return "\n".join([*lines, *(f"SUSPICIOUS: {line}" for line in report["suspicious"])])
+
+
+def format_differences(report: dict[str, Any]) -> list[str]:
+    """A line for each pair of ensembles: the difference in score with its paired interval, and whether it is one."""
+    return [f"{row['of']} - {row['from']}: {_read(row)}" for row in report["differences"]]
+
+
+def _read(row: dict[str, Any]) -> Difference:
+    return Difference(row["difference"], *row["ci95"])
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"

@@ -1,0 +1,185 @@
+"""What is fitted and chosen inside the folds: nothing of a fold reaches its own rows, and few studies get the mean."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lumbar.ensemble.apply import apply_ensemble, predict
+from lumbar.ensemble.checks import check_folds
+from lumbar.ensemble.fit import fit_ensemble
+from lumbar.ensemble.members import Members
+from lumbar.ensemble.methods import MEAN, fit_method, members_by_group
+from lumbar.ensemble.nested import fit_nested, split_folds
+from lumbar.ensemble.truth import gather_truth, score_cells
+from lumbar.errors import InputError
+from lumbar.labels import GRADES
+from lumbar.metric import score_losses
+from simulated import Maker, Simulation, label_table, simulate
+
+MIXED = {"a": Maker(0.5), "b": Maker(0.9, temperature=0.6), "useless": Maker(np.inf)}
+
+
+@pytest.fixture(scope="module")
+def large() -> Simulation:
+    """Enough studies for the stacker to be sure of itself."""
+    return simulate(MIXED, studies=240, folds=4, seed=1)
+
+
+@pytest.fixture(scope="module")
+def fitted(large):
+    return fit_ensemble(large.tables, large.labels, large.folds)
+
+
+def score(simulation: Simulation, probabilities: np.ndarray) -> float:
+    return score_losses(score_cells(simulation.truth, probabilities)).score
+
+
+def plain_mean(simulation: Simulation) -> np.ndarray:
+    groups = members_by_group(simulation.members)
+    return predict(fit_method(MEAN, simulation.members, simulation.truth.grades, groups), simulation.members)
+
+
+def test_the_plain_mean_is_the_mean_of_the_members_that_predict_a_cell(large):
+    probabilities = large.members.probabilities.copy()
+    probabilities[0, 0, 0] = np.nan
+    members = Members(large.members.names, large.members.study_ids, probabilities)
+    groups = members_by_group(members)
+    mean = predict(fit_method(MEAN, members, large.truth.grades, groups), members)
+    np.testing.assert_allclose(mean, np.nanmean(probabilities, axis=0), atol=1e-4)
+
+
+def test_with_many_studies_the_stacker_is_chosen_and_beats_the_mean(large, fitted):
+    assert fitted.model.method == "stacker"
+    scores = {name: row["score"] for name, row in fitted.report["scores"].items()}
+    assert scores["ensemble"] < scores["mean"] - 0.02
+    nested = fit_nested(large.members, large.truth)
+    assert scores["ensemble"] == pytest.approx(score(large, nested.chosen))
+
+
+def test_a_better_member_weighs_more_and_a_useless_one_least(fitted):
+    for part in fitted.model.groups.values():
+        assert part.weights["a"] > part.weights["b"] > part.weights["useless"]
+        assert part.weights["useless"] < 0.2
+        assert sum(part.weights.values()) == pytest.approx(1)
+
+
+def test_a_folds_own_labels_change_nothing_of_its_rows(large):
+    grades = large.truth.grades.copy()
+    own = large.truth.folds == 2
+    grades[own] = 2 - grades[own]
+    other = gather_truth(label_table(grades, large.members.study_ids), large.folds, large.members.study_ids)
+    before, after = fit_nested(large.members, large.truth), fit_nested(large.members, other)
+    np.testing.assert_array_equal(after.chosen[own], before.chosen[own])
+    assert (after.chosen[~own] != before.chosen[~own]).any()
+
+
+def test_the_order_of_members_rows_labels_and_folds_changes_nothing(large, fitted):
+    tables = {name: table.sample(frac=1, random_state=7) for name, table in reversed(large.tables.items())}
+    labels, folds = (table.sample(frac=1, random_state=8) for table in (large.labels, large.folds))
+    again = fit_ensemble(tables, labels, folds)
+    assert again.model == fitted.model
+    pd.testing.assert_frame_equal(again.out_of_fold, fitted.out_of_fold, check_exact=True)
+    assert again.report == fitted.report
+
+
+def test_the_final_model_applied_to_new_studies_beats_the_mean_there(fitted):
+    new = simulate(MIXED, studies=200, folds=2, seed=9)
+    applied = apply_ensemble(fitted.model, new.tables)
+    values = applied[list(GRADES)].to_numpy().reshape(200, 25, 3)
+    assert score(new, values) < score(new, plain_mean(new)) - 0.02
+
+
+@pytest.mark.parametrize("studies", [24, 60])
+@pytest.mark.parametrize("seed", range(3))
+def test_with_few_studies_the_ensemble_is_the_plain_mean(studies, seed):
+    simulation = simulate(MIXED, studies, folds=2 + seed, seed=seed)
+    nested = fit_nested(simulation.members, simulation.truth)
+    np.testing.assert_array_equal(nested.chosen, nested.by_method["mean"])
+    np.testing.assert_allclose(nested.chosen, plain_mean(simulation), atol=1e-12)
+    assert nested.final.choice.method == "mean"
+
+
+@pytest.mark.parametrize("noise", [0.4, 0.9, 2.0])
+@pytest.mark.parametrize("studies", [120, 180])
+def test_the_ensemble_of_one_member_never_scores_a_thousandth_worse_than_it(noise, studies):
+    for seed in range(2):
+        simulation = simulate({"only": Maker(noise)}, studies, folds=3, seed=seed)
+        nested = fit_nested(simulation.members, simulation.truth)
+        harm = score(simulation, nested.chosen) - score(simulation, nested.by_method["mean"])
+        assert harm < 0.001
+
+
+def test_twins_are_no_reason_to_leave_the_mean():
+    twin = simulate({"a": Maker(0.6)}, studies=150, folds=3, seed=4).tables["a"]
+    simulation = simulate({"a": Maker(0.6)}, studies=150, folds=3, seed=4)
+    ensemble = fit_ensemble({"a": twin, "b": twin}, simulation.labels, simulation.folds)
+    weights = ensemble.model.groups["spinal"].weights
+    assert weights["a"] == pytest.approx(weights["b"], abs=1e-6)
+
+
+def test_a_member_that_knows_one_folds_labels_is_exposed():
+    honest = simulate({"a": Maker(0.6), "b": Maker(0.9), "c": Maker(0.8)}, studies=200, folds=5, seed=3)
+    assert not any(check.is_suspicious for check in check_folds(honest.members, honest.truth))
+    probabilities, own = honest.members.probabilities.copy(), honest.truth.folds == 1
+    probabilities[2, own] = 0.9 * np.eye(3)[honest.truth.grades[own]] + 0.1 / 3
+    leaking = Members(honest.members.names, honest.members.study_ids, probabilities)
+    accused = [check for check in check_folds(leaking, honest.truth) if check.is_suspicious]
+    assert {(check.member, check.fold) for check in accused} == {("c", 1)}
+    assert {check.group for check in accused} == {"spinal", "foraminal", "subarticular"}
+    assert "does it know that fold's labels?" in str(accused[0])
+
+
+def test_a_member_whose_model_of_one_fold_is_broken_is_exposed():
+    honest = simulate({"a": Maker(0.6), "b": Maker(0.7)}, studies=200, folds=4, seed=5)
+    probabilities, own = honest.members.probabilities.copy(), honest.truth.folds == 0
+    probabilities[0, own] = probabilities[0, own][:, :, ::-1]
+    broken = Members(honest.members.names, honest.members.study_ids, probabilities)
+    accused = [check for check in check_folds(broken, honest.truth) if check.is_suspicious]
+    assert {(check.member, check.fold) for check in accused} == {("a", 0)}
+    assert "is its model of that fold broken?" in str(accused[0])
+
+
+def test_the_leak_is_said_in_the_report():
+    simulation = simulate({"a": Maker(0.6), "b": Maker(0.7)}, studies=80, folds=4, seed=6)
+    tables, folds = simulation.tables, simulation.truth.folds
+    own = np.repeat(folds == 3, 25)
+    tables["a"].loc[own, list(GRADES)] = 0.98 * np.eye(3)[simulation.truth.grades[folds == 3]].reshape(-1, 3) + 0.02 / 3
+    report = fit_ensemble(tables, simulation.labels, simulation.folds).report
+    assert any(line.startswith("member 'a'") and "in fold 3" in line for line in report["suspicious"])
+
+
+def test_leaving_a_member_out_costs_what_it_is_worth(fitted):
+    cost = {row["member"]: row["difference"] for row in fitted.report["without_member"]}
+    assert cost["a"] > 0.02
+    assert cost["a"] > cost["b"] > cost["useless"]
+    assert cost["useless"] < 0.002
+
+
+def test_a_difference_whose_interval_contains_zero_is_said_to_be_none(fitted):
+    rows = {(row["of"], row["from"]): row for row in fitted.report["differences"]}
+    assert len(rows) == 10, "every pair of the four methods and the ensemble"
+    assert not rows["stacker", "mean"]["is_none"]
+    assert rows["ensemble", "stacker"]["is_none"]
+
+
+def test_folds_that_are_few_are_split_for_the_choice_inside_them():
+    folds = np.array([0, 1, 0, 1, 0, 1, 0, 1])
+    parts = split_folds(folds)
+    assert len(np.unique(parts[folds == 0])) == 3
+    assert not set(parts[folds == 0]) & set(parts[folds == 1])
+    np.testing.assert_array_equal(split_folds(np.arange(8) % 4), np.arange(8) % 4)
+
+
+def test_labels_that_are_missing_are_done_without():
+    simulation = simulate({"a": Maker(0.6), "b": Maker(0.7)}, studies=40, folds=2, seed=7)
+    few = simulation.labels[simulation.labels["group"] == "foraminal"]
+    assert fit_ensemble(simulation.tables, few, simulation.folds).report["scores"]["ensemble"]["partial"]
+    with pytest.raises(InputError, match="none of the studies that have a fold has any"):
+        fit_ensemble(simulation.tables, simulation.labels.iloc[:0], simulation.folds)
+
+
+def test_an_ensemble_without_a_member_or_with_a_single_fold_is_refused(large):
+    with pytest.raises(InputError, match="at least one member"):
+        fit_ensemble({}, large.labels, large.folds)
+    with pytest.raises(InputError, match="at least two folds"):
+        fit_ensemble(large.tables, large.labels, large.folds.assign(fold=0))
