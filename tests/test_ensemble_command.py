@@ -135,8 +135,8 @@ def test_the_stage_runs_again_when_a_members_predictions_change_and_only_then(tr
     path.write_text("\n".join(path.read_text().splitlines()[:-1]) + "\n")
     run_through(run)
     assert stamped(folder / "ensemble") != before
-    assert read_model(run.models / "ensemble.json").groups["spinal"].weights == {"spinal": 0.5, "spinal_1": 0.5}
-    assert score_run(run)["ensemble"]["weights"]["spinal"] == {"spinal": 0.5, "spinal_1": 0.5}
+    assert read_model(run.models / "ensemble.json").groups["spinal"].weights == {"spinal": 1.0}
+    assert score_run(run)["ensemble"]["weights"]["spinal"] == {"spinal": 1.0}
 
 
 def test_the_ensemble_command_alone_is_the_runs_stage(tmp_path, monkeypatch, capsys):
