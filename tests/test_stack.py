@@ -1,0 +1,150 @@
+"""Odd series: what one file lacks is made up for, what cannot be trusted is left out, and both are told in words."""
+
+import shutil
+
+import numpy as np
+import pydicom
+import pytest
+
+from lumbar.dicom import FALLBACK_SLICE_STEP_MM, SeriesError, read_series
+from lumbar.geometry import Plane, anatomical_plane
+from scans import AXIAL, axial_planes, plane_tags, sagittal_planes, write_image, write_scan
+
+RAMP = np.arange(48 * 48, dtype=np.uint16).reshape(48, 48)
+
+
+def test_one_message_tells_a_fault_of_many_files(tmp_path):
+    write_scan(tmp_path, sagittal_planes(range(0, 48, 4)), [0, 0, 0])
+    for number in range(3, 10):
+        (tmp_path / f"{number}.dcm").write_bytes(b"")
+    series = read_series(tmp_path)
+    assert series.instance_numbers == [1, 2, 10, 11, 12]
+    assert [message for message in series.problems if "cannot be read" in message] == [
+        f"{tmp_path}: cannot be read in 3.dcm, 4.dcm, 5.dcm, 6.dcm, 7.dcm and 2 more;"
+        " left out: ValueError: the file is empty"
+    ]
+
+
+def test_the_error_of_a_series_says_why_nothing_was_readable(tmp_path):
+    (tmp_path / "1.dcm").write_bytes(b"")
+    (tmp_path / "Thumbs.db").write_bytes(b"")
+    with pytest.raises(SeriesError, match=r"has no readable file: .*the file is empty: .*Thumbs\.db; not read"):
+        read_series(tmp_path)
+
+
+def test_an_image_without_a_position_lies_between_its_neighbours_by_number(tmp_path):
+    planes = sagittal_planes([0, 4, 8, 12, 16])
+    write_scan(tmp_path, planes, [0, 0, 0])
+    for number in (1, 3):
+        tags = plane_tags(planes[number - 1]) | {"ImagePositionPatient": ["nan", 0, 0] if number == 1 else None}
+        write_image(tmp_path / f"{number}.dcm", RAMP, number, **tags)
+    series = read_series(tmp_path)
+    assert series.instance_numbers == [1, 2, 3, 4, 5]
+    assert series.is_placed
+    for image, plane in zip(series.slices, planes, strict=True):
+        np.testing.assert_allclose(image.plane.position, plane.position, atol=1e-5)
+    assert "no usable ImagePositionPatient in 1.dcm, 3.dcm; placed between its neighbours" in series.problems[0]
+
+
+@pytest.mark.parametrize("position", [None, [5, 6, 7]])
+def test_images_that_positions_do_not_tell_apart_are_stacked_by_number(tmp_path, position):
+    tags = {"ImageOrientationPatient": list(AXIAL), "PixelSpacing": [2, 2], "ImagePositionPatient": position}
+    for number in (5030, 17, 900):
+        write_image(tmp_path / f"{number}.dcm", RAMP, number, **tags)
+    series = read_series(tmp_path)
+    assert series.instance_numbers == [17, 900, 5030]
+    assert not series.is_placed
+    assert series.spacing == pytest.approx(FALLBACK_SLICE_STEP_MM)
+    middle = [0, 0, 0] if position is None else [5 + 47, 6 + 47, 7]
+    np.testing.assert_allclose(series.slices[1].centre, middle, atol=1e-6)
+
+
+def test_images_in_one_place_keep_the_order_of_their_numbers_and_do_not_count_as_a_step(tmp_path):
+    for number, x in enumerate([0, 4, 4, 8], start=1):
+        write_image(tmp_path / f"{9 - number}.dcm", RAMP, number, **plane_tags(sagittal_planes([x])[0]))
+    series = read_series(tmp_path)
+    assert series.instance_numbers == [1, 2, 3, 4]
+    assert series.spacing == pytest.approx(4)
+    assert "an image where another one lies" in series.problems[0]
+
+
+def test_two_images_of_one_number_are_told_apart_and_a_copy_is_left_out(tmp_path):
+    write_scan(tmp_path, sagittal_planes([0, 4, 8]), [4, 0, 0])
+    shutil.copy(tmp_path / "2.dcm", tmp_path / "2 (1).dcm")
+    write_image(tmp_path / "4.dcm", RAMP, 2, **plane_tags(sagittal_planes([12])[0]))
+    series = read_series(tmp_path)
+    assert series.instance_numbers == [1, 2, 3, 4]
+    assert series.by_instance_number(4).plane.position[0] == 12
+    assert ["a copy of another image" in message for message in series.problems] == [True, False]
+    assert "4.dcm: an InstanceNumber that another file has" in series.problems[1]
+
+
+def test_an_image_in_another_plane_is_left_out_where_a_plane_is_expected(tmp_path):
+    write_scan(tmp_path, sagittal_planes([0, 4]), [0, 0, 0])
+    write_image(tmp_path / "3.dcm", RAMP, 3, **plane_tags(axial_planes([0])[0]))
+    assert len(read_series(tmp_path).slices) == 3
+    assert read_series(tmp_path, "sagittal").instance_numbers == [1, 2]
+    assert read_series(tmp_path, "axial").instance_numbers == [3]
+
+
+def test_a_steep_axial_block_is_still_axial(tmp_path):
+    steep = Plane.of([0, 0, 0], [1, 0, 0, 0, 0.64, -0.77], [2, 2])
+    write_image(tmp_path / "1.dcm", RAMP, 1, **plane_tags(axial_planes([0])[0]))
+    write_image(tmp_path / "2.dcm", RAMP, 2, **plane_tags(steep))
+    assert anatomical_plane(steep) == "coronal"
+    assert len(read_series(tmp_path, "axial").slices) == 2
+
+
+def test_a_series_that_is_not_what_the_table_says_is_told(tmp_path):
+    write_image(tmp_path / "1.dcm", RAMP, 1, SeriesDescription="T1", **plane_tags(sagittal_planes([0])[0]))
+    problems = " ".join(read_series(tmp_path, "axial", "T2").problems)
+    assert "expected axial images, got sagittal ones" in problems
+    assert "a SeriesDescription of T1 where T2 is expected" in problems
+    assert read_series(tmp_path, "sagittal", "T1").problems == ()
+
+
+def test_pixels_that_are_no_number_are_black_and_the_others_stay(tmp_path):
+    write_image(tmp_path / "1.dcm", RAMP, 1, **plane_tags(axial_planes([0])[0]))
+    dataset = pydicom.dcmread(tmp_path / "1.dcm")
+    values = RAMP.astype("<f4")
+    values[0, :4] = [np.nan, np.inf, -np.inf, 3e38]
+    del dataset.PixelData, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation
+    dataset.BitsAllocated, dataset.FloatPixelData = 32, values.tobytes()
+    dataset.save_as(tmp_path / "1.dcm")
+    series = read_series(tmp_path)
+    np.testing.assert_array_equal(series.slices[0].pixels[0, :6], [0, 0, 0, 0, 4, 5])
+    np.testing.assert_array_equal(series.slices[0].pixels[1:], RAMP[1:])
+    assert "pixels that are no number or beyond ±16777216; set to 0" in series.problems[0]
+
+
+@pytest.mark.parametrize("tags", [{"RescaleSlope": "1e30"}, {"RescaleSlope": 0}, {"RescaleIntercept": "1e12"}])
+def test_a_senseless_rescale_is_ignored_and_told(tmp_path, tags):
+    rescale = {"RescaleSlope": 1, "RescaleIntercept": 0} | tags
+    write_image(tmp_path / "1.dcm", RAMP, 1, **plane_tags(axial_planes([0])[0]), **rescale)
+    series = read_series(tmp_path)
+    np.testing.assert_array_equal(series.slices[0].pixels, RAMP)
+    assert "senseless RescaleSlope or RescaleIntercept; ignored" in series.problems[0]
+
+
+def test_a_series_of_more_pixels_than_memory_is_read_as_far_as_it_goes(tmp_path, monkeypatch):
+    monkeypatch.setattr("lumbar.dicom.LARGEST_SERIES", 2 * RAMP.size)
+    write_scan(tmp_path, sagittal_planes(range(0, 24, 4)), [0, 0, 0])
+    series = read_series(tmp_path)
+    assert series.instance_numbers == [1, 2, 3]
+    assert "4.dcm, 5.dcm, 6.dcm; left out: ValueError: the files before it hold more than" in series.problems[0]
+
+
+def test_what_is_unusual_and_does_no_harm_is_a_remark_and_no_problem(tmp_path):
+    for number, (plane, side) in enumerate(zip(axial_planes([0, 5]), (48, 32), strict=True), start=5001):
+        write_image(tmp_path / f"{number}.dcm", RAMP[:side, :side], number, **plane_tags(plane))
+    (tmp_path / ".DS_Store").write_bytes(b"")
+    series = read_series(tmp_path)
+    assert series.problems == ()
+    told = " ".join(series.remarks)
+    for words in (
+        "no SliceThickness in 5001.dcm, 5002.dcm; not needed",
+        "images of 2 sizes; each keeps its own: 1 of 48 x 48, 1 of 32 x 32",
+        "instance numbers from 5001 to 5002",
+        ".DS_Store: no DICOM file by its name; not read",
+    ):
+        assert words in told
