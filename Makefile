@@ -5,7 +5,7 @@ LUMBAR := .venv/bin/lumbar
 OPTIONS := --config $(CONFIG) $(if $(DATA),--data $(DATA))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo cv submission folds detect crop grade ensemble bundle bundle-training inference-kernel \
+.PHONY: help install demo cv compare submission folds detect crop grade ensemble bundle bundle-training inference-kernel \
 	lint-kaggle push replay rehearse report test lint pictures clean
 
 help: ## List the targets
@@ -30,6 +30,10 @@ cv: install ## Run every stage on the training studies and score it
 
 submission: install ## Predict the test studies and write submission/submission.csv
 	$(LUMBAR) submission $(OPTIONS)
+
+compare: CONFIG = configs/compare.yaml
+compare: install ## The five published systems beside the main pipeline, in one table (FULL=1: at their papers' sizes)
+	$(LUMBAR) compare $(OPTIONS) $(if $(FULL),--full-size)
 
 folds: install ## Stage: write or check the fold file
 detect: install ## Stage: train the detectors, write out-of-fold points

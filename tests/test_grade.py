@@ -35,6 +35,8 @@ def crops() -> Crops:
         fold=lambda table: table["study_id"] % 2,
         condition=CONDITION,
         source="detected",
+        place_x=0.5,
+        place_y=0.5,
         grade=grades,
         row_id=[row_id(study, CONDITION, level) for study, level in cells],
     )
@@ -66,7 +68,8 @@ def grader_at_prior(crops: Crops, **settings) -> tuple[Grader, GradeConfig]:
 def train(crops: Crops, rows: np.ndarray, folder: Path, seed: int = 1, **settings):
     """The weights and losses of a grader trained from the prior."""
     grader, config = grader_at_prior(crops, **settings)
-    return train_grader(grader, crops, rows, config, folder, seed, "test")
+    state, curves = train_grader(grader, crops, rows, config, folder, seed, "test")
+    return state, curves["loss"]
 
 
 @pytest.mark.parametrize("backbone", ["test_efficientnet", "test_resnet", "test_convnext"])
@@ -138,6 +141,27 @@ class FailingPixels:
             raise RuntimeError("the machine went down")
         self.reads += 1
         return self.pixels[item]
+
+
+SCHEDULES = {
+    "averaged": {"averaging": 0.9},
+    "plateau": {"schedule": "plateau", "optimiser": "adam", "patience": 5},
+    "best": {"watch": "accuracy", "schedule": "constant"},
+}
+
+
+@pytest.mark.parametrize("settings", SCHEDULES.values(), ids=SCHEDULES)
+def test_an_interrupted_training_ends_with_the_weights_of_an_uninterrupted_one(crops, rows, tmp_path, settings):
+    settings = settings | {"epochs": 4, "dropout": 0.3}
+    whole, losses = train(crops, rows, tmp_path / "whole", **settings)
+    with pytest.raises(RuntimeError, match="the machine went down"):
+        train(
+            Crops(FailingPixels(crops.pixels, limit=2.5 * len(rows)), crops.index), rows, tmp_path / "cut", **settings
+        )
+    resumed, again = train(crops, rows, tmp_path / "cut", **settings)
+    assert again == losses
+    for name, tensor in whole.items():
+        torch.testing.assert_close(resumed[name], tensor, rtol=0, atol=0, msg=name)
 
 
 @pytest.mark.parametrize("averaging", [0.0, 0.9])

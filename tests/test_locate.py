@@ -1,5 +1,7 @@
 """From a detector's boxes to a study's points: right level, right side, right slice, and no point from nothing."""
 
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -140,3 +142,44 @@ def test_without_a_canal_the_foramina_say_which_axial_slice_is_which(study):
     assert len(cells) == 20
     for level, canal in CANAL.items():
         np.testing.assert_allclose(cells["left_subarticular_stenosis", level].point, canal + RECESS, atol=8)
+
+
+def conditions_found(study) -> set[str]:
+    """The conditions, without their sides, that have a point at every level and side."""
+    located = locate_study(PerfectEye(), study)
+    counts = Counter(one.condition.removeprefix("left_").removeprefix("right_") for one in located)
+    return {name for name, count in counts.items() if count == (5 if "spinal" in name else 10)}
+
+
+@pytest.mark.parametrize(
+    ("placeless", "lost"),
+    [
+        (["Axial T2"], {"subarticular_stenosis"}),
+        (["Sagittal T2/STIR"], set()),
+        (["Sagittal T1"], set()),
+        (["Sagittal T1", "Sagittal T2/STIR"], {"subarticular_stenosis"}),
+    ],
+)
+def test_a_stack_without_positions_is_graded_and_says_nothing_about_the_others(study, placeless, lost):
+    everything = conditions_found(study)
+    changed = study | {kind: [replace(one, is_placed=False) for one in study[kind]] for kind in placeless}
+    assert conditions_found(changed) == everything - lost
+
+
+def test_of_stacks_without_positions_only_one_is_used(study):
+    copy = replace(study["Sagittal T2/STIR"][0], series_id=9, is_placed=False)
+    for several, used in (([copy, *study["Sagittal T2/STIR"]], 2), ([copy, replace(copy, series_id=8)], 9)):
+        cells = by_cell(locate_study(PerfectEye(), study | {"Sagittal T2/STIR": several}))
+        assert {one.series_id for (name, _), one in cells.items() if "spinal" in name} == {used}
+
+
+@pytest.mark.parametrize(
+    ("kind", "really", "lost"),
+    [
+        ("Axial T2", "Sagittal T2/STIR", "subarticular_stenosis"),
+        ("Sagittal T1", "Axial T2", "neural_foraminal_narrowing"),
+        ("Sagittal T2/STIR", "Axial T2", "spinal_canal_stenosis"),
+    ],
+)
+def test_a_series_listed_as_another_plane_is_not_used(study, kind, really, lost):
+    assert conditions_found(study | {kind: study[really]}) == conditions_found(study) - {lost}

@@ -18,12 +18,15 @@ from lumbar.checkpoint import Card
 from lumbar.labels import CELLS, GRADE_WEIGHTS, GRADES, GROUPS, LEVELS, group_of, row_id
 from lumbar.metric import study_losses
 from lumbar.report import figures
+from lumbar.report.blend import describe_blend
 from lumbar.report.charts import Axis, Chart, Line, round_axis
 from lumbar.report.choose import SHOWN_OF_GROUP, choose_cells, choose_studies
+from lumbar.report.collect import Compared
 from lumbar.report.gradcam import explain, last_map
+from lumbar.report.published import describe_system
 from lumbar.report.systems import compare_systems
 from lumbar.report.training import training_charts
-from lumbar.report.words import figure, finding_words, percent
+from lumbar.report.words import class_words, figure, finding_words, percent
 
 CANAL, LEFT_RECESS = "spinal_canal_stenosis", "left_subarticular_stenosis"
 THEMES = ("light", "dark")
@@ -175,7 +178,7 @@ def test_cells_that_got_the_prior_are_in_no_gallery():
     assert all((gallery.cells["study_id"] == 0).all() for gallery in choose_cells(cells))
 
 
-@given(st.integers(0, 12))
+@pytest.mark.parametrize("count", [0, 2, 7, 12])
 def test_as_many_studies_are_chosen_as_are_wanted_and_there(count):
     cells = some_cells(7)
     chosen = choose_studies(cells, count)
@@ -190,9 +193,7 @@ def test_the_first_chosen_study_of_each_kind_is_its_extreme():
     assert [study for study, kind in chosen.items() if kind == "worst"] == [(sums["cost"] / sums["weight"]).idxmax()]
 
 
-@given(
-    st.lists(st.tuples(st.floats(-5, 5), st.floats(-5, 5)), min_size=1, max_size=40),
-)
+@given(st.lists(st.tuples(st.floats(-5, 5), st.floats(-5, 5)), min_size=1, max_size=40))
 def test_nothing_is_drawn_outside_a_charts_axes_and_a_line_keeps_its_ends(points):
     chart = Chart("", Axis("", 0.0, 1.0, ()), Axis("", -1.0, 2.0, ()), ())
     left, top, right, bottom = chart.box
@@ -217,11 +218,17 @@ def test_a_round_axis_covers_its_values_with_few_ticks(low, width):
     assert axis.low <= low + 1e-9
     assert axis.high >= low + width - 1e-9
     assert 2 <= len(axis.ticks) <= 9
+    assert len({text for _, text in axis.ticks}) == len(axis.ticks)
 
 
 def test_a_finding_is_said_in_words():
     assert finding_words(2, LEFT_RECESS, "l4_l5") == "Severe left subarticular stenosis at L4/L5"
     assert finding_words(0, CANAL, "l5_s1") == "Normal/mild spinal canal stenosis at L5/S1"
+
+
+def test_a_class_has_a_short_name():
+    names = [class_words(name) for name in (LEFT_RECESS, CANAL, "normal_mild", "moderate_or_severe", "healthy")]
+    assert names == ["left recess", "canal", "normal/mild", "moderate or severe", "healthy"]
 
 
 def test_a_figure_that_is_not_there_is_a_dash():
@@ -256,23 +263,60 @@ def test_every_curve_of_a_card_is_drawn_once_with_what_it_is():
         ("Subarticular stenosis", "loss"),
         ("Spinal canal stenosis", "accuracy"),
     ]
-    assert [line.name for line in charts[0].lines] == ["fold 0", "fold 1", "fold 1 watched"]
+    assert [line.name for line in charts[0].lines] == ["fold 0, training", "fold 1, training", "fold 1, watched"]
     assert [line.style for line in charts[0].lines] == ["training", "training", "watched"]
     assert charts[0].y == charts[1].y, "two groups' losses can be compared by eye"
 
 
 def test_compared_systems_stand_best_first_and_lack_what_they_lack():
     rows = [
-        {"system": "b", "score": 0.9, "difference": 0.2, "difference_ci95": [0.1, 0.3], "own_accuracy_grouped": 0.5},
+        {"system": "b", "score": 0.9, "difference": 0.2, "difference_ci95": [0.1, 0.3], "own_accuracy_grouped": 0.5}
+        | {"own_accuracy_own_split": 0.625},
         {"system": "main", "title": "This pipeline", "score": 0.7, "ci95": [0.6, 0.8], "parameters": 1234567},
         {"system": "c"},
     ]
-    comparison = compare_systems(rows)
+    comparison = compare_systems(Compared(rows, {"prior": {"score": 0.8}}, {}))
     assert [row[0] for row in comparison.rows] == ["This pipeline", "b", "c"]
     assert "1,234,567" in comparison.rows[0]
     assert comparison.rows[1][-1] == "0.2000 (0.100 to 0.300)"
-    assert [row.name for row in comparison.accuracies.rows] == ["b"]
+    assert [(row.name, row.text) for row in comparison.accuracies.rows] == [("b", "\u221212.5")]
     assert comparison.scores.rows[0].band == (0.6, 0.8)
+    assert comparison.scores.rule == (0.8, "prior")
+
+
+def test_a_system_is_shown_under_both_splits():
+    measured = {"accuracy": 0.75, "rmse": None, "cases": 1200, "confusion_matrix": [[3, 1], [0, 4]]}
+    curves = {"grouped": {"spinal_fold0": {"loss": [2.0, 1.0], "watched_loss": [2.0, 1.5]}}}
+    found = {"classes": ["normal_mild", "severe"], "own_split": None, "grouped": measured, "curves": curves}
+    system = describe_system("C", found)
+    assert system.splits == ("grouped folds",)
+    assert dict(system.figures) == {"cases": ("1,200",), "accuracy": ("0.750",)}
+    assert [[cell.share for cell in row] for row in system.matrices[0].rows] == [[0.75, 0.25], [0, 1]]
+    assert [line.style for line in system.charts[0].lines] == ["training", "watched"]
+
+
+def test_an_ensemble_shows_its_weights_and_what_each_member_is_worth():
+    blend = describe_blend(
+        {
+            "method": "mean",
+            "scores": {"mean": {"score": 0.7}, "ensemble": {"score": 0.6}, "unscored": {"score": None}},
+            "weights": {"spinal": {"a": 0.75, "b": 0.25}, "foraminal": {"b": 1.0}},
+            "without_member": [
+                {"member": "b", "difference": -0.01, "ci95": [-0.02, 0.01]},
+                {"member": "a", "difference": 0.05, "ci95": [0.03, 0.08]},
+            ],
+        }
+    )
+    assert [(row.name, [cell.text for cell in row.cells]) for row in blend.weights] == [
+        ("a", ["0.75", "–"]),
+        ("b", ["0.25", "1.00"]),
+    ]
+    assert [(row.name, row.text) for row in blend.without.rows] == [
+        ("without a", "+0.050"),
+        ("without b", "\u22120.010"),
+    ]
+    assert [row.name for row in blend.methods.rows if row.strong] == ["ensemble"]
+    assert describe_blend({}).without is None
 
 
 class BrightnessGrader(nn.Module):

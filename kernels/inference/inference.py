@@ -15,6 +15,9 @@ INPUT, WORKING = ROOT / "input", ROOT / "working"
 SAMPLE = "sample_submission.csv"
 BUNDLE = "bundle.json"
 
+PIP = "import runpy, socket; socket.has_ipv6 = False; runpy.run_module('pip', run_name='__main__')"
+"""pip without the socket that it opens to learn whether there is IPv6: a kernel that opens none speaks to nobody."""
+
 
 def find(marker: str, folder: Path = INPUT, depth: int = 6) -> Path | None:
     """The folder with a file of this name, at most so deep; image folders are not looked into."""
@@ -27,7 +30,7 @@ def find(marker: str, folder: Path = INPUT, depth: int = 6) -> Path | None:
 def install_wheels(bundle: Path, manifest: str) -> None:
     """Installs the wheels that a bundle lists where only this process looks; one that does not fit is left out."""
     packages = tempfile.mkdtemp(prefix="lumbar-packages-")
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--target", packages]
+    pip = [sys.executable, "-c", PIP, "install", "--quiet", "--no-index", "--no-deps", "--target", packages]
     for name in sorted(json.loads((bundle / manifest).read_text())["files"]):
         if name.endswith(".whl") and subprocess.run([*pip, str(bundle / name)]).returncode:
             print(f"{name} does not install here and is left out", file=sys.stderr)

@@ -61,6 +61,12 @@ def save_checkpoint(stem: Path, state: dict[str, torch.Tensor], card: Card) -> N
     write_text(card.model_dump_json(indent=2) + "\n", stem.with_suffix(".json"))
 
 
+def remove_checkpoint(stem: Path) -> None:
+    """Removes a checkpoint, if it is there."""
+    for suffix in (".json", ".safetensors"):
+        stem.with_suffix(suffix).unlink(missing_ok=True)
+
+
 def read_card(stem: Path) -> Card | None:
     """The card of a checkpoint, or None when there is none; CheckpointError for one that cannot be read."""
     path = stem.with_suffix(".json")

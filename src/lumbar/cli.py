@@ -240,6 +240,21 @@ def report(
 
 
 @app.command()
+def compare(
+    config: ConfigOption = Path("configs/compare.yaml"),
+    data: DataOption = None,
+    full_size: Annotated[
+        bool, typer.Option("--full-size", help="Every system at its paper's size, not at the config's.")
+    ] = False,
+) -> None:
+    """Set the published systems beside the main pipeline, in one table."""
+    from lumbar.compare.stage import run_compare
+
+    run = _open_run(config, data)
+    typer.echo(f"\n{run_compare(run, config, full_size)}\n\nwrote {run.folder / 'compare.json'}")
+
+
+@app.command()
 def pictures(out: Annotated[Path, typer.Option(help="The folder to write.")] = Path("docs/pictures")) -> None:
     """Draw the README's pictures of the phantom."""
     from lumbar.phantom.pictures import draw_pictures

@@ -94,7 +94,7 @@ def score_run(run: Run) -> dict[str, Any]:
         "oracle": oracle.as_dict() if oracle else None,
         "excess": (score.score - oracle.score) / (prior_score.score - oracle.score) if oracle else None,
         "cells_from_prior": len(fallback),
-        "detection": _read_summary(run.folder / "detect" / "summary.csv"),
+        "detection": _read_summary(run.detect_folder / "summary.csv"),
         "seconds": {name: stage_seconds(run.folder / name) for name in STAGES if name != "folds"},
     }
     write_text(json.dumps(result, indent=2, allow_nan=False) + "\n", run.folder / "cv.json")

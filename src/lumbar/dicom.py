@@ -167,7 +167,7 @@ def _list_files(directory: Path) -> tuple[list[str], list[Note]]:
 def _read_files(directory: Path, names: Sequence[str]) -> tuple[list[Image], list[Note]]:
     """The images of the readable files, and notes of the others."""
     images: list[Image] = []
-    failures: list[tuple[str, Exception]] = []
+    failures: list[tuple[str, BaseException]] = []
     pixels = 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's, file by file; the notes say it once for each series
@@ -177,8 +177,11 @@ def _read_files(directory: Path, names: Sequence[str]) -> tuple[list[Image], lis
                     raise ValueError(f"the files before it hold more than {LARGEST_SERIES} pixels")
                 images.append(read_image(directory / name))
                 pixels += images[-1].pixels.size
-            except Exception as error:
-                # pydicom and its decoders raise almost anything on a damaged file: one must not cost the series.
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as error:
+                # pydicom and its decoders raise almost anything on a damaged file, one in Rust even what is no
+                # Exception; but one file must not cost the series.
                 failures.append((name, error))
     return images, note_failures(failures)
 

@@ -119,10 +119,12 @@ def _refuse_shape(dataset: pydicom.Dataset) -> None:
     """Refuses by the header alone what is no single grey image, before a decoder reserves memory for it."""
     rows, columns = int(dataset.Rows), int(dataset.Columns)
     samples, frames = int(dataset.get("SamplesPerPixel") or 1), int(dataset.get("NumberOfFrames") or 1)
-    if samples != 1 or frames != 1 or not (2 <= min(rows, columns) <= max(rows, columns) <= LARGEST_SIDE):
+    kind = dataset.PhotometricInterpretation
+    is_grey = samples == 1 and str(kind).startswith("MONOCHROME")
+    if not is_grey or frames != 1 or not (2 <= min(rows, columns) <= max(rows, columns) <= LARGEST_SIDE):
         raise ValueError(
             f"expected one grey image of 2 to {LARGEST_SIDE} pixels a side,"
-            f" got {frames} of {rows} x {columns} pixels with {samples} samples each"
+            f" got {frames} of {rows} x {columns} pixels in {kind} with {samples} samples each"
         )
     excess = _excess(dataset)
     if excess > PADDING_SHARE * rows * columns * int(dataset.BitsAllocated) / 8:

@@ -22,6 +22,11 @@ def plane_of(series_description: str) -> str:
     return series_description.split()[0].lower()
 
 
+def sequence_of(series_description: str) -> str:
+    """What a series type's files say of themselves: `T1`, or `T2`, also where they are STIR."""
+    return "T1" if "T1" in series_description else "T2"
+
+
 @dataclass(frozen=True)
 class Group:
     """A condition without its side, and where it is seen."""
@@ -115,6 +120,15 @@ def title(name: str) -> str:
 def level_title(level: str) -> str:
     """The spelling of `train_label_coordinates.csv` for a level (`L1/L2`)."""
     return level.upper().replace("_", "/")
+
+
+def finding(condition: str, level: str, grade: str) -> str:
+    """A cell's grade as a sentence would name it: "severe left subarticular stenosis at L4/L5".
+
+    `grade` may also be several joined by `_or_`.
+    """
+    words = grade.replace("normal_mild", "normal_or_mild").replace("_", " ")
+    return f"{words} {condition.replace('_', ' ')} at {level_title(level)}"
 
 
 def grade_title(grade: str) -> str:

@@ -43,7 +43,7 @@ class Note:
         return f"{directory / printable(self.files[0])}: {self.what}; {self.done}"
 
 
-def note_failures(failures: Iterable[tuple[str, Exception]]) -> list[Note]:
+def note_failures(failures: Iterable[tuple[str, BaseException]]) -> list[Note]:
     """One note for each kind of failure: error messages that differ in numbers are of one kind."""
     kinds: dict[str, tuple[str, list[str]]] = {}
     for name, error in failures:

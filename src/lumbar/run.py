@@ -34,6 +34,18 @@ class Run:
     competition: Competition
     folder: Path
     part: Part = Part()
+    detected_in: Path | None = None
+    """The folder of another run, on the same data and folds, whose detect stage serves this one as well."""
+
+    @property
+    def detect_folder(self) -> Path:
+        """Where the detect stage's results lie."""
+        return (self.detected_in or self.folder) / "detect"
+
+    @property
+    def points_file(self) -> Path:
+        """The out-of-fold points."""
+        return self.detect_folder / "points.csv"
 
     @property
     def models(self) -> Path:

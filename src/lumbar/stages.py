@@ -59,7 +59,7 @@ def hash_sources(stage: str) -> str:
     shared = [
         package / f"{name}.py" for name in ("dicom", "geometry", "image_file", "labels", "notes", "sampling", "stack")
     ]
-    return hash_files(*sorted((package / stage).glob("*.py")), *shared)
+    return hash_files(*sorted((package / stage).rglob("*.py")), *shared)
 
 
 def run_stage(name: str, folder: Path, made_from: str, work: Callable[[], object]) -> None:

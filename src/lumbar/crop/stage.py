@@ -1,5 +1,8 @@
-"""The crop stage: views around the out-of-fold points."""
+"""The crop stage: views around the out-of-fold points, or around points that a config names in their place."""
 
+import pandas as pd
+
+from lumbar.crop.points import annotated_points, clustered_points
 from lumbar.crop.store import write_crops
 from lumbar.detect.schema import read_points
 from lumbar.run import Run
@@ -8,11 +11,27 @@ from lumbar.stages import fingerprint, hash_files, hash_sources, run_stage
 
 def run_crop(run: Run) -> None:
     """Writes `crop/<group>.npy` and `crop/<group>.csv`."""
-    points, folder = run.folder / "detect" / "points.csv", run.folder / "crop"
-    made_from = fingerprint(code=hash_sources("crop"), points=hash_files(points), crop=run.config.crop.model_dump())
-    run_stage(
-        "crop",
-        folder,
-        made_from,
-        lambda: write_crops(run.competition, "train", read_points(points), run.config.crop, folder),
+    folder, cells = run.folder / "crop", run.config.grade.cells
+    made_from = fingerprint(
+        code=hash_sources("crop"),
+        data=run.data_fingerprint,
+        points=hash_files(run.points_file) if run.config.crop.points == "detected" else None,
+        crop=run.config.crop.model_dump(),
+        cells=cells.model_dump(),
     )
+
+    def work() -> None:
+        points = choose_points(run)
+        graded = points["condition"].isin(cells.conditions) & points["level"].isin(cells.levels)
+        write_crops(run.competition, "train", points[graded], run.config.crop, folder)
+
+    run_stage("crop", folder, made_from, work)
+
+
+def choose_points(run: Run) -> pd.DataFrame:
+    """The points of the training studies that the config asks for."""
+    if run.config.crop.points == "annotated":
+        return annotated_points(run.competition, run.folds)
+    if run.config.crop.points == "clustered":
+        return clustered_points(run.competition, "train", run.folds)
+    return read_points(run.points_file)

@@ -1,8 +1,9 @@
 """Crops on disk: for each condition group one array (N, slices, size, size) and one index table of its rows."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,8 +11,8 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from lumbar.config import CropConfig
-from lumbar.crop.view import crop_view
+from lumbar.config import POOLED, CropConfig
+from lumbar.crop.view import Place, crop_view, place_in_slice
 from lumbar.dataset import Competition
 from lumbar.detect.schema import PATIENT
 from lumbar.dicom import Series, read_series
@@ -19,14 +20,30 @@ from lumbar.labels import CONDITIONS, GROUPS, group_of, row_id
 from lumbar.tables import write_table
 
 INDEX = ["study_id", "fold", "condition", "level", "source"]
+PLACE = ["place_x", "place_y"]
+"""Where a crop's point lies in its slice, see `view.place_in_slice`; added to `INDEX`."""
+Cut = tuple[int, NDArray[np.uint8], Place]
+"""The label of a point's row, its crop and its place."""
 
 
 @dataclass(frozen=True, eq=False)
 class Crops:
-    """A condition group's crops: pixels (N, slices, size, size), and N index rows with row_id beside `INDEX`."""
+    """Crops of one or of all condition groups: pixels (N, slices, size, size), and N index rows with row_id beside
+    `INDEX` and `PLACE`."""
 
-    pixels: NDArray[np.uint8]
+    pixels: Any
     index: pd.DataFrame
+
+
+class _Joined:
+    """Several arrays of crops as if they were one, without reading them."""
+
+    def __init__(self, parts: Sequence[NDArray[np.uint8]]) -> None:
+        self.parts, self.ends = parts, np.cumsum([len(part) for part in parts])
+
+    def __getitem__(self, number: int) -> NDArray[np.uint8]:
+        part = int(np.searchsorted(self.ends, number, side="right"))
+        return self.parts[part][number - self.ends[part] + len(self.parts[part])]
 
 
 def write_crops(
@@ -40,15 +57,17 @@ def write_crops(
     studies = [part for _, part in points.groupby("study_id", sort=False)]
     tasks = [delayed(_crop_study)(competition, split, part, config) for part in studies]
     parts = tqdm(Parallel(n_jobs=jobs, return_as="generator")(tasks), total=len(tasks), desc="crop", unit="study")
-    place = {label: (group, number) for group in GROUPS for number, label in enumerate(rows[group])}
+    number_of = {label: (group, number) for group in GROUPS for number, label in enumerate(rows[group])}
+    places = np.zeros((len(points), len(PLACE)))
     for part in parts:
-        for label, crop in part:
-            group, number = place[label]
-            arrays[group][number] = crop
+        for label, crop, place in part:
+            group, number = number_of[label]
+            arrays[group][number], places[label] = crop, place
+    points[PLACE] = places.round(5)
     for group, array in arrays.items():
         if isinstance(array, np.memmap):
             array.flush()
-        write_table(points.loc[rows[group], INDEX], folder / f"{group}.csv")
+        write_table(points.loc[rows[group], INDEX + PLACE], folder / f"{group}.csv")
 
 
 def _create(path: Path, count: int, config: CropConfig, group: str) -> NDArray[np.uint8]:
@@ -60,12 +79,10 @@ def _create(path: Path, count: int, config: CropConfig, group: str) -> NDArray[n
     return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
 
 
-def _crop_study(
-    competition: Competition, split: str, points: pd.DataFrame, config: CropConfig
-) -> list[tuple[int, NDArray[np.uint8]]]:
+def _crop_study(competition: Competition, split: str, points: pd.DataFrame, config: CropConfig) -> list[Cut]:
     """The crops of one study's points; a list, since it comes from another process."""
     # The detector has read these series just before, so they are there and readable.
-    planes = {row.series_id: GROUPS[row.group].plane for row in points.itertuples()}
+    planes = {row.series_id: plane_of_point(row.group, row.source) for row in points.itertuples()}
     opened = {
         series_id: read_series(competition.series_directory(split, points["study_id"].iloc[0], series_id), plane)
         for series_id, plane in planes.items()
@@ -73,14 +90,19 @@ def _crop_study(
     return list(cut_crops(opened, points, config))
 
 
-def cut_crops(
-    series: Mapping[int, Series], points: pd.DataFrame, config: CropConfig
-) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """The crop of each point with its row's label; `points` has the group, `series` is by series_id."""
+def plane_of_point(group: str, source: str) -> str:
+    """The plane of the series on which a point of a condition group lies."""
+    return "axial" if source == "clustered" else GROUPS[group].plane
+
+
+def cut_crops(series: Mapping[int, Series], points: pd.DataFrame, config: CropConfig) -> Iterator[Cut]:
+    """The label, crop and place of each point; `points` has the group, `series` is by series_id."""
     for row in points.itertuples():
-        point = np.array([getattr(row, axis) for axis in PATIENT])
-        side = CONDITIONS[row.condition].side
-        yield row.Index, crop_view(series[row.series_id], row.instance_number, point, config.view(row.group), side)
+        point, own = np.array([getattr(row, axis) for axis in PATIENT]), series[row.series_id]
+        view = config.view(row.group)
+        side = CONDITIONS[row.condition].side if view.mirror else None
+        crop = crop_view(own, row.instance_number, point, view, side)
+        yield row.Index, crop, place_in_slice(own, row.instance_number, point, side)
 
 
 def crops_of_study(series: Mapping[int, Series], points: pd.DataFrame, config: CropConfig) -> dict[str, Crops]:
@@ -90,12 +112,22 @@ def crops_of_study(series: Mapping[int, Series], points: pd.DataFrame, config: C
 
 
 def _crops_in_memory(series: Mapping[int, Series], points: pd.DataFrame, config: CropConfig) -> Crops:
-    pixels = np.stack([crop for _, crop in cut_crops(series, points, config)])
-    return Crops(pixels, _with_row_ids(points[INDEX].reset_index(drop=True)))
+    cuts = list(cut_crops(series, points, config))
+    index = points[INDEX].reset_index(drop=True)
+    index[PLACE] = np.array([place for _, _, place in cuts]).round(5)
+    return Crops(np.stack([crop for _, crop, _ in cuts]), _with_row_ids(index))
+
+
+def pool_crops(parts: Sequence[Crops]) -> Crops:
+    """The crops of several groups as if they were of one."""
+    index = pd.concat([part.index for part in parts], ignore_index=True)
+    return Crops(_Joined([part.pixels for part in parts]), index)
 
 
 def open_crops(folder: Path, group: str) -> Crops:
-    """A condition group's crops, mapped into memory and read only."""
+    """A condition group's crops, or all of them when it is `POOLED`; mapped into memory and read only."""
+    if group == POOLED:
+        return pool_crops([open_crops(folder, each) for each in GROUPS])
     index = pd.read_csv(folder / f"{group}.csv", dtype={"study_id": "int64", "fold": "int64"})
     pixels = np.load(folder / f"{group}.npy", mmap_mode="r" if len(index) else None)
     return Crops(pixels, _with_row_ids(index))

@@ -1,12 +1,18 @@
-"""One crop: neighbouring slices around a point, always seen as if it were on the left."""
+"""One crop: neighbouring slices around a point, or whole ones, always seen as if it were on the left."""
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from lumbar.config import ViewConfig
-from lumbar.dicom import Series
-from lumbar.geometry import BACK, Array, anatomical_plane
+from lumbar.dicom import Series, Slice
+from lumbar.geometry import BACK, Array, anatomical_plane, displayed
 from lumbar.sampling import sample_square
+
+Place = tuple[float, float]
+"""x and y as shares of a square that just holds the slice, 0.5 in its middle."""
+DENOISING = (3, 3)
+"""Size in pixels of the smallest Gaussian."""
 
 
 def crop_view(
@@ -20,9 +26,35 @@ def crop_view(
     own = series.instance_numbers.index(instance_number)
     reach = view.slices // 2
     chosen = np.clip(np.arange(own - reach, own + reach + 1), 0, len(series.slices) - 1)
-    centre = point - view.anterior_mm * BACK
-    images = [sample_square(series, series.slices[index], centre, view.size, view.mm_per_pixel)[0] for index in chosen]
-    crop = np.stack(images)  # (slices, size, size), from right to left or from foot to head
+    centre, mm_per_pixel = _frame(series.slices[own], point, view)
+    images = [sample_square(series, series.slices[index], centre, view.size, mm_per_pixel)[0] for index in chosen]
+    crop = np.stack([_prepare(image, view) for image in images])  # (slices, size, size), right to left or foot to head
     if side != "right":
         return crop
     return crop[::-1] if anatomical_plane(series.slices[own].plane) == "sagittal" else crop[:, :, ::-1]
+
+
+def place_in_slice(series: Series, instance_number: int, point: Array, side: str | None) -> Place:
+    """Where a patient point (3,) lies in the whole slice as `crop_view` turns it."""
+    image = series.by_instance_number(instance_number)
+    axes, offset = displayed(image.plane), (point - image.centre) / _longer_side(image)
+    x, y = 0.5 + float(offset @ axes.x_axis), 0.5 + float(offset @ axes.y_axis)
+    return (1 - x if side == "right" and anatomical_plane(image.plane) == "axial" else x), y
+
+
+def _frame(image: Slice, point: Array, view: ViewConfig) -> tuple[Array, float]:
+    """The centre (3,) of a crop in patient space and its scale."""
+    if view.whole_slice:
+        return image.centre, _longer_side(image) / view.size
+    return point - view.anterior_mm * BACK, view.mm_per_pixel
+
+
+def _longer_side(image: Slice) -> float:
+    rows, columns = image.pixels.shape
+    return max(rows * image.plane.y_spacing, columns * image.plane.x_spacing)
+
+
+def _prepare(image: NDArray[np.uint8], view: ViewConfig) -> NDArray[np.uint8]:
+    if view.equalise:
+        image = cv2.equalizeHist(image).astype(np.uint8)
+    return cv2.GaussianBlur(image, DENOISING, 0).astype(np.uint8) if view.denoise else image

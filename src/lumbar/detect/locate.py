@@ -22,10 +22,13 @@ from lumbar.detect.canvas import draw_canvas
 from lumbar.detect.detector import Candidate, Detector
 from lumbar.detect.landmarks import LANDMARKS
 from lumbar.dicom import Series, Slice
+from lumbar.geometry import lies_in
 from lumbar.labels import GROUPS, LEVELS, SIDES, condition_of
 
 TOWARDS_SIDE = {"left": np.array([1.0, 1.0, 1.0]), "right": np.array([-1.0, 1.0, 1.0])}
 """Turns an offset to the left into one to the side."""
+NOWHERE: Points = np.full((len(LEVELS), 3), np.nan)
+"""The points of levels that are not known."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,20 +48,39 @@ class LocatedPoint:
 def locate_study(detector: Detector, series: Mapping[str, Sequence[Series]]) -> list[LocatedPoint]:
     """The points of a study's cells; `series` is the study's readable series by description.
 
-    A group whose series are missing or show nothing has no points, and the others do not suffer.
+    A group whose series are missing, show nothing or lie in another plane than expected has no points, and the others
+    do not suffer. A stack without positions has a space of its own: it is graded, and says nothing about the others.
     """
-    canal_series, foramen_series, axial_series = (series.get(group.series_description, []) for group in GROUPS.values())
+    canal_series, foramen_series, axial_series = (
+        _usable(series.get(group.series_description, []), group.plane) for group in GROUPS.values()
+    )
     canal, canal_confidence = _find_canal(detector, canal_series)
-    foramina = _find_foramina(detector, foramen_series, canal)
-    anchors = fill_levels(canal)
-    if np.isnan(anchors).all():
-        anchors = fill_levels(_middle([points for points, _ in foramina.values()]))
+    is_shared = _are_placed(canal_series) and _are_placed(foramen_series)
+    foramina = _find_foramina(detector, foramen_series, canal if is_shared else NOWHERE)
+    middle = _middle([points for points, _ in foramina.values()])
     located = [*_place("spinal", None, canal_series, fill_levels(canal), canal_confidence)]
     for side, (points, confidence) in foramina.items():
+        anchors = _first_known((canal, is_shared), (middle, True))
         filled = fill_beside(points, anchors, FORAMEN_OFFSET_MM * TOWARDS_SIDE[side])
         located.extend(_place("foraminal", side, foramen_series, filled, confidence))
-    located.extend(_locate_axial(detector, axial_series, anchors))
+    anchors = _first_known((canal, _are_placed(canal_series)), (middle, _are_placed(foramen_series)))
+    located.extend(_locate_axial(detector, [one for one in axial_series if one.is_placed], anchors))
     return located
+
+
+def _usable(series: Sequence[Series], plane: str) -> Sequence[Series]:
+    """The series that lie in their plane; of stacks without positions only one, and only where there is no other."""
+    fitting = [one for one in series if lies_in(one.slices[0].plane, plane)]
+    return [one for one in fitting if one.is_placed] or fitting[:1]
+
+
+def _are_placed(series: Sequence[Series]) -> bool:
+    return all(one.is_placed for one in series)
+
+
+def _first_known(*choices: tuple[Points, bool]) -> Points:
+    """The first points, filled, that are found and may be used."""
+    return next((fill_levels(points) for points, may in choices if may and np.isfinite(points).any()), NOWHERE)
 
 
 def _find_canal(detector: Detector, series: Sequence[Series]) -> tuple[Points, NDArray[np.float64]]:

@@ -23,11 +23,11 @@ def locate_studies(
     for study_id in tqdm(study_ids, desc=f"detect: points by fold {fold}", unit="study"):
         study = read_study(competition, "train", study_id, descriptions, problems)
         with problems.survive(study_id, "detect", "the prior"):
-            tables.append(points_of(detector, study_id, study, fold))
+            tables.append(points_of(detector, study, study_id, fold))
     return pd.concat(tables, ignore_index=True)
 
 
-def points_of(detector: Detector, study_id: int, study: Study, fold: int) -> pd.DataFrame:
+def points_of(detector: Detector, study: Study, study_id: int, fold: int) -> pd.DataFrame:
     """The points of one study by a fold's detector, with the columns of `detect.schema`."""
     rows = [_row(study_id, located, fold) for located in locate_study(detector, study)]
     return pd.DataFrame(rows, columns=COLUMNS).astype(no_points().dtypes) if rows else no_points()

@@ -23,8 +23,9 @@ COLUMNS = [
     "source",
     "fold",
 ]
-"""`x` and `y` are pixels of the slice; `source` is `detected` or `interpolated`; `fold` is that of the detector."""
-SOURCES = ("detected", "interpolated")
+"""`x` and `y` are pixels of the slice, `source` is one of `SOURCES`, `fold` that of the detector, or of the study."""
+SOURCES = ("detected", "interpolated", "annotated", "clustered")
+"""The detector's boxes and what lies between them; points by hand; axial slices put to levels by their height."""
 
 
 def read_points(path: Path) -> pd.DataFrame:

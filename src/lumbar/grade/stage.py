@@ -8,12 +8,14 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lumbar.checkpoint import Card, current_commit, is_current, save_checkpoint
+from lumbar.checkpoint import Card, current_commit, is_current, remove_checkpoint, save_checkpoint
+from lumbar.config import POOLED, ViewConfig
 from lumbar.crop.store import Crops, open_crops
 from lumbar.dataset import no_predictions
-from lumbar.grade.network import Grader, level_prior
+from lumbar.grade.examples import is_graded, keep_rows
+from lumbar.grade.network import Grader, level_prior, severe_shares
 from lumbar.grade.predict import load_grader, predict_grades
-from lumbar.grade.train import train_grader
+from lumbar.grade.train import Curves, train_grader
 from lumbar.labels import CONDITIONS, GRADES
 from lumbar.priors import fit_prior
 from lumbar.run import Run
@@ -48,12 +50,12 @@ def _made_from(run: Run) -> str:
 
 def _grade(run: Run) -> None:
     untrained: list[str] = []
-    for name, group in run.config.graders.items():
-        crops = _with_grades(run, open_crops(run.folder / "crop", group))
-        parts = {fold: _grade_fold(run, name, crops, fold) for fold in run.fold_numbers}
-        untrained += [f"{name} fold {fold}" for fold, part in parts.items() if part is None]
-        graded = [part for part in parts.values() if part is not None]
-        if len(graded) == len(parts):
+    for name, part in run.config.graders.items():
+        crops = with_grades(run, open_crops(run.folder / "crop", part))
+        folds = {fold: _grade_fold(run, name, crops, fold) for fold in run.fold_numbers}
+        untrained += [f"{name} fold {fold}" for fold, graded in folds.items() if graded is None]
+        graded = [one for one in folds.values() if one is not None]
+        if len(graded) == len(folds):
             write_table(pd.concat(graded, ignore_index=True), run.folder / "predictions" / name / "oof.csv")
     wait_for("grade", untrained)
     _remove_other_models(run)
@@ -68,7 +70,8 @@ def _remove_other_models(run: Run) -> None:
             path.unlink()
 
 
-def _with_grades(run: Run, crops: Crops) -> Crops:
+def with_grades(run: Run, crops: Crops) -> Crops:
+    """The crops, with `grade` in their index: NaN where the cell has no label."""
     return Crops(crops.pixels, crops.index.merge(run.competition.labels[["row_id", "grade"]], on="row_id", how="left"))
 
 
@@ -77,11 +80,13 @@ def _grade_fold(run: Run, name: str, crops: Crops, fold: int) -> pd.DataFrame | 
 
     None for a grader that is not there and that the run's part leaves to others.
     """
-    rows = np.flatnonzero((crops.index["fold"] != fold) & crops.index["grade"].notna())
+    graded = is_graded(crops.index, run.config.grade.cells) & crops.index["grade"].notna().to_numpy()
+    rows = np.flatnonzero(graded & (crops.index["fold"] != fold).to_numpy())
+    stem = run.models / f"{name}_fold{fold}"
     if len(rows) < run.config.grade.batch_size:
         logger.warning("grade: %d labelled crops of %s outside fold %d, not enough to train on", len(rows), name, fold)
+        remove_checkpoint(stem)  # of an earlier run, which had enough
         return no_predictions().assign(fold=pd.Series(dtype="int64"))
-    stem = run.models / f"{name}_fold{fold}"
     made_from = fingerprint(stage=_made_from(run), grader=name, fold=fold)
     if not is_current(stem, made_from):
         if not run.part.includes(fold, run.config.graders[name]):
@@ -92,26 +97,13 @@ def _grade_fold(run: Run, name: str, crops: Crops, fold: int) -> pd.DataFrame | 
 
 
 def _train_fold(run: Run, name: str, crops: Crops, rows: np.ndarray, fold: int, stem: Path, made_from: str) -> None:
-    group, config, seed = run.config.graders[name], run.config.grade, _seed(run, name, fold)
-    view = run.config.crop.view(group)
-    torch.manual_seed(seed)
-    grader = Grader(config, view.slices)
-    grader.start_at_prior(_prior_without(run, group, fold))
-    if config.weights:
-        grader.start_backbone_from(config.weights)
+    part, seed = run.config.graders[name], _seed(run, name, fold)
+    grader = start_grader(run, part, fold, seed)
     folder = run.folder / "grade" / f"{name}_fold{fold}_{made_from}"
-    state, losses = train_grader(grader, crops, rows, config, folder, seed, f"grade: train {name} fold {fold}")
-    card = Card(
-        kind="grader",
-        classes=GRADES,
-        fold=fold,
-        config={"group": group, "grade": config.model_dump(mode="json"), "view": view.model_dump(mode="json")},
-        seed=seed,
-        fingerprint=made_from,
-        training_studies=int(crops.index["study_id"].iloc[rows].nunique()),
-        commit=current_commit(),
-        details={"crops": len(rows), "loss_by_epoch": losses},
-    )
+    label = f"grade: train {name} fold {fold}"
+    state, curves = train_grader(grader, crops, rows, run.config.grade, folder, seed, label)
+    rows = keep_rows(crops.index, rows, run.config.grade.examples)
+    card = describe_grader(run, part, fold, seed, made_from, curves, crops.index.iloc[rows])
     save_checkpoint(stem, state, card)
     for leftover in folder.parent.glob(f"{name}_fold{fold}_*"):
         shutil.rmtree(leftover)
@@ -119,13 +111,43 @@ def _train_fold(run: Run, name: str, crops: Crops, rows: np.ndarray, fold: int, 
 
 def _seed(run: Run, name: str, fold: int) -> int:
     """A seed for each fold, and for each grader of a group far from those of its other folds."""
-    siblings = [sibling for sibling, group in run.config.graders.items() if group == run.config.graders[name]]
+    siblings = [sibling for sibling, part in run.config.graders.items() if part == run.config.graders[name]]
     return run.config.seed + fold + SEED_STEP * siblings.index(name)
 
 
-def _prior_without(run: Run, group: str, fold: int) -> np.ndarray:
-    """The prior (5, 3) of a group's levels from the studies of the other folds."""
-    labels = run.competition.labels
-    others = labels[~labels["study_id"].isin(run.studies_of(fold))]
-    names = [name for name, condition in CONDITIONS.items() if condition.group == group]
-    return level_prior(fit_prior(others), names)
+def start_grader(run: Run, group: str, fold: int, seed: int) -> Grader:
+    """An untrained grader, with what it must know of the labels of the other folds."""
+    config, labels = run.config.grade, run.competition.labels
+    torch.manual_seed(seed)
+    grader = Grader(config, _view(run, group).slices)
+    prior = fit_prior(labels[~labels["study_id"].isin(run.studies_of(fold))])
+    grader.severe_shares.copy_(torch.from_numpy(severe_shares(prior)))
+    if config.head.level_bias:
+        names = [name for name, condition in CONDITIONS.items() if group in (POOLED, condition.group)]
+        grader.start_at_prior(level_prior(prior, names))
+    if config.weights:
+        grader.start_backbone_from(config.weights)
+    return grader
+
+
+def describe_grader(
+    run: Run, group: str, fold: int, seed: int, made_from: str, curves: Curves, rows: pd.DataFrame
+) -> Card:
+    """The card of a grader trained on the crops whose index rows are given."""
+    config = run.config.grade.model_dump(mode="json")
+    return Card(
+        kind="grader",
+        classes=GRADES,
+        fold=fold,
+        config={"group": group, "grade": config, "view": _view(run, group).model_dump(mode="json")},
+        seed=seed,
+        fingerprint=made_from,
+        training_studies=int(rows["study_id"].nunique()),
+        commit=current_commit(),
+        details={"crops": len(rows), **{f"{name}_by_epoch": values for name, values in curves.items()}},
+    )
+
+
+def _view(run: Run, group: str) -> ViewConfig:
+    """How a grader's crops are sampled; those of a pooled one all have one size and number of slices."""
+    return run.config.crop.view(run.config.grade.cells.groups[0] if group == POOLED else group)

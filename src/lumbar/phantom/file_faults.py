@@ -331,7 +331,7 @@ def colour(folder: Path, rng: Rng) -> str:
     def change(dataset: Dataset) -> None:
         dataset.SamplesPerPixel, dataset.PlanarConfiguration, dataset.PhotometricInterpretation = 3, 0, "RGB"
         dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8, 8, 7
-        dataset.PixelData = bytes(dataset.Rows * dataset.Columns * 3)
+        dataset.PixelData = dataset.PixelData + dataset.PixelData[: len(dataset.PixelData) // 2]  # three bytes for two
 
     return _edit(_some(folder, rng), change)
 
@@ -341,7 +341,7 @@ def flatten(folder: Path, rng: Rng) -> str:
     value = int(rng.choice([0, 1000, 4095]))
 
     def change(dataset: Dataset) -> None:
-        dataset.PixelData = np.full((dataset.Rows, dataset.Columns), value, "<u2").tobytes()
+        dataset.PixelData = np.full(len(dataset.PixelData) // 2, value, "<u2").tobytes()
 
     return f"{value} in {_edit(_some(folder, rng), change)}"
 

@@ -6,13 +6,15 @@ A chain is what predicted its own fold in cross-validation, so out-of-fold and t
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from lumbar.config import Config, CropConfig, GradeConfig
-from lumbar.crop.store import Crops, crops_of_study
+from lumbar.config import POOLED, Config, GradeConfig
+from lumbar.crop.points import cluster_study
+from lumbar.crop.store import Crops, crops_of_study, pool_crops
 from lumbar.detect.detector import Detector
 from lumbar.detect.points import points_of
 from lumbar.dicom import Series
@@ -28,12 +30,12 @@ LoadedGrader = tuple[Grader, GradeConfig]
 
 @dataclass(frozen=True)
 class Chain:
-    """The models that have not seen a fold: its detector, and its graders by name with the group that each grades."""
+    """The models that have not seen a fold: its detector, and its graders by name; `config` is their run's."""
 
     fold: int
+    config: Config
     detector: Detector
     graders: Mapping[str, LoadedGrader]
-    groups: Mapping[str, str]
 
 
 def find_folds(models: Path, kind: str) -> list[int]:
@@ -46,7 +48,7 @@ def load_chain(models: Path, config: Config, fold: int) -> Chain:
     """A fold's models from a run's `models` folder, or a bundle's; a grader that was never trained is left out."""
     names = [name for name in config.graders if fold in find_folds(models, name)]
     graders = {name: load_grader(models / f"{name}_fold{fold}") for name in names}
-    return Chain(fold, Detector.load(models / f"detector_fold{fold}"), graders, config.graders)
+    return Chain(fold, config, Detector.load(models / f"detector_fold{fold}"), graders)
 
 
 def load_chains(models: Path, config: Config) -> list[Chain]:
@@ -57,35 +59,43 @@ def load_chains(models: Path, config: Config) -> list[Chain]:
     return [load_chain(models, config, fold) for fold in folds]
 
 
-def predict_by_chain(
-    chain: Chain, study_id: int, study: Study, config: CropConfig, problems: Problems
-) -> dict[str, pd.DataFrame]:
+def predict_by_chain(chain: Chain, study_id: int, study: Study, problems: Problems) -> dict[str, pd.DataFrame]:
     """A study's predictions by each grader of a chain, in submission format.
 
     A stage that fails costs its own part only, and is noted.
     """
-    return grade_crops(chain, study_id, cut_study(chain, study_id, study, config, problems), problems)
+    return grade_crops(chain, study_id, cut_study(chain, study_id, study, problems), problems)
 
 
-def cut_study(chain: Chain, study_id: int, study: Study, config: CropConfig, problems: Problems) -> dict[str, Crops]:
-    """A study's crops around the points of a chain's detector, by condition group."""
+def cut_study(chain: Chain, study_id: int, study: Study, problems: Problems) -> dict[str, Crops]:
+    """A study's crops around the points of a chain, by condition group."""
     with problems.survive(study_id, "detect", INSTEAD):
-        points = points_of(chain.detector, study_id, study, chain.fold)
+        points = _find_points(chain, study_id, study)
         with problems.survive(study_id, "crop", INSTEAD):
-            return crops_of_study(_by_id(study), points, config)
+            return crops_of_study(_by_id(study), points, chain.config.crop)
     return {}
+
+
+def _find_points(chain: Chain, study_id: int, study: Study) -> pd.DataFrame:
+    """The points of the cells that are graded."""
+    clustered = chain.config.crop.points == "clustered"
+    find = partial(cluster_study, study) if clustered else partial(points_of, chain.detector, study)
+    points, cells = find(study_id, chain.fold), chain.config.grade.cells
+    return points[points["condition"].isin(cells.conditions) & points["level"].isin(cells.levels)]
+
+
+def _by_id(study: Study) -> dict[int, Series]:
+    return {one.series_id: one for series in study.values() for one in series}
 
 
 def grade_crops(chain: Chain, study_id: int, crops: Mapping[str, Crops], problems: Problems) -> dict[str, pd.DataFrame]:
     """What each grader of a chain says of a study's crops."""
     predictions: dict[str, pd.DataFrame] = {}
     for name, (grader, config) in chain.graders.items():
-        if chain.groups[name] in crops:
-            own = crops[chain.groups[name]]
-            with problems.survive(study_id, f"grade {chain.groups[name]}", INSTEAD):
+        part = chain.config.graders[name]
+        mine = list(crops.values()) if part == POOLED else [crops[part]] if part in crops else []
+        if mine:
+            own = pool_crops(mine) if len(mine) > 1 else mine[0]
+            with problems.survive(study_id, f"grade {part}", INSTEAD):
                 predictions[name] = predict_grades(grader, config, own, np.arange(len(own.index)))
     return predictions
-
-
-def _by_id(study: Study) -> dict[int, Series]:
-    return {one.series_id: one for series in study.values() for one in series}

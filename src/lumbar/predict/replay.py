@@ -49,7 +49,7 @@ def replay_fold(run: Run, fold: int) -> Parity:
     for study_id in tqdm(studies, desc=f"replay fold {fold}", unit="study"):
         problems = Problems()
         study = read_study(run.competition, "train", study_id, descriptions, problems)
-        crops = cut_study(chain, study_id, study, run.config.crop, problems)
+        crops = cut_study(chain, study_id, study, problems)
         different += list(_differences(crops, stored))
         count += sum(len(one.index) for one in crops.values())
         for name, table in grade_crops(chain, study_id, crops, problems).items():

@@ -33,7 +33,7 @@ def predict_study(
     models: Models, chains: Sequence[Chain], study_id: int, study: Study, problems: Problems
 ) -> pd.DataFrame:
     """A study's rows in submission format by some of the chains; a row that none could grade is not among them."""
-    by_chain = [predict_by_chain(chain, study_id, study, models.config.crop, problems) for chain in chains]
+    by_chain = [predict_by_chain(chain, study_id, study, problems) for chain in chains]
     parts = [part for predictions in by_chain for part in predictions.values()]
     return average_folds(pd.concat(parts, ignore_index=True)) if parts else no_predictions()
 

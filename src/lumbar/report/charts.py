@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from lumbar.report.figures import Point
+from lumbar.report.words import minus
 
 LEFT, RIGHT, TOP, BOTTOM = 40, 10, 24, 36
 """Margins of a chart in its own units, for the notes above it, the ticks and the axes' names."""
@@ -41,17 +42,18 @@ def share_axis(label: str) -> Axis:
     return Axis(label, 0.0, 1.0, SHARE_TICKS)
 
 
-def round_axis(label: str, low: float, high: float, digits: int = 1) -> Axis:
+def round_axis(label: str, low: float, high: float) -> Axis:
     """From `low` to `high`, widened to round ends, with about five ticks."""
-    step = next(step for step in _round_steps() if (high - low) / step <= 6)
+    step, digits = next(round_step for round_step in _round_steps() if (high - low) / round_step[0] <= 6)
     first, last = int(low // step), int(-(-high // step))
     last = max(last, first + 1)
-    ticks = tuple((index * step, f"{index * step:.{digits}f}") for index in range(first, last + 1))
+    ticks = tuple((index * step, minus(f"{index * step:.{digits}f}")) for index in range(first, last + 1))
     return Axis(label, first * step, last * step, ticks)
 
 
-def _round_steps() -> list[float]:
-    return [factor * 10.0**power for power in range(-3, 6) for factor in (1, 2, 5)]
+def _round_steps() -> list[tuple[float, int]]:
+    """Steps from 0.001 up, and the decimals that tell their multiples apart."""
+    return [(factor * 10.0**power, max(-power, 0)) for power in range(-3, 6) for factor in (1, 2, 5)]
 
 
 @dataclass(frozen=True)

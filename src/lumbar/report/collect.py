@@ -20,6 +20,9 @@ from lumbar.run import Run
 
 Value = TypeVar("Value")
 
+BLEND_FILES = ("report.json", "summary.json")
+"""Where an ensemble says what it is made of."""
+
 
 class ReportError(InputError):
     """A run that there is nothing to report of, or a file of it that cannot be read."""
@@ -32,6 +35,18 @@ class Missing:
     what: str
     path: Path
     command: str
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """What `make compare` has left."""
+
+    rows: list[dict[str, Any]]
+    """`compare.json`: a row for each system."""
+    reference: dict[str, Any] | None
+    """`cv.json` of the pipeline in the comparison, with the prior and the oracle."""
+    figures: dict[str, dict[str, Any]]
+    """Each system's `figures.json`, where it has one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,12 +65,9 @@ class Findings:
     """The graders' cards by their files' stems."""
     crops: Path | None
     """The folder of the crops."""
-    comparison: list[dict[str, Any]] | None
-    """`compare.json`: a row for each system."""
-    figures: dict[str, dict[str, Any]]
-    """`figures.json` of this run and of each compared system, by run name."""
+    compared: Compared | None
     blend: dict[str, Any] | None
-    """`ensemble/summary.json`."""
+    """The ensemble's own report."""
     missing: list[Missing]
 
 
@@ -70,10 +82,12 @@ def collect(run: Run, config_path: Path) -> Findings:
     def find(what: str, path: Path, target: str, read: Callable[[Path], Value]) -> Value | None:
         if path.exists():
             return read(path)
-        missing.append(Missing(what, path, f"make {target} CONFIG={config_path}"))
+        command = f"make {target}" if target == "compare" else f"make {target} CONFIG={config_path}"
+        missing.append(Missing(what, path, command))
         return None
 
-    comparison_path = folder.parent / "compare" / "compare.json"
+    own = folder / "compare.json"
+    comparison = own if own.is_file() else folder.parent / "compare" / "compare.json"
     cards = _grader_cards(run.models)
     if not cards:
         missing.append(Missing("Training curves and Grad-CAM", run.models, f"make grade CONFIG={config_path}"))
@@ -84,13 +98,14 @@ def collect(run: Run, config_path: Path) -> Findings:
         errors=find("Detection errors", folder / "detect" / "errors.csv", "detect", pd.read_csv),
         cards=cards,
         crops=find("Crops", folder / "crop" / "stamp.json", "crop", lambda path: path.parent),
-        comparison=find("The five published systems", comparison_path, "compare", read_json),
-        figures=_read_figures(folder.parent),
-        blend=find("The ensemble's weights", folder / "ensemble" / "summary.json", "ensemble", read_json),
+        compared=find("The five published systems", comparison, "compare", _read_comparison),
+        blend=find("The ensemble's weights", _blend_file(folder / "ensemble"), "ensemble", read_json),
         missing=missing,
     )
     if findings.cells is None and findings.points is None:
-        raise ReportError(f"{folder}: there is no finished stage to report of; `{missing[-1].command}` runs them")
+        raise ReportError(
+            f"{folder}: there is no finished stage to report of; `make cv CONFIG={config_path}` runs them"
+        )
     return findings
 
 
@@ -102,13 +117,22 @@ def read_json(path: Path) -> Any:
         raise ReportError(f"{path}: not JSON: {error}") from error
 
 
+def _blend_file(folder: Path) -> Path:
+    """The first of `BLEND_FILES` that is there, or the one that is missing."""
+    return next((folder / name for name in BLEND_FILES if (folder / name).is_file()), folder / BLEND_FILES[0])
+
+
 def _grader_cards(models: Path) -> dict[str, Card]:
     cards = {path.stem: read_card(path.with_suffix("")) for path in sorted(models.glob("*_fold*.json"))}
     return {stem: card for stem, card in cards.items() if card is not None and card.kind == "grader"}
 
 
-def _read_figures(runs: Path) -> dict[str, dict[str, Any]]:
-    return {path.parent.name: read_json(path) for path in sorted(runs.glob("*/figures.json"))}
+def _read_comparison(path: Path) -> Compared:
+    rows, folder = read_json(path), path.parent
+    places = {row["system"]: folder / row["system"] / "figures.json" for row in rows}
+    figures = {name: read_json(place) for name, place in places.items() if place.is_file()}
+    reference = folder / "cv.json"
+    return Compared(rows, read_json(reference) if reference.is_file() else None, figures)
 
 
 def join_cells(run: Run, predictions: Path) -> pd.DataFrame:

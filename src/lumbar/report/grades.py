@@ -66,11 +66,6 @@ def _panel(
     grades: tuple[int, ...] = tuple(range(len(GRADES))),
 ) -> Panel:
     counts = confusion(truth, given.argmax(axis=1))[np.ix_(grades, grades)]
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    matrix = tuple(
-        tuple(Count(int(count), round(float(share), 3)) for count, share in zip(*row, strict=True))
-        for row in zip(counts, shares, strict=True)
-    )
     drawn = set(grades) if len(grades) > 2 else {SEVERE}  # of two answers the one is the other's mirror image
     names = tuple(grade_words(grade) for grade in grades) if len(grades) > 2 else ("none", "severe")
     charts = (
@@ -86,7 +81,16 @@ def _panel(
         _calibration(title, truth, given, weights, drawn),
     )
     accuracy = float(np.trace(counts) / max(counts.sum(), 1))
-    return Panel(title, f"{len(truth):,} {unit}", matrix, names, accuracy, charts)
+    return Panel(title, f"{len(truth):,} {unit}", count_rows(counts), names, accuracy, charts)
+
+
+def count_rows(counts: NDArray[np.integer]) -> tuple[tuple[Count, ...], ...]:
+    """A confusion matrix (C, C) of counts, with the share of its row beside each."""
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    return tuple(
+        tuple(Count(int(count), round(float(share), 3)) for count, share in zip(*row, strict=True))
+        for row in zip(counts, shares, strict=True)
+    )
 
 
 def _curves(

@@ -7,6 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lumbar.labels import LEVELS, level_title
 from lumbar.metric import COMPONENTS
+from lumbar.report.blend import describe_blend
 from lumbar.report.choose import choose_cells, choose_studies
 from lumbar.report.collect import Findings, collect
 from lumbar.report.detection import describe_detection
@@ -50,7 +51,7 @@ def render(context: dict[str, Any]) -> str:
 
 def describe(run: Run, findings: Findings, studies: int) -> dict[str, Any]:
     """Everything the template sets, section by section; a section without its data is None or empty."""
-    comparison, errors = findings.comparison, findings.errors
+    errors = findings.errors
     return {
         "run": run,
         "findings": findings,
@@ -62,7 +63,8 @@ def describe(run: Run, findings: Findings, studies: int) -> dict[str, Any]:
         "detection": None if errors is None or errors.empty else describe_detection(errors),
         "charts": training_charts(findings.cards),
         **_draw_cells(run, findings, studies),
-        "comparison": compare_systems(comparison) if comparison else None,
+        "blend": describe_blend(findings.blend) if findings.blend else None,
+        "comparison": compare_systems(findings.compared) if findings.compared else None,
     }
 
 

@@ -5,67 +5,75 @@ from dataclasses import dataclass
 from typing import Any
 
 from lumbar.report.charts import DotPlot, Mark, Row, round_axis, share_axis
-from lumbar.report.words import NONE, figure, percent
+from lumbar.report.collect import Compared
+from lumbar.report.published import System, describe_system
+from lumbar.report.words import NONE, figure, minus, percent
 
 Record = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The comparison, drawn twice and as a table."""
+    """The comparison: drawn twice, as a table, and system by system."""
 
     scores: DotPlot | None
     accuracies: DotPlot | None
     heads: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    systems: tuple[System, ...]
 
 
-HEADS = (
-    "cells",
-    "parameters",
-    "seconds",
-    "accuracy, own split",
-    "accuracy, grouped",
-    "score",
-    "excess",
-    "worse than the pipeline by",
-)
+HEADS = ("cells", "parameters", "seconds", "own split", "grouped", "constant", "score", "excess", "difference")
 
 
-def compare_systems(records: Sequence[Record]) -> Comparison:
+def compare_systems(compared: Compared) -> Comparison:
     """From the rows of `compare.json`, the best score first; what a row lacks is left out."""
-    ordered = sorted(records, key=lambda record: (record.get("score") is None, record.get("score")))
+    rows = sorted(compared.rows, key=lambda row: (row.get("score") is None, row.get("score")))
     return Comparison(
-        _scores([record for record in ordered if record.get("score") is not None]),
-        _accuracies([record for record in ordered if record.get("own_accuracy_grouped") is not None]),
+        _scores([row for row in rows if row.get("score") is not None], compared.reference or {}),
+        _accuracies([row for row in rows if row.get("own_accuracy_grouped") is not None]),
         HEADS,
-        tuple(_cells(record) for record in ordered),
+        tuple(_cells(row) for row in rows),
+        tuple(
+            describe_system(_name(row), compared.figures[row["system"]])
+            for row in rows
+            if row.get("system") in compared.figures
+        ),
     )
 
 
-def _scores(records: Sequence[Record]) -> DotPlot | None:
+def _scores(records: Sequence[Record], reference: Record) -> DotPlot | None:
+    if not records:
+        return None
     rows = []
     for record in records:
         low, high = record.get("ci95") or (record["score"], record["score"])
         marks = (Mark(record["score"], "score", "score"),)
         rows.append(Row(_name(record), marks, (low, high), f"{record['score']:.3f}", strong=_is_pipeline(record)))
-    if not rows:
-        return None
-    axis = round_axis("weighted log loss, less is better", 0.0, max(row.band[1] for row in rows if row.band))
-    return DotPlot(axis, tuple(rows))
+    prior = (reference.get("prior") or {}).get("score")
+    highest = max([row.band[1] for row in rows if row.band] + [prior or 0.0])
+    axis = round_axis("weighted log loss, less is better", 0.0, highest)
+    return DotPlot(axis, tuple(rows), rule=(prior, "prior") if prior else None)
 
 
 def _accuracies(records: Sequence[Record]) -> DotPlot | None:
+    """Pairs of accuracies; the gap between the two, in percentage points, stands at the row's end."""
     rows = []
     for record in records:
         grouped, own = record["own_accuracy_grouped"], record.get("own_accuracy_own_split")
-        marks = [] if own is None else [Mark(own, "own-split", "by its own split")]
+        constant = record.get("most_frequent_class")
+        marks = [] if constant is None else [Mark(constant, "prior", "the most frequent class")]
+        marks += [] if own is None else [Mark(own, "fold", "by its own split")]
         marks += [Mark(grouped, "score", "by grouped folds")]
         band = None if own is None else (min(own, grouped), max(own, grouped))
-        gap = "" if own is None else f"{100 * (grouped - own):+.0f}"
+        gap = "" if own is None else minus(f"{100 * (grouped - own):+.1f}")
         rows.append(Row(_name(record), tuple(marks), band, gap, strong=_is_pipeline(record)))
-    legend = (("own-split", "by the paper's own split"), ("score", "by folds grouped by study"))
-    return DotPlot(share_axis("accuracy on its own cells"), tuple(rows), legend=legend) if rows else None
+    legend = (
+        ("fold", "by the paper's own split"),
+        ("score", "by folds grouped by study"),
+        ("prior", "always the most frequent class"),
+    )
+    return DotPlot(share_axis("accuracy in its own classes"), tuple(rows), legend=legend) if rows else None
 
 
 def _name(record: Record) -> str:
@@ -85,6 +93,7 @@ def _cells(record: Record) -> tuple[str, ...]:
         _count(record.get("seconds")),
         percent(record.get("own_accuracy_own_split"), 1),
         percent(record.get("own_accuracy_grouped"), 1),
+        percent(record.get("most_frequent_class"), 1),
         _with_interval(record.get("score"), record.get("ci95")),
         figure(record.get("excess"), 3),
         NONE if _is_pipeline(record) else _with_interval(record["difference"], record.get("difference_ci95")),

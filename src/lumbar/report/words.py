@@ -1,6 +1,6 @@
 """Cells, groups and figures in words, as the report's titles say them."""
 
-from lumbar.labels import GRADES, GROUPS, grade_title, level_title
+from lumbar.labels import CONDITIONS, GRADES, GROUPS, grade_title, level_title
 from lumbar.metric import ANY_SEVERE_SPINAL
 
 GROUP_TITLES = {name: group.condition.replace("_", " ").capitalize() for name, group in GROUPS.items()}
@@ -9,6 +9,8 @@ COMPONENT_TITLES = {**GROUP_TITLES, ANY_SEVERE_SPINAL: "Any severe canal"}
 """The metric's components; the last is one row a study."""
 LANDMARK_TITLES = {"spinal": "canal", "foraminal": "foramina", "subarticular": "recesses"}
 """The points of a group."""
+PLACES = {"spinal": "canal", "foraminal": "foramen", "subarticular": "recess"}
+"""One point of a group."""
 NONE = "–"
 """Stands where there is no figure."""
 
@@ -29,9 +31,22 @@ def finding_words(grade: int, condition: str, level: str) -> str:
     return words[0].upper() + words[1:]
 
 
+def class_words(name: str) -> str:
+    """A system's class, short enough for the head of a column: `left_subarticular_stenosis` is `left recess`."""
+    if name in CONDITIONS:
+        condition = CONDITIONS[name]
+        return f"{condition.side or ''} {PLACES[condition.group]}".strip()
+    return name.replace(GRADES[0], grade_words(0)).replace("_", " ")
+
+
 def figure(value: float | None, digits: int = 2) -> str:
     """A figure with so many decimals, or a dash where there is none."""
     return NONE if value is None or value != value else f"{value:.{digits}f}"
+
+
+def minus(text: str) -> str:
+    """A figure's text with a minus sign, which is as wide as a plus, for its hyphen."""
+    return text.replace("-", "\u2212")
 
 
 def percent(share: float | None, digits: int = 0) -> str:

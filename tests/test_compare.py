@@ -1,0 +1,264 @@
+"""The comparison: every system on the same studies, folds and detector, its own figures beside the metric."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lumbar.compare.cases import describe
+from lumbar.compare.figures import measure
+from lumbar.compare.own_split import choose_rows
+from lumbar.compare.stage import run_compare
+from lumbar.compare.systems import merge, open_systems
+from lumbar.compare.table import describe_cells
+from lumbar.config import CellsConfig, CompareConfig, ConfigError
+from lumbar.crop.points import annotated_points
+from lumbar.labels import CONDITIONS, GRADES, GROUPS, LEVELS
+from lumbar.priors import nested_prior
+from lumbar.run import Run
+from lumbar.submission import predict_submission
+from lumbar.tables import write_table
+
+CONFIG = Path(__file__).parents[1] / "configs" / "compare.yaml"
+SMALL = {"size": 32, "whole_slice": True, "slices": 1}
+FAST = {"image_size": 32, "epochs": 1, "batch_size": 2, "watch": "loss"}
+SYSTEMS = {
+    "cnn_lstm": {"crop": {"subarticular": SMALL | {"slices": 3}}, "grade": FAST, "own_split": {"repeats": 2}},
+    "cnn_coordinates": {"crop": {"subarticular": SMALL}, "grade": FAST},
+    "vgg16_frozen": {
+        "crop": {group: {"size": 32} for group in GROUPS},
+        "grade": FAST | {"backbone": "test_resnet"},
+    },
+    "inception_two_head": {
+        "crop": {group: {"size": 32} for group in GROUPS},
+        "grade": FAST | {"backbone": "test_resnet", "head": {"dense": [8]}},
+    },
+    "five_block_cnn": {
+        "crop": {"spinal": {"size": 32}},
+        "grade": FAST | {"examples": {"balance_to": 20}},
+        "own_split": {"share": 0.2},
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def compared(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A finished comparison in miniature."""
+    folder = tmp_path_factory.mktemp("compared") / "run"
+    shutil.copytree(trained.folder, folder)
+    # The detector of two epochs finds next to nothing; a perfect one finds what is annotated.
+    write_table(annotated_points(trained.competition, trained.folds, jobs=1), folder / "detect" / "points.csv")
+    config = trained.config.model_copy(update={"compare": CompareConfig(systems=SYSTEMS)})
+    main = Run(config, trained.competition, folder)
+    run_compare(main, CONFIG)
+    return main
+
+
+@pytest.fixture(scope="module")
+def rows(compared: Run) -> pd.DataFrame:
+    """The comparison's table."""
+    return pd.DataFrame(json.loads((compared.folder / "compare.json").read_text())).set_index("system")
+
+
+def test_every_system_has_a_row_in_the_configs_order(rows):
+    assert rows.index.tolist() == ["main", *SYSTEMS]
+    assert rows.loc["main", "difference"] == 0
+    assert rows.loc["main", "difference_ci95"] == [0, 0]
+    assert rows["cells_a_study"].tolist() == [25, 1, 5, 25, 25, 5]
+
+
+def test_a_row_says_what_the_table_needs(rows):
+    assert rows["cells"].tolist()[:3] == [
+        "all conditions, all levels",
+        "left subarticular, L4/L5",
+        "left subarticular, all levels",
+    ]
+    assert (rows["parameters"] >= rows["trainable"]).all()
+    assert rows.loc["vgg16_frozen", "trainable"] < rows.loc["vgg16_frozen", "parameters"] / 10
+    for name in ("own_accuracy_own_split", "own_accuracy_grouped", "own_accuracy_detected", "most_frequent_class"):
+        assert rows[name].between(0, 1).all(), name
+    assert np.isfinite(rows[["seconds", "score", "excess", "difference"]].to_numpy(dtype=float)).all()
+
+
+def test_differences_are_those_of_the_scores(rows):
+    np.testing.assert_allclose(rows["difference"], rows["score"] - rows.loc["main", "score"])
+
+
+def test_the_main_pipelines_own_split_is_the_folds(rows):
+    assert rows.loc["main", "own_accuracy_own_split"] == rows.loc["main", "own_accuracy_grouped"]
+
+
+def test_a_system_takes_the_prior_for_the_cells_it_leaves_out(compared):
+    oof = pd.read_csv(compared.folder / "cnn_lstm" / "oof.csv").set_index("row_id")[list(GRADES)]
+    nested = nested_prior(compared.competition.labels, compared.folds).set_index("row_id").loc[oof.index]
+    own = oof.index.str.contains("left_subarticular_stenosis_l4_l5")
+    np.testing.assert_allclose(oof[~own], nested[~own], atol=1e-3)
+    assert own.sum() == len(compared.competition.study_ids)
+    assert np.abs(oof[own] - nested[own]).to_numpy().max() > 1e-3
+
+
+def test_every_run_leaves_its_figures(compared, rows):
+    for name, row in rows.iterrows():
+        figures = json.loads((Path(row["folder"]) / "figures.json").read_text())
+        assert figures["classes"] == row["classes"]
+        for kind in ("grouped", "detected", *([] if name == "main" else ["own_split"])):
+            part = figures[kind]
+            assert sum(map(sum, part["confusion_matrix"])) == part["cases"] == sum(part["class_counts"].values())
+            assert set(figures["classes"]) < set(part["classification_report"])
+        for curves in (figures["curves"]["grouped"] | figures["curves"]["own_split"]).values():
+            assert len(curves["loss"]) == len(curves["accuracy"]) >= 1
+            assert len(curves["watched_loss"]) == (0 if name == "main" else len(curves["loss"]))
+
+
+def test_the_cases_say_what_was_seen(compared):
+    cases = pd.read_csv(compared.folder / "cnn_lstm" / "cases" / "grouped.csv")
+    assert (
+        cases["sentence"].str.fullmatch(r"(normal or mild|moderate|severe) left subarticular stenosis at L4/L5").all()
+    )
+    two_heads = pd.read_csv(compared.folder / "inception_two_head" / "cases" / "grouped.csv")
+    assert set(two_heads["level_right"]) <= {0, 1}
+
+
+def test_no_study_is_on_both_sides_of_a_fold_and_some_are_of_a_papers_split(compared):
+    own = pd.read_csv(compared.folder / "inception_two_head" / "own_split" / "cases.csv")
+    grouped = pd.read_csv(compared.folder / "inception_two_head" / "cases" / "grouped.csv")
+    assert len(own) < len(grouped) / 3
+    assert own["study_id"].nunique() > 2, "the rows of one part are of many studies"
+
+
+def test_a_balanced_split_has_copies_in_what_it_tests(compared):
+    cases = pd.read_csv(compared.folder / "five_block_cnn" / "own_split" / "cases.csv")
+    assert len(set(cases["truth"].value_counts())) == 1
+    assert (cases["copy"] > 0).any()
+
+
+def test_as_many_rows_are_trained_on_in_both_splits(compared, rows):
+    for name in ("cnn_coordinates", "vgg16_frozen", "inception_two_head"):
+        (path,) = (compared.folder / name / "own_split").glob("*_part0.json")
+        trained_on = json.loads(path.read_text())["details"]["crops"]
+        # Whole studies are taken, of up to 25 rows each, of which the split leaves a share for testing.
+        assert trained_on == pytest.approx(rows.loc[name, "training_rows"], abs=25), name
+
+
+def test_a_second_comparison_trains_nothing(compared):
+    def touched() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in compared.folder.rglob("*.safetensors")}
+
+    before, text = touched(), (compared.folder / "compare.txt").read_text()
+    assert run_compare(Run(compared.config, compared.competition, compared.folder), CONFIG) + "\n" == text
+    assert touched() == before
+
+
+def test_a_system_with_too_little_to_train_on_still_has_a_row(compared, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(compared.folder, folder)
+    systems = {"cnn_lstm": SYSTEMS["cnn_lstm"] | {"grade": FAST | {"batch_size": 64}}}
+    config = compared.config.model_copy(update={"compare": CompareConfig(systems=systems)})
+    run_compare(Run(config, compared.competition, folder), CONFIG)
+    row = json.loads((folder / "compare.json").read_text())[1]
+    assert row["own_accuracy_own_split"] is row["own_accuracy_grouped"] is None
+    prior = json.loads((folder / "cv.json").read_text())["prior"]["score"]
+    assert row["score"] == pytest.approx(prior, abs=0.05), "but for the floor of what is submitted"
+
+
+@pytest.mark.parametrize(("name", "graded"), [("inception_two_head", 25), ("five_block_cnn", 5)])
+def test_a_system_can_be_submitted(compared, tmp_path, name, graded):
+    models = tmp_path / "models"
+    shutil.copytree(compared.folder / name / "models", models)
+    for path in compared.models.glob("detector_fold*"):
+        shutil.copy(path, models)
+    report = predict_submission(models, compared.competition, tmp_path / "work", tmp_path / "submission.csv")
+    cells = {row.partition("_")[2] for row in report["fallback"]}
+    assert report["rows"] == 25 * report["studies"]
+    # What the system does not grade always falls back; the rest does where the miniature's detector finds nothing.
+    assert report["rows_from_prior"] >= (25 - graded) * report["studies"]
+    assert graded == 25 or not any("spinal" in cell for cell in cells)
+
+
+# The pieces
+
+
+def test_an_unknown_system_lists_the_known_ones(trained):
+    config = trained.config.model_copy(update={"compare": CompareConfig(systems={"resnet": {}})})
+    with pytest.raises(ConfigError, match=r"resnet: there is no .*resnet\.yaml; there are cnn_coordinates, cnn_lstm"):
+        open_systems(Run(config, trained.competition, trained.folder), CONFIG)
+
+
+def test_a_mistake_in_what_a_system_changes_is_named(trained):
+    config = trained.config.model_copy(update={"compare": CompareConfig(systems={"cnn_lstm": {"grade": {"epoch": 1}}})})
+    with pytest.raises(ConfigError, match=r"cnn_lstm\.yaml: grade\.epoch: there is no such key"):
+        open_systems(Run(config, trained.competition, trained.folder), CONFIG)
+
+
+def test_at_full_size_a_system_is_as_its_paper_has_it(trained):
+    config = trained.config.model_copy(update={"compare": CompareConfig(systems=SYSTEMS)})
+    systems = open_systems(Run(config, trained.competition, trained.folder), CONFIG, full_size=True)
+    assert systems["inception_two_head"].config.grade.image_size == 299
+    assert systems["five_block_cnn"].config.grade.epochs == 25
+    assert {run.config.folds_file for run in systems.values()} == {trained.config.folds_file}
+
+
+def test_changes_reach_into_sections():
+    assert merge({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 9}, "e": 4}) == {"a": {"b": 9, "c": 2}, "d": 3, "e": 4}
+
+
+def test_a_smaller_data_set_is_one_of_fewer_whole_studies():
+    index = pd.DataFrame({"study_id": np.repeat(np.arange(10), 5)})
+    rows = choose_rows(index, np.arange(50), 21, seed=0)
+    studies = index["study_id"].iloc[rows]
+    assert len(rows) == 25
+    assert studies.value_counts().tolist() == [5] * 5
+
+
+def test_cells_are_described_in_a_few_words():
+    assert describe_cells(CellsConfig()) == "all conditions, all levels"
+    some = CellsConfig(conditions=("spinal_canal_stenosis", "left_subarticular_stenosis"), levels=LEVELS[3:])
+    assert describe_cells(some) == "spinal, left subarticular, L4/L5, L5/S1"
+
+
+def cases_of(truth: list[str], predicted: list[str], probabilities: list[list[float]], classes) -> pd.DataFrame:
+    """A table of cases, one study each."""
+    table = pd.DataFrame(probabilities, columns=list(classes))
+    return table.assign(truth=truth, predicted=predicted, study_id=range(len(truth)))
+
+
+def test_the_figures_are_those_worked_out_by_hand():
+    classes = ("a", "b")
+    cases = cases_of(list("aabb"), list("abbb"), [[0.9, 0.1], [0.4, 0.6], [0.3, 0.7], [0.45, 0.55]], classes)
+    figures = measure(cases, classes, ordered=True, seed=0)
+    assert figures["confusion_matrix"] == [[1, 1], [0, 2]]
+    assert figures["accuracy"] == figures["recall"] == 0.75
+    assert figures["precision"] == pytest.approx((1 + 2 / 3) / 2)
+    assert figures["f1"] == pytest.approx((2 / 3 + 0.8) / 2)
+    # F2 is 5 PR / (4 P + R): of a 5 × .5 / 4.5, of b 5 × 2/3 / (8/3 + 1).
+    assert figures["f_beta"] == pytest.approx((2.5 / 4.5 + (10 / 3) / (11 / 3)) / 2)
+    assert figures["rmse"] == pytest.approx(0.5)
+    assert figures["log_loss"] == pytest.approx(-np.log([0.9, 0.4, 0.7, 0.55]).mean())
+    # Of the four pairs of an a and a b, three are in order (.4 of an a lies below .45 of a b).
+    assert figures["roc_auc"] == pytest.approx(0.75)
+    assert figures["most_frequent_class"] == 0.5
+    low, high = figures["accuracy_ci95"]
+    assert 0 <= low < 0.75 < high <= 1
+
+
+def test_a_class_without_a_case_is_left_out_of_the_means():
+    classes = ("a", "b", "c")
+    probabilities = [[0.8, 0.1, 0.1], [0.2, 0.7, 0.1]]
+    figures = measure(cases_of(["a", "b"], ["a", "b"], probabilities, classes), classes, ordered=False, seed=0)
+    assert figures["recall"] == figures["f1"] == figures["roc_auc"] == figures["pr_auc"] == 1
+    assert figures["rmse"] is None
+
+
+def test_one_class_alone_has_no_area_under_a_curve():
+    figures = measure(cases_of(["a"], ["a"], [[0.8, 0.2]], ("a", "b")), ("a", "b"), ordered=True, seed=0)
+    assert figures["roc_auc"] is figures["pr_auc"] is None
+
+
+def test_every_condition_can_be_named_as_a_finding():
+    for condition in CONDITIONS:
+        assert describe(condition, "spinal_canal_stenosis", "l1_l2").startswith("moderate or severe ")
+    assert describe("healthy", "spinal_canal_stenosis", "l1_l2") == "normal or mild spinal canal stenosis at L1/L2"
+    assert describe("moderate_or_severe", "spinal_canal_stenosis", "l1_l2").startswith("moderate or severe spinal")

@@ -1,0 +1,407 @@
+"""What the published systems are made of: their targets, examples, views and points, each a named option."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from lumbar.config import AugmentationConfig, Config, ExamplesConfig, GradeConfig, ViewConfig, read_config
+from lumbar.crop.points import annotated_points, cluster_heights, clustered_points
+from lumbar.crop.store import Crops, open_crops, write_crops
+from lumbar.crop.view import crop_view, place_in_slice
+from lumbar.dataset import Competition, split_row_ids
+from lumbar.detect.evaluate import measure_errors
+from lumbar.detect.schema import read_points
+from lumbar.dicom import Series, read_series
+from lumbar.grade.augmentation import augment, reseed
+from lumbar.grade.data import CropDataset
+from lumbar.grade.examples import Examples, balance, hold_out, is_graded, keep_rows, loss_weights, trained_with
+from lumbar.grade.network import Grader, severe_shares
+from lumbar.grade.predict import predict_grades
+from lumbar.grade.targets import TARGETS, Cells, answer
+from lumbar.labels import CONDITIONS, GRADES, LEVELS, finding
+from lumbar.priors import fit_prior
+from lumbar.tables import write_table
+from scans import axial_planes, bright_centre, sagittal_planes, write_scan
+
+SEEDS = sorted((Path(__file__).parents[1] / "configs" / "seeds").glob("*.yaml"))
+ANYWHERE = Cells(torch.tensor([0]), torch.tensor([0]), torch.full((5, 5), 0.2))
+"""A cell in which one of five affected is severe."""
+
+
+def answered(target: str, probabilities, trained) -> list[float]:
+    """The best answer of one case, as numbers."""
+    row = torch.tensor([probabilities], dtype=torch.float64)
+    return answer(target, row, torch.tensor(trained, dtype=torch.float64), ANYWHERE)[0].tolist()
+
+
+# The systems' configs
+
+
+@pytest.mark.parametrize("path", SEEDS, ids=lambda path: path.stem)
+def test_every_published_system_is_a_config_of_the_pipeline(path):
+    config = read_config(path)
+    assert config.name == path.stem
+    assert config.title
+    assert config.own_split is not None
+    assert Config.model_validate_json(config.model_dump_json()) == config
+
+
+def test_there_are_five_published_systems():
+    names = {"cnn_coordinates", "cnn_lstm", "five_block_cnn", "inception_two_head", "vgg16_frozen"}
+    assert {path.stem for path in SEEDS} == names
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"cells": {"conditions": ["left_stenosis"]}},
+            r"cells\.conditions.*one or more of spinal_canal_stenosis, left_",
+        ),
+        ({"cells": {"levels": []}}, r"cells\.levels.*one or more of l1_l2, l2_l3"),
+        ({"target": "affected"}, "target affected needs class_weights other than metric, and head.level_bias false"),
+    ],
+)
+def test_a_system_that_makes_no_sense_is_refused(settings, message):
+    with pytest.raises(ValidationError, match=rf"(?s){message}"):
+        GradeConfig.model_validate(settings)
+
+
+def test_crops_of_different_sizes_cannot_be_pooled():
+    with pytest.raises(ValidationError, match="needs views of one size and number of slices"):
+        Config.model_validate({"name": "x", "grade": {"cells": {"pooled": True}}, "crop": {"spinal": {"size": 64}}})
+
+
+def test_a_finding_reads_like_a_sentence():
+    assert finding("left_subarticular_stenosis", "l4_l5", "severe") == "severe left subarticular stenosis at L4/L5"
+    assert finding("spinal_canal_stenosis", "l5_s1", "normal_mild") == "normal or mild spinal canal stenosis at L5/S1"
+
+
+# Targets and answers
+
+
+def test_an_unweighted_posterior_is_answered_with_the_metrics_weights():
+    # .6 × 1, .3 × 2, .1 × 4 of a sum of 1.6.
+    np.testing.assert_allclose(answered("grades", [0.6, 0.3, 0.1], [1, 1, 1]), [0.375, 0.375, 0.25])
+
+
+def test_outputs_trained_with_the_metrics_weights_are_the_answer_already():
+    np.testing.assert_allclose(answered("grades", [0.6, 0.3, 0.1], [1, 2, 4]), [0.6, 0.3, 0.1])
+
+
+def test_affected_is_split_as_moderate_and_severe_are_in_the_cell():
+    # Affected weighed threefold: .5 and .5 / 3 are .75 and .25; .25 is .2 and .05; times 1, 2, 4 of a sum of 1.35.
+    expected = np.array([0.75, 0.4, 0.2]) / 1.35
+    np.testing.assert_allclose(answered("affected", [0.5, 0.5], [1, 3]), expected)
+
+
+def test_a_condition_is_weighed_against_healthy_alone():
+    # .2 of .2 + .6 is a quarter affected: .75, .2, .05 as above; what the other conditions have does not count.
+    expected = np.array([0.75, 0.4, 0.2]) / 1.35
+    np.testing.assert_allclose(answered("condition_and_level", [0.2, 0.1, 0.1, 0, 0, 0.6], [1] * 6), expected)
+
+
+@given(st.lists(st.floats(0.01, 1), min_size=3, max_size=3), st.lists(st.floats(0.1, 10), min_size=3, max_size=3))
+def test_the_answer_does_not_depend_on_the_weights_that_a_net_was_trained_with(shares, weights):
+    posterior, trained = np.array(shares) / sum(shares), np.array(weights)
+    outputs = posterior * trained / (posterior * trained).sum()
+    best = posterior * (1, 2, 4) / (posterior * (1, 2, 4)).sum()
+    np.testing.assert_allclose(answered("grades", outputs.tolist(), weights), best, rtol=1e-6)
+
+
+def test_raw_outputs_are_left_as_they_are_when_asked():
+    for kind, expected in {"raw": [0.6, 0.3, 0.1], "weighted": [0.375, 0.375, 0.25]}.items():
+        grader = Grader(GradeConfig(backbone="test_resnet", class_weights="none", answer=kind), slices=1)
+        grades = grader.grades(torch.log(torch.tensor([[0.6, 0.3, 0.1]])), ANYWHERE.conditions, ANYWHERE.levels)
+        np.testing.assert_allclose(grades[0], expected, rtol=1e-6)
+
+
+def test_the_share_of_severe_counts_cases_and_not_their_weights():
+    cells = [(study, "spinal_canal_stenosis", "l1_l2", grade) for study, grade in enumerate([0] * 6 + [1] * 3 + [2])]
+    labels = pd.DataFrame(cells, columns=["study_id", "condition", "level", "grade"])
+    shares = severe_shares(fit_prior(labels))
+    # Three moderate, one severe, and a little of the prior's smoothing.
+    assert shares[0, 0] == pytest.approx(0.25, abs=1e-3)
+
+
+def test_the_classes_of_the_targets():
+    grades, conditions = np.array([0, 1, 2, 0]), np.array([0, 2, 4, 3])
+    assert TARGETS["grades"].truth(grades, conditions).tolist() == [0, 1, 2, 0]
+    assert TARGETS["affected"].truth(grades, conditions).tolist() == [0, 1, 1, 0]
+    assert TARGETS["condition_and_level"].truth(grades, conditions).tolist() == [5, 2, 4, 5]
+
+
+def test_both_heads_are_trained():
+    outputs = torch.zeros(2, 11, requires_grad=True)
+    target = TARGETS["condition_and_level"]
+    loss = target.loss(outputs, torch.tensor([5, 0]), {"level": torch.tensor([0, 4])}, torch.ones(6))
+    assert loss.item() == pytest.approx(np.log(6) + np.log(5), rel=1e-6)
+    loss.backward()
+    assert outputs.grad.abs().min() > 0
+
+
+def test_the_binary_loss_is_a_weighted_mean():
+    outputs, truth = torch.tensor([[0.0], [2.0]]), torch.tensor([1, 0])
+    each = np.array([np.log(2), np.log1p(np.exp(2))])
+    loss = TARGETS["affected"].loss(outputs, truth, {}, torch.tensor([1.0, 3.0]))
+    assert float(loss) == pytest.approx((3 * each[0] + each[1]) / 4, rel=1e-6)
+
+
+# Examples
+
+CLASSES = np.array([0] * 6 + [1] * 3 + [2])
+ROWS = np.arange(10) + 100
+
+
+def test_balancing_fills_up_with_copies_after_every_crop_was_taken_once():
+    examples = balance(ROWS, CLASSES, ExamplesConfig(balance="augment"), seed=0)
+    classes = CLASSES[examples.rows - 100]
+    assert np.bincount(classes).tolist() == [6, 6, 6]
+    assert examples.copies[classes == 0].tolist() == [0] * 6
+    assert sorted(examples.copies[classes == 1]) == [0, 0, 0, 1, 1, 1]
+    assert sorted(examples.copies[classes == 2]) == [0, 1, 2, 3, 4, 5]
+
+
+def test_balancing_to_a_number_leaves_out_what_is_above_it():
+    examples = balance(ROWS, CLASSES, ExamplesConfig(balance="augment", balance_to=4), seed=0)
+    assert np.bincount(CLASSES[examples.rows - 100]).tolist() == [4, 4, 4]
+    assert len(set(zip(examples.rows, examples.copies, strict=True))) == 12
+
+
+def test_an_equal_training_set_has_as_many_of_each_as_of_the_rarest():
+    examples = balance(ROWS, CLASSES, ExamplesConfig(balance="equal"), seed=0)
+    assert np.bincount(CLASSES[examples.rows - 100]).tolist() == [1, 1, 1]
+    assert not examples.copies.any()
+
+
+def test_without_balancing_everything_is_taken_once():
+    examples = balance(ROWS, CLASSES, ExamplesConfig(), seed=0)
+    assert examples.rows.tolist() == ROWS.tolist()
+
+
+def test_what_balancing_does_is_part_of_what_was_trained_with():
+    # The second class is shown twice as often, and weighed threefold.
+    weights = trained_with(np.array([0, 0, 1]), np.array([0, 0, 1, 1]), np.array([1.0, 3.0, 5.0]))
+    assert weights.tolist() == [1, 6, 1]
+
+
+def test_balanced_weights_give_each_class_the_same_sum():
+    weights = loss_weights(CLASSES, GradeConfig(class_weights="balanced"))
+    np.testing.assert_allclose(weights * np.bincount(CLASSES), [10 / 3] * 3)
+
+
+def test_a_study_that_is_normal_everywhere_can_be_dropped():
+    index = pd.DataFrame({"study_id": [1, 1, 2, 2], "grade": [0, 0, 0, 2]})
+    assert keep_rows(index, np.arange(4), ExamplesConfig(drop_all_normal=True)).tolist() == [2, 3]
+    assert keep_rows(index, np.arange(4), ExamplesConfig()).tolist() == [0, 1, 2, 3]
+
+
+def test_what_is_watched_is_never_torn_apart():
+    units = np.repeat(np.arange(20), 5)
+    watched = hold_out(units, seed=1)
+    assert set(units[watched]).isdisjoint(units[~watched])
+    assert watched.sum() == 15
+
+
+def test_only_the_cells_of_the_config_are_graded():
+    index = pd.DataFrame([(name, level) for name in CONDITIONS for level in LEVELS], columns=["condition", "level"])
+    config = GradeConfig.model_validate({"cells": {"conditions": ["left_subarticular_stenosis"], "levels": ["l4_l5"]}})
+    assert index[is_graded(index, config.cells)].to_numpy().tolist() == [["left_subarticular_stenosis", "l4_l5"]]
+
+
+def crops_of(conditions: list[str], studies: int = 4, slices: int = 1, size: int = 40) -> Crops:
+    """Crops of noise for every level of some conditions."""
+    cells = [(study, name, level) for study in range(studies) for name in conditions for level in LEVELS]
+    index = pd.DataFrame(cells, columns=["study_id", "condition", "level"]).assign(
+        fold=0, source="detected", place_x=0.5, place_y=0.5, grade=np.arange(len(cells)) % 3
+    )
+    index["row_id"] = [f"{study}_{name}_{level}" for study, name, level in cells]
+    pixels = np.random.default_rng(0).integers(0, 255, (len(cells), slices, size, size), dtype=np.uint8)
+    return Crops(pixels, index)
+
+
+TINY = {"backbone": "test_resnet", "image_size": 32, "class_weights": "none", "head": {"level_bias": False}}
+
+
+def test_a_grader_leaves_the_cells_that_it_was_not_made_for_alone():
+    crops = crops_of(["left_subarticular_stenosis", "right_subarticular_stenosis"])
+    config = GradeConfig.model_validate(TINY | {"cells": {"conditions": ["left_subarticular_stenosis"]}})
+    predicted = predict_grades(Grader(config, 1).eval(), config, crops, np.arange(len(crops.index)))
+    assert set(split_row_ids(predicted["row_id"])["condition"]) == {"left_subarticular_stenosis"}
+
+
+def test_several_crops_of_one_cell_are_averaged():
+    crops, config = crops_of(["spinal_canal_stenosis"], studies=1), GradeConfig.model_validate(TINY)
+    grader = Grader(config, 1).eval()
+    each = predict_grades(grader, config, crops, np.arange(5))
+    one_cell = Crops(crops.pixels, crops.index.assign(row_id="1_spinal_canal_stenosis_l1_l2"))
+    together = predict_grades(grader, config, one_cell, np.arange(5))
+    np.testing.assert_allclose(together[list(GRADES)].iloc[0], each[list(GRADES)].mean())
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_target_gives_grades_that_sum_to_one(target):
+    crops = crops_of(list(CONDITIONS), studies=1)
+    config = GradeConfig.model_validate(TINY | {"target": target})
+    predicted = predict_grades(Grader(config, 1).eval(), config, crops, np.arange(len(crops.index)))
+    np.testing.assert_allclose(predicted[list(GRADES)].sum(axis=1), 1, atol=1e-12)
+
+
+# Augmentation
+
+
+def drawn(dataset: CropDataset, item: object) -> np.ndarray:
+    """The pixels of an item."""
+    return dataset[item]["crop"].numpy()
+
+
+def test_a_training_crop_changes_with_the_epoch_and_a_watched_one_never():
+    crops, config = crops_of(["spinal_canal_stenosis"]), GradeConfig.model_validate(TINY)
+    training, watching = (CropDataset(crops, Examples.of(np.arange(5)), config, seed) for seed in (7, None))
+    assert not np.array_equal(drawn(training, (2, 0)), drawn(training, (2, 1)))
+    np.testing.assert_array_equal(drawn(training, (2, 1)), drawn(training, (2, 1)))
+    np.testing.assert_array_equal(drawn(watching, 2), crops.pixels[2, :, 4:36, 4:36] / np.float32(255))
+
+
+def test_a_copy_is_changed_once_and_its_original_is_trained_on_as_it_is():
+    balanced = {"examples": {"balance": "augment", "augmentation": {"shift": 0.1, "zoom": 0.1, "flip": True}}}
+    crops, config = crops_of(["spinal_canal_stenosis"]), GradeConfig.model_validate(TINY | balanced)
+    examples = Examples(np.array([2, 2, 2]), np.array([0, 1, 2]))
+    training, testing = (CropDataset(crops, examples, config, seed) for seed in (7, None))
+    np.testing.assert_array_equal(drawn(training, (0, 3)), crops.pixels[2, :, 4:36, 4:36] / np.float32(255))
+    np.testing.assert_array_equal(drawn(training, (1, 3)), drawn(training, (1, 4)))
+    np.testing.assert_array_equal(drawn(training, (1, 3)), drawn(testing, 1))
+    assert not np.array_equal(drawn(training, (1, 3)), drawn(training, (2, 3)))
+
+
+def test_nothing_named_changes_nothing():
+    image = np.random.default_rng(0).integers(0, 255, (32, 32, 1), dtype=np.uint8)
+    np.testing.assert_array_equal(augment(32, AugmentationConfig())(image=image)["image"], image)
+
+
+def test_a_named_flip_flips_half_of_the_crops():
+    image = np.zeros((8, 8, 1), dtype=np.uint8)
+    image[:, :4] = 200
+    flipping, flipped = augment(8, AugmentationConfig(flip=True)), 0
+    for number in range(200):
+        reseed(flipping, number)
+        flipped += int(flipping(image=image)["image"][0, -1, 0] == 200)
+    assert 70 <= flipped <= 130
+
+
+def test_one_change_says_nothing_of_another():
+    # One seed for all changes would turn and brighten together.
+    image = np.full((33, 33, 1), 100, dtype=np.uint8)
+    image[0] = 0
+    changing, turns, lights = augment(33, AugmentationConfig(rotate=40, brightness=0.4)), [], []
+    for number in range(150):
+        reseed(changing, number)
+        changed = changing(image=image)["image"][..., 0].astype(float)
+        lights.append(changed[16, 16])
+        turns.append(bright_centre(changed.max() - changed)[0])
+    assert abs(np.corrcoef(turns, lights)[0, 1]) < 0.25
+
+
+# Views
+
+
+def stack(directory: Path, planes: list, points: list) -> Series:
+    """A series of balls, written and read back."""
+    write_scan(directory, planes, points)
+    return read_series(directory)
+
+
+def test_the_whole_slice_is_fitted_to_the_crop(tmp_path):
+    ball = np.array([20.0, -12.0, 0.0])
+    series = stack(tmp_path, axial_planes([0]), [ball])  # 48 pixels of 2 mm
+    crop = crop_view(series, 1, np.array([30.0, 30, 0]), ViewConfig(size=64, whole_slice=True, slices=1), None)
+    # 96 mm on 64 pixels: 1.5 mm each, the patient's origin in the middle.
+    np.testing.assert_allclose(bright_centre(crop[0]), [31.5 + 20 / 1.5, 31.5 - 12 / 1.5], atol=0.3)
+
+
+@pytest.mark.parametrize(("side", "expected"), [(None, 0.25), ("left", 0.25), ("right", 0.75)])
+def test_the_place_of_a_point_is_its_share_of_the_slice_as_it_is_turned(tmp_path, side, expected):
+    series = stack(tmp_path, axial_planes([0]), [[0, 0, 0]])
+    np.testing.assert_allclose(place_in_slice(series, 1, np.array([-24.0, 12.0, 0.0]), side), (expected, 0.625))
+
+
+def test_a_sagittal_slice_is_never_mirrored_within_itself(tmp_path):
+    series = stack(tmp_path, sagittal_planes([0]), [[0, 0, 0]])
+    np.testing.assert_allclose(place_in_slice(series, 1, np.array([0, 24.0, 24.0]), "right"), (0.75, 0.25))
+
+
+def test_equalising_uses_every_grey_and_denoising_smooths(tmp_path):
+    series = stack(tmp_path, axial_planes([0]), [[0, 0, 0], [14, 9, 0]])
+    views = [ViewConfig(size=48, whole_slice=True, slices=1, **more) for more in ({}, {"equalise": True})]
+    plain, equalised = (crop_view(series, 1, np.zeros(3), view, None)[0] for view in views)
+    shown = plain > 0
+    assert np.ptp(np.percentile(equalised[shown], [25, 75])) > np.ptp(np.percentile(plain[shown], [25, 75]))
+    smooth = crop_view(series, 1, np.zeros(3), views[0].model_copy(update={"denoise": True}), None)[0]
+    assert np.abs(np.diff(smooth.astype(int), axis=1)).max() < np.abs(np.diff(plain.astype(int), axis=1)).max()
+
+
+# Points
+
+
+def test_slices_are_put_to_levels_from_head_to_foot():
+    heights = np.array([0.0, 3, 80, 83, 40, 43, 120, 123, 160, 163])
+    levels = cluster_heights(heights)
+    expected = {160: "l1_l2", 120: "l2_l3", 80: "l3_l4", 40: "l4_l5", 0: "l5_s1"}
+    assert levels == [expected[int(height // 40 * 40)] for height in heights]
+
+
+def test_every_axial_slice_of_a_study_gets_a_level(competition, tmp_path):
+    folds = pd.DataFrame({"study_id": competition.study_ids[:2], "fold": [0, 1]})
+    points = clustered_points(competition, "train", folds, jobs=1)
+    series = competition.series("train")
+    axial = series[(series["series_description"] == "Axial T2") & series["study_id"].isin(folds["study_id"])]
+    files = [
+        path
+        for row in axial.itertuples()
+        for path in competition.series_directory("train", row.study_id, row.series_id).iterdir()
+    ]
+    assert len(points) == len(files)
+    assert points.groupby("study_id")["level"].nunique().tolist() == [5, 5]
+    means = points.pivot_table(index="study_id", columns="level", values="patient_z")
+    assert (np.diff(means.to_numpy(), axis=1) < 0).all(), "L1/L2 is nearest to the head"
+    assert points.groupby("study_id")["fold"].first().tolist() == [0, 1]
+
+
+def test_clustered_slices_are_cropped_whole(competition, tmp_path):
+    folds = pd.DataFrame({"study_id": competition.study_ids[:1], "fold": [0]})
+    points = clustered_points(competition, "train", folds, jobs=1)
+    view = {"size": 32, "slices": 1, "whole_slice": True}
+    config = Config.model_validate({"name": "x", "crop": {"spinal": view}}).crop
+    write_crops(competition, "train", points, config, tmp_path, jobs=1)
+    crops = open_crops(tmp_path, "spinal")
+    assert crops.pixels.shape == (len(points), 1, 32, 32)
+    assert crops.pixels.reshape(len(points), -1).max(axis=1).min() > 0
+    np.testing.assert_allclose(crops.index[["place_x", "place_y"]], 0.5, atol=1e-6)
+
+
+def test_annotated_points_are_points_without_an_error(competition: Competition, tmp_path):
+    folds = pd.DataFrame({"study_id": competition.study_ids, "fold": 0})
+    points = annotated_points(competition, folds, jobs=1)
+    write_table(points, tmp_path / "points.csv")
+    errors = measure_errors(competition, read_points(tmp_path / "points.csv"))
+    assert len(errors) == len(points)
+    assert errors["distance"].max() < 0.01
+
+
+def test_pooled_crops_are_those_of_all_groups(competition, tmp_path):
+    folds = pd.DataFrame({"study_id": competition.study_ids[:2], "fold": 0})
+    view = {"size": 32, "slices": 1}
+    groups = ("spinal", "foraminal", "subarticular")
+    config = Config.model_validate({"name": "x", "crop": dict.fromkeys(groups, view)}).crop
+    write_crops(competition, "train", annotated_points(competition, folds, jobs=1), config, tmp_path, jobs=1)
+    pooled, parts = open_crops(tmp_path, "pooled"), [open_crops(tmp_path, group) for group in groups]
+    assert len(pooled.index) == sum(len(part.index) for part in parts)
+    pixels = np.concatenate([part.pixels for part in parts])
+    for number, row in enumerate(pooled.index["row_id"]):
+        np.testing.assert_array_equal(pooled.pixels[number], pixels[number], err_msg=row)
