@@ -73,9 +73,9 @@ def run_training(inputs: Path, working: Path, fold: int | None, group: str | Non
         _copy_files(bundle / name, Path(name))
     config = next(Path("configs").glob("*.yaml"))
     run = _open_run(config, find_competition(inputs), Part(fold, group))
-    made_from = detectors_made_from(run)
-    _take_over(find_trained(inputs), made_from)
     with _kept_outside(run, bundle):
+        made_from = detectors_made_from(run)
+        _take_over(find_trained(inputs), made_from)
         status = _train(run, config, deadline)
     if status == 0:
         _copy_files(bundle / "wheels", Path("bundle/wheels"))
