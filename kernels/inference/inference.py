@@ -40,7 +40,8 @@ def install_wheels(bundle: Path, manifest: str) -> None:
 if __name__ == "__main__":
     competition, bundle = find(SAMPLE), find(BUNDLE)
     if competition:  # from here on, whatever happens leaves a submission that scores
-        shutil.copyfile(competition / SAMPLE, WORKING / "submission.csv")
+        beside = shutil.copyfile(competition / SAMPLE, WORKING / ".submission.csv")
+        beside.replace(WORKING / "submission.csv")
     if bundle is None:
         sys.exit(f"{INPUT}: no {BUNDLE} there; attach the data set that `make bundle` made")
     install_wheels(bundle, BUNDLE)

@@ -43,23 +43,32 @@ def run_kernel(inputs: Path, working: Path, started: float | None = None) -> Non
     try:
         bundle = find_bundle(inputs)
         check_bundle(bundle)
+    except Exception:
+        _fall_back_on_priors(asked, inputs, output)
+        _tell(output, "the models were refused, the submission holds priors only")
+        return
+    try:
         with tempfile.TemporaryDirectory() as scratch:
             report = predict_supervised(bundle / "models", competition, Path(scratch), output, deadline)
     except Exception:
-        _give_up(asked, inputs, output, traceback.format_exc())
+        _tell(output, "grading broke off, the submission holds what was graded until then, and priors")
         return
     logger.info("%s", format_report(report))
 
 
-def _give_up(asked: Asked, inputs: Path, output: Path, error: str) -> None:
-    """Leaves priors, or, where even they cannot be read, the uniform answer, and says so loudly."""
+def _fall_back_on_priors(asked: Asked, inputs: Path, output: Path) -> None:
+    """Writes the bundle's priors; where even they cannot be read, the uniform answer stays."""
     try:
         _write_constant(asked, read_prior(find_bundle(inputs) / "models" / "prior.csv"), output)
     except Exception:
-        error += f"\nand the priors cannot be read either\n{traceback.format_exc()}"
-    report = {"warning": "the models failed", "error": error, "fallback": list(asked.row_ids)}
-    write_text(json.dumps(report, indent=2) + "\n", output.with_name(REPORT))
-    logger.error("%s\nTHE MODELS FAILED, THE SUBMISSION HOLDS PRIORS ONLY", error)
+        logger.exception("the priors cannot be read either, the submission holds the uniform answer")
+
+
+def _tell(output: Path, warning: str) -> None:
+    """Says loudly, in the log and in the report, that the error at hand has cost the models' answers."""
+    error = traceback.format_exc()
+    write_text(json.dumps({"warning": warning, "error": error}, indent=2) + "\n", output.with_name(REPORT))
+    logger.error("%s\n%s", error, warning.upper())
 
 
 def _write_constant(asked: Asked, prior: pd.DataFrame, output: Path) -> None:
