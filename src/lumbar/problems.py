@@ -6,6 +6,9 @@ from dataclasses import asdict, dataclass, field
 
 import pandas as pd
 
+HARMLESS = "nothing, it does no harm"
+"""What is used in place of something odd that nothing is lost by."""
+
 
 @dataclass(frozen=True)
 class Problem:

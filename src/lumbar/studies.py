@@ -5,7 +5,7 @@ import pandas as pd
 from lumbar.dataset import Competition
 from lumbar.dicom import Series, read_series
 from lumbar.labels import plane_of
-from lumbar.problems import Problems
+from lumbar.problems import HARMLESS, Problems
 
 Study = dict[str, list[Series]]
 """A study's readable series by description."""
@@ -16,7 +16,7 @@ def read_study(
 ) -> Study:
     """Reads every series of a study by description; `descriptions` is the split's series table.
 
-    Notes a problem for each file or series that is left out, also for one that no line lists.
+    Notes a problem for each file or series that is left out or odd, also for one that no line lists.
     """
     study: Study = {}
     mine = descriptions[descriptions["study_id"] == study_id]
@@ -29,6 +29,8 @@ def read_study(
             study.setdefault(description, []).append(series)
             for message in series.problems:
                 problems.note(study_id, "read", message)
+            for message in series.remarks:
+                problems.note(study_id, "read", message, HARMLESS)
     for name in _unlisted(competition, split, study_id, set(mine["series_id"])):
         problems.note(study_id, "read", f"series {name}: is on disk, but the table of series does not list it")
     return study

@@ -22,8 +22,8 @@ def read_asked(competition: Competition) -> Asked:
     row_ids, wrong_rows = salvage_row_ids(competition.root / "sample_submission.csv")
     series, wrong_series = salvage_series_descriptions(competition.root / "test_series_descriptions.csv")
     study_ids = _studies_in(row_ids)
-    problems = [Problem(None, "read", message, "the uniform answer") for message in wrong_rows]
-    problems += [Problem(None, "read", message) for message in wrong_series]
+    problems = [Problem(None, "read", message, "the rows as they stand there") for message in wrong_rows]
+    problems += [Problem(None, "read", message, "the rows that can be read") for message in wrong_series]
     problems += [
         Problem(study_id, "read", "the table of series lists it, but no row of the submission asks for it")
         for study_id in sorted(set(series["study_id"]) - set(study_ids))

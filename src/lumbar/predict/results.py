@@ -2,17 +2,17 @@
 
 import json
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from lumbar.dataset import ROW_ID_PARTS
 from lumbar.labels import CELLS, CONDITIONS, GRADES, LEVELS, group_of
 from lumbar.predict.asked import Asked
 from lumbar.predict.journal import ATTEMPTS, Entry, Journal, predictions_of
-from lumbar.problems import Problem, problem_table
+from lumbar.problems import HARMLESS, Problem
 from lumbar.submit import complete_rows, write_submission
 from lumbar.tables import choice, read_table, real, write_text
 
@@ -71,7 +71,7 @@ def _report(
         "fallback_reasons": dict(Counter(_explain(row_id, entries) for row_id in fallback).most_common()),
         "fallback": fallback,
         "died": list(died),
-        "problems": problem_table(problems).astype({"study_id": object}).replace({np.nan: None}).to_dict("records"),
+        "problems": [asdict(problem) for problem in problems],
         "seconds": {
             "read": round(sum(entry.reading for entry in graded), 1),
             "grade": round(sum(entry.grading for entry in graded), 1),
@@ -112,9 +112,10 @@ def format_report(report: dict[str, Any]) -> str:
     lines += [f"  {count} studies by {folds} folds" for folds, count in report["studies_by_folds"].items()]
     lines.append(f"{report['rows_from_prior']} rows fell back on the prior")
     lines += [f"  {count} times: {reason}" for reason, count in report["fallback_reasons"].items()]
-    lines += [_line(problem) for problem in report["problems"][:SHOWN]]
-    if len(report["problems"]) > SHOWN:
-        lines.append(f"  ... and {len(report['problems']) - SHOWN} more, all in {REPORT}")
+    harmful = [problem for problem in report["problems"] if problem["instead"] != HARMLESS]
+    lines += [_line(problem) for problem in harmful[:SHOWN]]
+    if len(report["problems"]) > len(harmful[:SHOWN]):
+        lines.append(f"  ... and {len(report['problems']) - len(harmful[:SHOWN])} more, all in {REPORT}")
     return "\n".join(lines)
 
 
