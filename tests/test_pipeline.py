@@ -119,7 +119,10 @@ def test_broken_studies_still_get_every_row_and_the_report_says_why(trained, com
 
     table, report = submit(trained, Competition(root), tmp_path)
     assert table["row_id"].tolist() == competition.sample_submission["row_id"].tolist()
-    told = {problem["study_id"]: problem["message"] for problem in report["problems"]}
+    told = {
+        study_id: " | ".join(one["message"] for one in report["problems"] if one["study_id"] == study_id)
+        for study_id in (no_sagittal, empty, truncated, vanished)
+    }
     assert "does not exist" in told[no_sagittal]
     assert "no DICOM file" in told[empty]
     assert damaged.name in told[truncated]
