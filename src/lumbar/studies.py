@@ -4,7 +4,7 @@ import pandas as pd
 
 from lumbar.dataset import Competition
 from lumbar.dicom import Series, read_series
-from lumbar.labels import plane_of
+from lumbar.labels import plane_of, sequence_of
 from lumbar.problems import HARMLESS, Problems
 
 Study = dict[str, list[Series]]
@@ -25,7 +25,7 @@ def read_study(
     for series_id, description in zip(mine["series_id"], mine["series_description"], strict=True):
         directory = competition.series_directory(split, study_id, series_id)
         with problems.survive(study_id, "read", "the study's other series"):
-            series = read_series(directory, plane_of(description))
+            series = read_series(directory, plane_of(description), sequence_of(description))
             study.setdefault(description, []).append(series)
             for message in series.problems:
                 problems.note(study_id, "read", message)
