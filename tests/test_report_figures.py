@@ -233,7 +233,7 @@ def test_a_class_has_a_short_name():
 
 def test_a_figure_that_is_not_there_is_a_dash():
     assert (figure(None), figure(float("nan")), percent(None)) == ("–", "–", "–")
-    assert (figure(0.7071), percent(0.876, 1)) == ("0.71", "87.6 %")
+    assert (figure(0.7071), figure(-0.25, 1), percent(0.876, 1)) == ("0.71", "\u22120.2", "87.6 %")
 
 
 def card(group: str, fold: int, **details: object) -> Card:

@@ -78,7 +78,13 @@ def score_rows(result: Record) -> list[tuple[str, list[float | None]]]:
 def score_tiles(result: Record) -> list[Tile]:
     """The figures beside the score."""
     low, high = result["gain_over_prior_ci95"]
-    tiles = [Tile("better than the prior", figure(result["gain_over_prior"], 3), f"{low:.3f} to {high:.3f}, paired")]
+    tiles = [
+        Tile(
+            "better than the prior",
+            figure(result["gain_over_prior"], 3),
+            f"{figure(low, 3)} to {figure(high, 3)}, paired",
+        )
+    ]
     if result["excess"] is not None:
         tiles.append(Tile("excess", figure(result["excess"], 3), "0 is the best possible answer, 1 the prior"))
     found = next((row for row in result["detection"] if row["group"] == "all"), None)

@@ -105,5 +105,5 @@ def _count(value: float | None) -> str:
 
 
 def _with_interval(value: float | None, interval: Sequence[float] | None) -> str:
-    ends = f" ({interval[0]:.3f} to {interval[1]:.3f})" if interval else ""
+    ends = f" ({figure(interval[0], 3)} to {figure(interval[1], 3)})" if interval else ""
     return f"{figure(value, 4)}{ends}"

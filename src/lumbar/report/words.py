@@ -41,7 +41,7 @@ def class_words(name: str) -> str:
 
 def figure(value: float | None, digits: int = 2) -> str:
     """A figure with so many decimals, or a dash where there is none."""
-    return NONE if value is None or value != value else f"{value:.{digits}f}"
+    return NONE if value is None or value != value else minus(f"{value:.{digits}f}")
 
 
 def minus(text: str) -> str:
