@@ -166,10 +166,10 @@ def test_a_study_that_takes_the_process_down_twice_costs_only_itself(trained, co
 
 
 def test_a_process_that_hangs_is_replaced_and_its_study_tried_again(trained, competition, tmp_path, monkeypatch):
-    monkeypatch.setattr("lumbar.predict.supervisor.STALL_SECONDS", 20.0)
+    monkeypatch.setattr("lumbar.predict.supervisor.STALL_SECONDS", 30.0)
     interfere(tmp_path / "work" / "journal.jsonl", signal.SIGSTOP, times=1)
     report = predict_supervised(trained.models, competition, tmp_path / "work", tmp_path / "submission.csv")
-    assert report["died"] == ["no study was finished in 20 s"]
+    assert report["died"] == ["no study was finished in 30 s"]
     assert report["studies_graded"] == report["studies"]
 
 

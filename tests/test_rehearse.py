@@ -9,7 +9,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from lumbar.dataset import Competition
 from lumbar.kaggle.requirements import NOT_ON_KAGGLE, ON_KAGGLE, pinned_packages
+from lumbar.phantom import break_competition
+from lumbar.rehearse.broken import changed_rows, keep_intact_only, read_record, untold_faults
 from lumbar.rehearse.interpreter import build_interpreter
 from lumbar.rehearse.rehearsal import check_submission
 from lumbar.rehearse.sandbox import LAYOUTS, Ending, Sandbox
@@ -144,3 +147,27 @@ def test_a_missing_submission_is_noticed(one_test_study, tmp_path):
 
 def test_both_layouts_are_rehearsed():
     assert set(LAYOUTS) == {"old", "new"}
+
+
+def test_intact_studies_are_set_apart_from_broken_tables(competition, tmp_path):
+    root = tmp_path / "broken"
+    shutil.copytree(competition.root, root)
+    break_competition(root, seed=1, intact_share=0.6, jobs=1)
+    alone = keep_intact_only(Competition(root), tmp_path / "alone")
+    befallen = set(read_record(root)["study_id"])
+    kept = set(alone.series("test")["study_id"].astype(str))
+    assert kept
+    assert not kept & befallen
+    assert set(alone.sample_submission["row_id"].str.partition("_")[0]) == kept
+
+
+def test_a_fault_that_the_report_does_not_name_is_found(competition, tmp_path):
+    record = pd.DataFrame({"study_id": ["7", "7"], "fault": ["rle", "no_window"], "tell": ["compressed", "no Window"]})
+    report = {"problems": [{"study_id": 7, "message": "series 1: compressed pixels"}]}
+    assert untold_faults(record, report) == ["7 no_window"]
+
+
+def test_a_row_that_differs_in_its_last_digit_is_found(tmp_path):
+    for name, last in (("a.csv", "0.1"), ("b.csv", "0.10000000000000002")):
+        (tmp_path / name).write_text(f"row_id,normal_mild\n1_x,0.5\n2_x,{last}\n")
+    assert changed_rows(tmp_path / "a.csv", tmp_path / "b.csv") == ["2_x"]

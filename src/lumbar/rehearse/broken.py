@@ -7,13 +7,14 @@ from typing import Any
 
 import pandas as pd
 
-from lumbar.dataset import Competition
+from lumbar.dataset import Competition, salvage_series_descriptions
+from lumbar.labels import GRADES
 from lumbar.phantom.faults import RECORD
 from lumbar.predict.asked import read_asked
 from lumbar.tables import write_table
 
-TEST_TABLES = ("sample_submission.csv", "test_series_descriptions.csv", "hidden/test_labels.csv", "hidden/oracle.csv")
-"""Tables of the test studies; each has the study's id in its first column, alone or at its beginning."""
+HIDDEN_TABLES = ("test_labels.csv", "oracle.csv")
+"""What the score needs; nothing breaks it."""
 
 
 def read_record(root: Path) -> pd.DataFrame:
@@ -53,20 +54,18 @@ def keep_intact_only(broken: Competition, folder: Path) -> Competition:
         (folder / "test_images" / study_id).mkdir(parents=True)
         for series in (broken.root / "test_images" / study_id).iterdir():
             shutil.copytree(series, folder / "test_images" / study_id / series.name, copy_function=_link)
-    for name in TEST_TABLES:
-        table = pd.read_csv(broken.root / name, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-        write_table(_of_studies(table, intact), folder / name)
+    rows = [row_id for row_id in read_asked(broken).row_ids if row_id.partition("_")[0] in intact]
+    sample = pd.DataFrame({"row_id": list(dict.fromkeys(rows))}).assign(**dict.fromkeys(GRADES, 1 / len(GRADES)))
+    write_table(sample, folder / "sample_submission.csv")
+    series, _ = salvage_series_descriptions(broken.root / "test_series_descriptions.csv")
+    write_table(series[series["study_id"].astype(str).isin(intact)], folder / "test_series_descriptions.csv")
+    for name in HIDDEN_TABLES:
+        shutil.copyfile(broken.root / "hidden" / name, folder / "hidden" / name)
     return Competition(folder)
 
 
 def _link(source: str, target: str) -> None:
     Path(target).hardlink_to(source)
-
-
-def _of_studies(table: pd.DataFrame, study_ids: set[str]) -> pd.DataFrame:
-    key = "study_id" if "study_id" in table else "row_id"
-    mine = table[key].str.partition("_")[0].isin(study_ids)
-    return table[mine].drop_duplicates()
 
 
 def changed_rows(broken: Path, alone: Path) -> list[str]:
