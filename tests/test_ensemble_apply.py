@@ -26,6 +26,7 @@ def stacked(simulation: Simulation) -> EnsembleModel:
         version=1,
         grades=GRADES,
         method="stacker",
+        strength=1,
         any_severe_lift=1.2,
         groups=parts,
         trained={"studies": len(simulation.members.study_ids), "folds": (0, 1), "commit": "unknown"},
@@ -58,6 +59,7 @@ def by_hand(**changes: object) -> EnsembleModel:
         version=1,
         grades=GRADES,
         method="mean",
+        strength=0,
         any_severe_lift=lift,
         groups={"spinal": {**part, **changes}},
         trained={"studies": 0, "folds": (), "commit": "unknown"},
@@ -183,6 +185,19 @@ def test_a_model_with_another_order_of_levels_is_refused(model, tmp_path):
     content["groups"]["spinal"]["bias"] = dict(reversed(bias.items()))
     (tmp_path / "ensemble.json").write_text(json.dumps(content))
     with pytest.raises(EnsembleModelError, match=r"groups\.spinal\.bias: Value error, expected the levels l1_l2"):
+        read_model(tmp_path / "ensemble.json")
+
+
+def test_a_model_whose_parts_do_not_fit_together_is_refused(model, tmp_path):
+    content = json.loads(model.model_dump_json())
+    content["groups"]["spinal"]["weights"]["a"] += 0.1
+    (tmp_path / "ensemble.json").write_text(json.dumps(content))
+    with pytest.raises(EnsembleModelError, match="expected the weights of spinal to sum to 1"):
+        read_model(tmp_path / "ensemble.json")
+    content = json.loads(model.model_dump_json())
+    del content["groups"]["foraminal"]
+    (tmp_path / "ensemble.json").write_text(json.dumps(content))
+    with pytest.raises(EnsembleModelError, match="looks at pool of foraminal: it is not there"):
         read_model(tmp_path / "ensemble.json")
 
 

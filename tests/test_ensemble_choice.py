@@ -3,12 +3,15 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lumbar.ensemble.apply import apply_ensemble, predict
 from lumbar.ensemble.checks import check_folds
+from lumbar.ensemble.choose import weigh_evidence
 from lumbar.ensemble.fit import fit_ensemble
 from lumbar.ensemble.members import Members
-from lumbar.ensemble.methods import MEAN, fit_method, members_by_group
+from lumbar.ensemble.methods import MEAN, METHODS, fit_method, members_by_group, shrink
 from lumbar.ensemble.nested import fit_nested, split_folds
 from lumbar.ensemble.truth import gather_truth, score_cells
 from lumbar.errors import InputError
@@ -17,6 +20,8 @@ from lumbar.metric import score_losses
 from simulated import Maker, Simulation, label_table, simulate
 
 MIXED = {"a": Maker(0.5), "b": Maker(0.9, temperature=0.6), "useless": Maker(np.inf)}
+CANAL = {"a": Maker(0.5, temperature=1.5, group="spinal"), "useless": Maker(np.inf, group="spinal")}
+"""Plainly better than their mean, and quick."""
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +33,11 @@ def large() -> Simulation:
 @pytest.fixture(scope="module")
 def fitted(large):
     return fit_ensemble(large.tables, large.labels, large.folds)
+
+
+@pytest.fixture(scope="module")
+def canal() -> Simulation:
+    return simulate(CANAL, studies=180, folds=3, seed=1)
 
 
 def score(simulation: Simulation, probabilities: np.ndarray) -> float:
@@ -63,23 +73,26 @@ def test_a_better_member_weighs_more_and_a_useless_one_least(fitted):
         assert sum(part.weights.values()) == pytest.approx(1)
 
 
-def test_a_folds_own_labels_change_nothing_of_its_rows(large):
-    grades = large.truth.grades.copy()
-    own = large.truth.folds == 2
+def test_a_folds_own_labels_change_nothing_of_its_rows(canal):
+    grades = canal.truth.grades.copy()
+    own = canal.truth.folds == 2
     grades[own] = 2 - grades[own]
-    other = gather_truth(label_table(grades, large.members.study_ids), large.folds, large.members.study_ids)
-    before, after = fit_nested(large.members, large.truth), fit_nested(large.members, other)
+    other = gather_truth(label_table(grades, canal.members.study_ids), canal.folds, canal.members.study_ids)
+    before, after = fit_nested(canal.members, canal.truth), fit_nested(canal.members, other)
+    assert before.by_fold[2].choice.strength > 0
     np.testing.assert_array_equal(after.chosen[own], before.chosen[own])
     assert (after.chosen[~own] != before.chosen[~own]).any()
 
 
-def test_the_order_of_members_rows_labels_and_folds_changes_nothing(large, fitted):
-    tables = {name: table.sample(frac=1, random_state=7) for name, table in reversed(large.tables.items())}
-    labels, folds = (table.sample(frac=1, random_state=8) for table in (large.labels, large.folds))
+def test_the_order_of_members_rows_labels_and_folds_changes_nothing(canal):
+    first = fit_ensemble(canal.tables, canal.labels, canal.folds)
+    tables = {name: table.sample(frac=1, random_state=7) for name, table in reversed(canal.tables.items())}
+    labels, folds = (table.sample(frac=1, random_state=8) for table in (canal.labels, canal.folds))
     again = fit_ensemble(tables, labels, folds)
-    assert again.model == fitted.model
-    pd.testing.assert_frame_equal(again.out_of_fold, fitted.out_of_fold, check_exact=True)
-    assert again.report == fitted.report
+    assert first.model.strength > 0
+    assert again.model == first.model
+    pd.testing.assert_frame_equal(again.out_of_fold, first.out_of_fold, check_exact=True)
+    assert again.report == first.report
 
 
 def test_the_final_model_applied_to_new_studies_beats_the_mean_there(fitted):
@@ -89,24 +102,47 @@ def test_the_final_model_applied_to_new_studies_beats_the_mean_there(fitted):
     assert score(new, values) < score(new, plain_mean(new)) - 0.02
 
 
-@pytest.mark.parametrize("studies", [24, 60])
-@pytest.mark.parametrize("seed", range(3))
-def test_with_few_studies_the_ensemble_is_the_plain_mean(studies, seed):
-    simulation = simulate(MIXED, studies, folds=2 + seed, seed=seed)
+@pytest.mark.parametrize("folds", [2, 3, 5])
+def test_with_two_dozen_studies_the_ensemble_is_the_plain_mean(folds):
+    simulation = simulate(MIXED, studies=24, folds=folds, seed=folds)
     nested = fit_nested(simulation.members, simulation.truth)
-    np.testing.assert_array_equal(nested.chosen, nested.by_method["mean"])
-    np.testing.assert_allclose(nested.chosen, plain_mean(simulation), atol=1e-12)
     assert nested.final.choice.method == "mean"
+    np.testing.assert_allclose(nested.chosen, plain_mean(simulation), rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("noise", [0.4, 0.9, 2.0])
-@pytest.mark.parametrize("studies", [120, 180])
-def test_the_ensemble_of_one_member_never_scores_a_thousandth_worse_than_it(noise, studies):
-    for seed in range(2):
-        simulation = simulate({"only": Maker(noise)}, studies, folds=3, seed=seed)
-        nested = fit_nested(simulation.members, simulation.truth)
-        harm = score(simulation, nested.chosen) - score(simulation, nested.by_method["mean"])
-        assert harm < 0.001
+@pytest.mark.parametrize("noise", [0.4, 1.0, 2.5])
+@pytest.mark.parametrize("studies", [24, 60, 120, 180])
+def test_the_ensemble_never_scores_a_thousandth_worse_than_the_mean(noise, studies):
+    simulation = simulate({"only": Maker(noise, group="spinal")}, studies, folds=3, seed=studies)
+    nested = fit_nested(simulation.members, simulation.truth)
+    assert score(simulation, nested.chosen) < score(simulation, nested.by_method["mean"]) + 0.001
+
+
+def test_the_way_from_the_mean_to_a_method_begins_and_ends_at_them(large):
+    groups = members_by_group(large.members)
+    fitted, plain = (
+        fit_method(METHODS[name], large.members, large.truth.grades, groups) for name in ("stacker", "mean")
+    )
+    np.testing.assert_allclose(
+        predict(shrink(fitted, 0.0), large.members), predict(plain, large.members), rtol=0, atol=1e-12
+    )
+    assert shrink(fitted, 1.0)["spinal"].temperature == pytest.approx(fitted["spinal"].temperature)
+    np.testing.assert_allclose(
+        predict(shrink(fitted, 1.0), large.members), predict(fitted, large.members), rtol=0, atol=1e-12
+    )
+
+
+@given(st.floats(-5, 30), st.integers(1, 3000))
+def test_more_evidence_gives_more_strength_and_few_studies_give_less(deviations, studies):
+    strength = weigh_evidence(deviations, studies)
+    assert 0 <= strength < 1
+    assert weigh_evidence(deviations + 1, studies) >= strength
+    assert weigh_evidence(deviations, studies + 100) >= strength
+
+
+def test_three_standard_errors_are_much_for_a_thousand_studies_and_nothing_for_a_hundred():
+    assert weigh_evidence(3, 1000) == pytest.approx(1 - (1.4 / 3) ** 2)
+    assert weigh_evidence(3, 100) == 0
 
 
 def test_twins_are_no_reason_to_leave_the_mean():
@@ -155,11 +191,14 @@ def test_leaving_a_member_out_costs_what_it_is_worth(fitted):
     assert cost["useless"] < 0.002
 
 
-def test_a_difference_whose_interval_contains_zero_is_said_to_be_none(fitted):
+def test_the_report_compares_every_two_ensembles_and_says_which_differ(fitted):
     rows = {(row["of"], row["from"]): row for row in fitted.report["differences"]}
     assert len(rows) == 10, "every pair of the four methods and the ensemble"
     assert not rows["stacker", "mean"]["is_none"]
-    assert rows["ensemble", "stacker"]["is_none"]
+    for row in rows.values():
+        low, high = row["ci95"]
+        assert low <= row["difference"] <= high
+        assert row["is_none"] == (low <= 0 <= high)
 
 
 def test_folds_that_are_few_are_split_for_the_choice_inside_them():

@@ -65,6 +65,15 @@ def test_predictions_may_be_named_in_one_option_or_in_several(folder, fitted, tm
     assert (tmp_path / "ensemble.json").read_bytes() == (fitted / "ensemble.json").read_bytes()
 
 
+def test_a_runs_members_are_called_after_their_folders(folder, tmp_path):
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        shutil.copy(folder / "a.csv", tmp_path / name / "oof.csv")
+    words = fit_words(folder, tmp_path / "out", tmp_path / "one" / "oof.csv", tmp_path / "other" / "oof.csv")
+    assert CliRunner().invoke(cli.app, words).exit_code == 0
+    assert read_model(tmp_path / "out" / "ensemble.json").members == ("one", "other")
+
+
 def test_apply_predicts_from_the_members_that_are_there(folder, fitted, tmp_path):
     words = ["ensemble", "apply", "--model", str(fitted), "--out", str(tmp_path / "x.csv"), "--predictions"]
     both = CliRunner().invoke(cli.app, [*words, str(folder / "a.csv"), str(folder / "b.csv.gz")])

@@ -10,7 +10,10 @@ from lumbar.errors import InputError
 PredictionsOption = Annotated[
     list[Path], typer.Option("--predictions", help="A member's CSV in submission format (.gz too); several may follow.")
 ]
-MoreArgument = Annotated[list[Path] | None, typer.Argument(metavar="[PREDICTIONS]...", help="More members' CSVs.")]
+MoreArgument = Annotated[list[Path] | None, typer.Argument(metavar="PREDICTIONS", help="More members' CSVs.")]
+
+RUNS_NAME = "oof"
+"""What a run calls every member's file."""
 
 
 def fit(
@@ -22,7 +25,8 @@ def fit(
 ) -> None:
     """Fit an ensemble to out-of-fold predictions, and score it inside the folds.
 
-    A member's name is its file's, without .csv. Writes ensemble.json, nested predictions (oof.csv) and report.json.
+    A member's name is its file's, without .csv; that of a run's predictions/<member>/oof.csv is its folder's.
+    Writes ensemble.json, nested predictions (oof.csv) and report.json.
     """
     from lumbar.dataset import read_labels
     from lumbar.ensemble import model
@@ -47,7 +51,7 @@ def apply(
     out: Annotated[Path, typer.Option(help="The CSV to write.")],
     more: MoreArgument = None,
 ) -> None:
-    """Apply a fitted ensemble to its members' predictions of any studies, matched by file name."""
+    """Apply a fitted ensemble to its members' predictions of any studies, matched by their names as in fit."""
     from lumbar.ensemble.apply import apply_ensemble
     from lumbar.ensemble.members import read_member
     from lumbar.ensemble.model import FILE_NAME, read_model
@@ -68,6 +72,7 @@ def _name_members(paths: list[Path]) -> dict[str, Path]:
     named: dict[str, Path] = {}
     for path in paths:
         name = path.name.removesuffix(".gz").removesuffix(".csv")
+        name = path.resolve().parent.name if name == RUNS_NAME else name
         if name in named:
             raise InputError(f"{path}: {named[name]} is called {name} already, expected members of different names")
         named[name] = path

@@ -51,13 +51,14 @@ def fit_ensemble(tables: Mapping[str, pd.DataFrame], labels: pd.DataFrame, folds
 
 
 def _describe(nested: Nested, studies: int) -> EnsembleModel:
-    method = nested.final.choice.method
+    final = nested.final
     return EnsembleModel(
         version=1,
         grades=GRADES,
-        method=method,
-        any_severe_lift=nested.final.lifts[method],
-        groups=nested.final.parts[method],
+        method=final.choice.method,
+        strength=final.choice.strength,
+        any_severe_lift=final.chosen_lift,
+        groups=final.chosen_parts,
         trained=Trained(studies=studies, folds=tuple(nested.by_fold), commit=current_commit()),
     )
 

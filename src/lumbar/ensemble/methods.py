@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from lumbar.ensemble.apply import group_logits, pool_group
 from lumbar.ensemble.members import Grades, Members
-from lumbar.ensemble.model import GroupModel
+from lumbar.ensemble.model import GradeNumbers, GroupModel
 from lumbar.ensemble.places import GROUP_CELLS
 from lumbar.ensemble.pool import PoolFit, fit_pool, plain_fit, soften
 from lumbar.ensemble.stacker import fit_terms
@@ -63,6 +63,31 @@ def fit_method(method: Method, members: Members, grades: Grades, groups: Mapping
         return {group: _describe(plain_fit(len(names)), names, method.exponent) for group, names in groups.items()}
     pools = {group: _fit_group_pool(members, grades, group, names, method.exponent) for group, names in groups.items()}
     return _fit_stacker(members, grades, pools) if method.is_stacked else pools
+
+
+def shrink(parts: Parts, strength: float) -> Parts:
+    """Group models on the way from the plain mean (strength 0) to what was fitted (1), number by number."""
+    return {group: _shrink_part(part, strength) for group, part in parts.items()}
+
+
+def _shrink_part(part: GroupModel, strength: float) -> GroupModel:
+    def towards(plain: float, fitted: float) -> float:
+        return plain + strength * (fitted - plain)
+
+    return GroupModel(
+        exponent=towards(MEAN.exponent, part.exponent),
+        weights={name: towards(1 / len(part.weights), weight) for name, weight in part.weights.items()},
+        temperature=1 / towards(1, 1 / part.temperature),
+        bias={level: _scale(bias, strength) for level, bias in part.bias.items()},
+        terms=tuple(
+            term.model_copy(update={"coefficients": _scale(term.coefficients, strength)}) for term in part.terms
+        ),
+    )
+
+
+def _scale(triple: GradeNumbers, factor: float) -> GradeNumbers:
+    first, second, third = triple
+    return first * factor, second * factor, third * factor
 
 
 def _fit_group_pool(

@@ -94,6 +94,8 @@ class EnsembleModel(Part):
     """The order of all triples of numbers."""
     method: str
     """The method that cross-validation chose, by its name in `ensemble/methods.py`."""
+    strength: float = Field(ge=0, le=1)
+    """How far all numbers were taken from the plain mean's (0) to the fitted ones (1)."""
     any_severe_lift: float = Field(gt=0)
     groups: dict[str, GroupModel]
     trained: Trained
@@ -106,11 +108,16 @@ class EnsembleModel(Part):
         return grades
 
     @model_validator(mode="after")
-    def _looks_at_its_own_groups(self) -> Self:
-        looked_at = {term.source.group for part in self.groups.values() for term in part.terms}
-        unknown = sorted(set(self.groups) - set(GROUPS)) + sorted(looked_at - set(self.groups))
-        if unknown:
-            raise ValueError(f"there is no group '{unknown[0]}'")
+    def _knows_its_groups_and_members(self) -> Self:
+        for group, part in self.groups.items():
+            if group not in GROUPS:
+                raise ValueError(f"there is no group '{group}', only {', '.join(GROUPS)}")
+            if abs(sum(part.weights.values()) - 1) > 1e-6:
+                raise ValueError(f"expected the weights of {group} to sum to 1")
+            for source in (term.source for term in part.terms):
+                looked_at = self.groups.get(source.group)
+                if looked_at is None or source.member not in (POOL, *looked_at.weights):
+                    raise ValueError(f"a term of {group} looks at {source.member} of {source.group}: it is not there")
         return self
 
     @property

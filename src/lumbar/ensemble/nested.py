@@ -12,7 +12,7 @@ from lumbar.ensemble.any_severe import fit_lift, lift_largest
 from lumbar.ensemble.apply import predict
 from lumbar.ensemble.choose import Choice, choose_method
 from lumbar.ensemble.members import Members
-from lumbar.ensemble.methods import METHODS, Parts, fit_method, members_by_group
+from lumbar.ensemble.methods import METHODS, Parts, fit_method, members_by_group, shrink
 from lumbar.ensemble.truth import Truth
 
 Array = NDArray[np.float64]
@@ -24,7 +24,7 @@ LEAST_INNER_PARTS = 3
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """Every method's group models and lift, and which of them to use."""
+    """Every method's group models and lift, and which of them to use, how far."""
 
     parts: Mapping[str, Parts]
     lifts: Mapping[str, float]
@@ -33,6 +33,17 @@ class Fitted:
     def predict(self, members: Members, method: str) -> Array:
         """A method's probabilities (studies, 25, 3)."""
         return predict(self.parts[method], members, self.lifts[method])
+
+    @property
+    def chosen_parts(self) -> Parts:
+        """The group models to use."""
+        parts = self.parts[self.choice.method]
+        return shrink(parts, self.choice.strength) if self.choice.strength else parts
+
+    @property
+    def chosen_lift(self) -> float:
+        """The lift to use."""
+        return float(self.lifts[self.choice.method] ** self.choice.strength)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +55,7 @@ class Nested:
     by_method: Mapping[str, Array]
     """Each method's out-of-fold probabilities (studies, 25, 3)."""
     chosen: Array
-    """The same, fold by fold by the method that the other folds chose."""
+    """The same, fold by fold by what the other folds chose."""
 
 
 def fit_nested(members: Members, truth: Truth) -> Nested:
@@ -58,7 +69,7 @@ def fit_nested(members: Members, truth: Truth) -> Nested:
         fitted = inner.fit_without(frozenset(inner.parting[held_out].tolist()))
         for name, values in by_method.items():
             values[held_out] = fitted.predict(members.take(held_out), name)
-        chosen[held_out] = by_method[fitted.choice.method][held_out]
+        chosen[held_out] = predict(fitted.chosen_parts, members.take(held_out), fitted.chosen_lift)
         by_fold[fold] = fitted
     return Nested(by_fold, inner.fit_without(frozenset()), by_method, chosen)
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lumbar.ensemble.apply import predict
 from lumbar.ensemble.checks import check_folds
 from lumbar.ensemble.members import Members
 from lumbar.ensemble.nested import Nested
@@ -27,17 +28,20 @@ def summarise(nested: Nested, members: Members, truth: Truth) -> dict[str, Any]:
     """The report as plain data. Every score is out of fold and of every graded cell: one that no member predicts
     counts with the prior of the other folds, as it does in cross-validation."""
     scored = {name: _score(truth, values) for name, values in {**nested.by_method, ENSEMBLE: nested.chosen}.items()}
-    chosen = nested.final.parts[nested.final.choice.method]
     return {
         "method": nested.final.choice.method,
+        "strength": nested.final.choice.strength,
         "studies": len(members.study_ids),
         "scores": {name: one.score.as_dict() for name, one in scored.items()},
         "differences": [
             {"of": first, "from": second, **_compare(scored[first], scored[second])}
             for second, first in combinations(scored, 2)
         ],
-        "chosen_without_fold": {fold: fitted.choice.method for fold, fitted in nested.by_fold.items()},
-        "weights": {group: part.weights for group, part in chosen.items()},
+        "without_fold": {
+            fold: {"method": fitted.choice.method, "strength": fitted.choice.strength}
+            for fold, fitted in nested.by_fold.items()
+        },
+        "weights": {group: part.weights for group, part in nested.final.chosen_parts.items()},
         "without_member": [
             {"member": name, **_compare(_score(truth, without), scored[ENSEMBLE])}
             for name, without in _leave_members_out(nested, members, truth)
@@ -73,7 +77,7 @@ def _leave_members_out(nested: Nested, members: Members, truth: Truth) -> Iterat
         others, without = members.without(name), np.full(nested.chosen.shape, np.nan)
         for fold, fitted in nested.by_fold.items():
             held_out = np.flatnonzero(truth.folds == fold)
-            without[held_out] = fitted.predict(others.take(held_out), fitted.choice.method)
+            without[held_out] = predict(fitted.chosen_parts, others.take(held_out), fitted.chosen_lift)
         yield name, without
 
 
@@ -89,11 +93,16 @@ def format_report(report: dict[str, Any]) -> str:
         rows.append([name, *(_figure(score[key]) for key in ("score", *COMPONENTS))])
     widths = np.array([[len(value) for value in row] for row in rows]).max(axis=0)
     lines = ["  ".join(value.rjust(width) for value, width in zip(row, widths, strict=True)) for row in rows]
-    lines += ["", *format_differences(report), "", f"chosen: {report['method']} (of {report['studies']} studies)"]
+    lines += ["", *format_differences(report), "", _describe_choice(report)]
     for group, weights in report["weights"].items():
         lines.append(f"{group}: " + ", ".join(f"{name} {weight:.2f}" for name, weight in weights.items()))
     lines += [f"without {row['member']}: {_read(row)}" for row in report["without_member"]]
     return "\n".join([*lines, *(f"SUSPICIOUS: {line}" for line in report["suspicious"])])
+
+
+def _describe_choice(report: dict[str, Any]) -> str:
+    how_far = f", {report['strength']:.0%} of the way from the mean" if report["strength"] else ""
+    return f"chosen on {report['studies']} studies: {report['method']}{how_far}"
 
 
 def format_differences(report: dict[str, Any]) -> list[str]:
