@@ -2,7 +2,7 @@
 PYTHON ?= python3
 CONFIG ?= configs/demo.yaml
 LUMBAR := .venv/bin/lumbar
-OPTIONS := --config $(CONFIG) $(if $(DATA),--data $(DATA))
+OPTIONS = --config $(CONFIG) $(if $(DATA),--data $(DATA))
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo cv compare submission folds detect crop grade ensemble bundle bundle-training inference-kernel \
