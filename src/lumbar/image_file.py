@@ -15,7 +15,7 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom.pixels import apply_rescale
 
-Array = NDArray[np.float64]
+from lumbar.geometry import Array
 
 # What pydicom says of a damaged tag, for every file of a series, is told by the oddities once for each series.
 pydicom.config.logger.setLevel(logging.ERROR)
@@ -126,25 +126,25 @@ def _refuse_shape(dataset: pydicom.Dataset) -> None:
             f"expected one grey image of 2 to {LARGEST_SIDE} pixels a side,"
             f" got {frames} of {rows} x {columns} pixels in {kind} with {samples} samples each"
         )
-    excess = _excess(dataset)
-    if excess > PADDING_SHARE * rows * columns * int(dataset.BitsAllocated) / 8:
-        raise ValueError(f"{excess} bytes of pixel data more than {rows} x {columns} pixels have")
 
 
-def _excess(dataset: pydicom.Dataset) -> int:
-    """By how many bytes the pixel data are longer than the image; 0 where they are compressed."""
-    if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
-        return 0
+def _excess_bytes(dataset: pydicom.Dataset) -> int:
+    """By how many bytes the pixel data are longer than the image. Raises ValueError where it is more than padding."""
     length = max(len(dataset[name].value or b"") for name in PIXEL_TAGS if name in dataset)
-    return length - math.ceil(dataset.Rows * dataset.Columns * dataset.BitsAllocated / 8)
+    needed = math.ceil(dataset.Rows * dataset.Columns * dataset.BitsAllocated / 8)
+    if length > (1 + PADDING_SHARE) * needed:
+        raise ValueError(
+            f"{length - needed} bytes of pixel data more than {dataset.Rows} x {dataset.Columns} pixels have"
+        )
+    return length - needed
 
 
 def _grey_values(dataset: pydicom.Dataset) -> tuple[NDArray[np.float32], list[str]]:
     """The rescaled pixels, finite and white where the scanner's are white, and what was odd about them."""
+    oddities = _oddities_of_encoding(dataset)
     stored = dataset.pixel_array
     if stored.shape != (dataset.Rows, dataset.Columns):
         raise ValueError(f"expected pixels of shape {(dataset.Rows, dataset.Columns)}, got {stored.shape}")
-    oddities = _oddities_of_encoding(dataset)
     if _has_sane_rescale(dataset):
         stored = apply_rescale(stored, dataset)
     else:
@@ -170,10 +170,11 @@ def _without_absurd_values(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _oddities_of_encoding(dataset: pydicom.Dataset) -> list[str]:
+    """Raises ValueError where the pixel data are longer than the image."""
     syntax = dataset.file_meta.TransferSyntaxUID
     if syntax.is_encapsulated:
         return [f"compressed pixels ({syntax.name})"]
-    return [EXCESS] if _excess(dataset) > 1 else []  # an odd length is padded to an even one
+    return [EXCESS] if _excess_bytes(dataset) > 1 else []  # an odd length is padded to an even one
 
 
 def _has_sane_rescale(dataset: pydicom.Dataset) -> bool:

@@ -110,6 +110,7 @@ def _note_rescale(images: Sequence[Image]) -> list[Note]:
 
 
 def _note_places(images: Sequence[Image], planes: Sequence[Plane]) -> list[Note]:
-    places = [tuple(np.round(plane.position / SAME_PLACE_MM)) for plane in planes]
-    repeated = tuple(image.name for index, image in enumerate(images) if places[index] in places[:index])
+    places = np.round([plane.position / SAME_PLACE_MM for plane in planes])
+    first = np.unique(places, axis=0, return_index=True)[1]
+    repeated = tuple(images[index].name for index in sorted(set(range(len(images))) - set(first.tolist())))
     return [Note("an image where another one lies", repeated, "kept, ordered by number")] if repeated else []

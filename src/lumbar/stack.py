@@ -31,19 +31,21 @@ class Placement:
 def leave_out_copies(images: Sequence[Image]) -> tuple[list[Image], list[Note]]:
     """The images without those that repeat an earlier one: number, place and pixels."""
     kept: list[Image] = []
-    copies: list[Image] = []
+    copies: list[str] = []
+    by_number: dict[int | None, list[Image]] = {}
     for image in images:
-        (copies if any(_is_copy(image, other) for other in kept) else kept).append(image)
-    names = tuple(image.name for image in copies)
-    return kept, [Note("a copy of another image", names, "left out")] if copies else []
+        namesakes = by_number.setdefault(image.instance_number, [])
+        if any(_is_copy(image, other) for other in namesakes):
+            copies.append(image.name)
+        else:
+            namesakes.append(image)
+            kept.append(image)
+    return kept, [Note("a copy of another image", tuple(copies), "left out")] if copies else []
 
 
 def _is_copy(image: Image, other: Image) -> bool:
-    return (
-        image.instance_number == other.instance_number
-        and np.array_equal(_or_nan(image.position), _or_nan(other.position), equal_nan=True)
-        and np.array_equal(image.pixels, other.pixels)
-    )
+    is_same_place = np.array_equal(_or_nan(image.position), _or_nan(other.position), equal_nan=True)
+    return is_same_place and np.array_equal(image.pixels, other.pixels)
 
 
 def _or_nan(position: Array | None) -> Array:
