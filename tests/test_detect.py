@@ -260,21 +260,21 @@ def predicted(points: dict[str, np.ndarray]) -> pd.DataFrame:
 
 
 def test_the_annotated_points_are_without_error(competition):
-    errors = measure_errors(competition, predicted(POINTS))
+    errors = measure_errors(competition, predicted(POINTS), [1])
     assert len(errors) == 2
     np.testing.assert_allclose(errors[["distance", "in_plane"]], 0, atol=1e-5)
 
 
 def test_an_error_across_the_slices_is_none_within_the_plane(competition):
     moved = {name: point + np.array([3, 4, 0]) for name, point in POINTS.items()}
-    errors = measure_errors(competition, predicted(moved)).set_index("group")
+    errors = measure_errors(competition, predicted(moved), [1]).set_index("group")
     np.testing.assert_allclose(errors["distance"], 5, atol=1e-5)
     assert errors.loc["spinal", "in_plane"] == pytest.approx(4, abs=1e-5)
     assert errors.loc["subarticular", "in_plane"] == pytest.approx(5, abs=1e-5)
 
 
 def test_a_point_that_was_not_found_is_infinitely_far(competition):
-    errors = measure_errors(competition, predicted({"spinal_canal_stenosis": POINTS["spinal_canal_stenosis"]}))
+    errors = measure_errors(competition, predicted({"spinal_canal_stenosis": POINTS["spinal_canal_stenosis"]}), [1])
     summary = summarise_errors(errors).set_index("group")
     assert summary.loc["subarticular", "median_mm"] == np.inf
     assert summary["within_8_mm"].to_dict() == {"spinal": 1.0, "subarticular": 0.0, "all": 0.5}

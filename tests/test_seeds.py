@@ -389,7 +389,7 @@ def test_annotated_points_are_points_without_an_error(competition: Competition, 
     folds = pd.DataFrame({"study_id": competition.study_ids, "fold": 0})
     points = annotated_points(competition, folds, jobs=1)
     write_table(points, tmp_path / "points.csv")
-    errors = measure_errors(competition, read_points(tmp_path / "points.csv"))
+    errors = measure_errors(competition, read_points(tmp_path / "points.csv"), competition.study_ids)
     assert len(errors) == len(points)
     assert errors["distance"].max() < 0.01
 

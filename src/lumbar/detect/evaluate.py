@@ -1,6 +1,6 @@
 """How far predicted points lie from the annotated ones, in millimetres."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 import pandas as pd
@@ -14,13 +14,14 @@ HIT_MM = 8.0
 """A point this near to the annotated one is of the right level and side: a quarter of the way to the next level."""
 
 
-def measure_errors(competition: Competition, points: pd.DataFrame) -> pd.DataFrame:
-    """For each annotated point on a readable slice: study_id, condition, level, group, and the distances of its point.
+def measure_errors(competition: Competition, points: pd.DataFrame, study_ids: Collection[int]) -> pd.DataFrame:
+    """For each annotated point of some studies on a readable slice: study_id, condition, level, group, and how far off
+    the point of its cell is.
 
     `distance` is in patient space; `in_plane` is the distance on the annotated slice, which forgives another choice
     of slice. Both are infinite where there is no predicted point.
     """
-    annotated = pd.DataFrame(_annotated(competition), columns=[*KEY, "normal", "point"])
+    annotated = pd.DataFrame(_annotated(competition, study_ids), columns=[*KEY, "normal", "point"])
     merged = annotated.merge(points[[*KEY, *PATIENT]], on=KEY, how="left", validate="one_to_one")
     offsets = merged[PATIENT].to_numpy(dtype=np.float64) - np.array(merged["point"].tolist()).reshape(-1, 3)
     along = (offsets * np.array(merged["normal"].tolist()).reshape(-1, 3)).sum(axis=1)
@@ -33,9 +34,9 @@ def measure_errors(competition: Competition, points: pd.DataFrame) -> pd.DataFra
     )
 
 
-def _annotated(competition: Competition) -> Iterator[tuple[object, ...]]:
+def _annotated(competition: Competition, study_ids: Collection[int]) -> Iterator[tuple[object, ...]]:
     coordinates = competition.coordinates
-    known = coordinates[coordinates["study_id"].isin(competition.study_ids)]
+    known = coordinates[coordinates["study_id"].isin(study_ids)]
     for (study_id, series_id), rows in known.groupby(["study_id", "series_id"], sort=True):
         try:
             plane = GROUPS[group_of(rows["condition"].iloc[0])].plane

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from lumbar.checkpoint import Card, current_commit, is_current, save_checkpoint
+from lumbar.detect.audit import find_contradicted
 from lumbar.detect.detector import Detector
 from lumbar.detect.evaluate import measure_errors, summarise_errors
 from lumbar.detect.landmarks import CLASS_NAMES
@@ -47,7 +48,7 @@ def _detect(run: Run) -> None:
     folder, parts = run.folder / "detect", [_folder_of(run, fold) for fold in run.fold_numbers]
     points = pd.concat([read_points(part / "points.csv") for part in parts], ignore_index=True)
     problems = [pd.read_csv(part / "problems.csv", dtype=str, keep_default_na=False) for part in parts]
-    errors = measure_errors(run.competition, points)
+    errors = measure_errors(run.competition, points, run.competition.study_ids)
     write_table(points, folder / "points.csv")
     write_table(pd.concat(problems, ignore_index=True), folder / "problems.csv")
     write_table(errors, folder / "errors.csv")
@@ -98,6 +99,37 @@ def _training_images(run: Run) -> pd.DataFrame:
     return pd.read_csv(folder / "images.csv", dtype={"image": str})
 
 
+def _paths(run: Run, images: pd.DataFrame) -> list[Path]:
+    return [run.folder / "detect" / "training_set" / "images" / f"{name}.png" for name in images["image"]]
+
+
+def _audit(run: Run, fold: int, images: pd.DataFrame) -> list[int]:
+    """The studies outside a fold that are not to be trained on, see `audit.find_contradicted`."""
+    config = run.config.detect
+    if config.audit_parts is None:
+        return []
+    folder, made_from = _folder_of(run, fold) / "audit", _fold_made_from(run, fold)
+
+    def points_by_others(part: int, seen: list[int], unseen: list[int]) -> pd.DataFrame:
+        """The points of unseen studies by a detector of the seen ones, kept for when training goes on."""
+        here = folder / f"part{part}"
+
+        def locate() -> None:
+            paths = _paths(run, images[images["study_id"].isin(seen)])
+            label, work = f"detect: audit fold {fold}, part {part}", here / f"training_{made_from}"
+            detector = Detector.of_state(train_detector(config, paths, work, run.config.seed + fold, label), config)
+            shutil.rmtree(work)
+            write_table(locate_studies(detector, run.competition, unseen, fold, Problems()), here / "points.csv")
+
+        run_stage(f"detect: audit fold {fold}, part {part}", here, made_from, locate)
+        return read_points(here / "points.csv")
+
+    studies = sorted(images["study_id"].unique().tolist())
+    if len(studies) < config.audit_parts:
+        return []
+    return find_contradicted(run.competition, studies, config.audit_parts, run.config.seed, points_by_others)
+
+
 def _train_fold(run: Run, fold: int) -> None:
     """Trains the detector of a fold on the other folds' images, unless it is there already."""
     stem, made_from = _stem_of(run, fold), _fold_made_from(run, fold)
@@ -107,10 +139,11 @@ def _train_fold(run: Run, fold: int) -> None:
     chosen = images[~images["study_id"].isin(run.studies_of(fold))]
     if chosen.empty:
         raise InputError(f"{run.competition.root}: no annotated study outside fold {fold} to train a detector on")
+    contradicted = _audit(run, fold, chosen)
+    chosen = chosen[~chosen["study_id"].isin(contradicted)]
     folder, seed = run.folder / "detect", run.config.seed + fold
-    paths = [folder / "training_set" / "images" / f"{name}.png" for name in chosen["image"]]
     work = folder / f"training_fold{fold}_{made_from}"
-    state = train_detector(run.config.detect, paths, work, seed, f"detect: train fold {fold}")
+    state = train_detector(run.config.detect, _paths(run, chosen), work, seed, f"detect: train fold {fold}")
     card = Card(
         kind="detector",
         classes=CLASS_NAMES,
@@ -120,7 +153,7 @@ def _train_fold(run: Run, fold: int) -> None:
         fingerprint=made_from,
         training_studies=int(chosen["study_id"].nunique()),
         commit=current_commit(),
-        details={"images": len(paths)},
+        details={"images": len(chosen), "contradicted": contradicted},
     )
     save_checkpoint(stem, state, card)
     for leftover in folder.glob(f"training_fold{fold}_*"):
