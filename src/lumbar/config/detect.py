@@ -1,0 +1,47 @@
+"""The detect stage's section."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from lumbar.config.section import Section
+
+
+class DetectConfig(Section):
+    """The YOLOv8 detector of landmarks, one for each fold."""
+
+    scale: Literal["p", "n", "s", "m", "l", "x"] = "n"
+    """YOLOv8's size; `p` is half as wide as `n`, for machines without a GPU."""
+    weights: Path | None = None
+    """A local `.pt` or `.safetensors` to start from; nothing trains from scratch. Nothing is ever downloaded."""
+    image_size: int = Field(320, ge=64, multiple_of=32)
+    """Side of the detector's square image in pixels."""
+    mm_per_pixel: float = Field(1.0, gt=0)
+    """Scale of the detector's image; image_size × mm_per_pixel is its field of view."""
+    box_mm: float = Field(28.0, gt=0)
+    """Side of the square box around each annotated point, about a disc and its canal."""
+    epochs: int = Field(60, ge=1)
+    """Passes over the training images."""
+    batch_size: int = Field(8, ge=1)
+    """Images a step."""
+    learning_rate: float = Field(3e-3, gt=0)
+    """AdamW's largest learning rate."""
+    equalise: bool = False
+    """Equalise contrast locally, for images whose coils light the body very differently."""
+    every_slice: bool = False
+    """Train on every slice that shows a landmark, not only on the one nearest to each point: for few studies."""
+    audit_parts: int | None = Field(None, ge=2)
+    """Audit the annotations before a fold's detector is trained: its training studies are parted, a detector of the
+    others looks at each part, and a study whose levels it counts otherwise than the annotation is not trained on.
+    Nothing trusts every annotation; auditing multiplies the training time by the number of parts."""
+    scale_jitter: float = Field(0.2, ge=0, lt=1)
+    """How much smaller or larger an image may be made in training; more where pixel spacings cannot be trusted."""
+    shift_jitter: float = Field(0.12, ge=0, lt=1)
+    """How far an image may be shifted in training, as a share of its side; a spine's place must not tell its level."""
+    background: int = Field(2, ge=0)
+    """Slices without a landmark that each series adds to the training images."""
+    min_confidence: float = Field(0.02, ge=0, le=1)
+    """Weakest box that may become a point; the anatomical order sorts out the rest."""
+    axial_tolerance_mm: float = Field(8.0, gt=0)
+    """An axial slice farther than this from a level's point is refused for that level."""

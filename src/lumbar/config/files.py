@@ -1,0 +1,56 @@
+"""Configs as files: the YAML that a user writes, and the JSON that a run keeps."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from lumbar.config.run import Config
+from lumbar.errors import InputError
+
+
+class ConfigError(InputError):
+    """A config that is not what it should be; the message names the file and the key."""
+
+
+def read_config(path: Path) -> Config:
+    """Reads a YAML config; its `name` is the file's name unless it says another."""
+    return check_config(path, read_values(path))
+
+
+def read_values(path: Path) -> dict[str, Any]:
+    """What a YAML config says, not yet checked."""
+    if not path.is_file():
+        raise ConfigError(f"{path}: there is no such config")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: expected keys and values, got {type(values).__name__}")
+    return values
+
+
+def check_config(path: Path, values: dict[str, Any]) -> Config:
+    """The config that the values make; ConfigError names `path` and every key that does not fit."""
+    try:
+        return Config.model_validate({"name": path.stem, **values})
+    except ValidationError as error:
+        lines = [f"{path}: {'.'.join(map(str, item['loc']))}: {_explain(item)}" for item in error.errors()]
+        raise ConfigError("\n".join(lines)) from error
+
+
+def _explain(item: object) -> str:
+    details = dict(item)  # type: ignore[call-overload]
+    if details["type"] == "extra_forbidden":
+        return "there is no such key; see src/lumbar/config/ for the keys"
+    return f"{details['msg']}, got {details['input']!r}"
+
+
+def read_saved_config(path: Path) -> Config:
+    """Reads the whole config that a run keeps beside its models as JSON."""
+    try:
+        return Config.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValidationError as error:
+        raise ConfigError(f"{path}: not a saved config of this version: {error}") from error
