@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, PositiveFloat
 
 from lumbar.config.section import Section
 
@@ -43,5 +43,8 @@ class DetectConfig(Section):
     """Slices without a landmark that each series adds to the training images."""
     min_confidence: float = Field(0.02, ge=0, le=1)
     """Weakest box that may become a point; the anatomical order sorts out the rest."""
+    scales: tuple[PositiveFloat, ...] = Field((1.0,), min_length=1)
+    """Scales at which sagittal series are looked at, the surest of which is taken: more than one where pixel spacings
+    cannot be trusted."""
     axial_tolerance_mm: float = Field(8.0, gt=0)
     """An axial slice farther than this from a level's point is refused for that level."""

@@ -25,9 +25,9 @@ class Canvas:
     instance_number: int
 
 
-def draw_canvas(series: Series, image: Slice, config: DetectConfig) -> Canvas:
-    """The canvas of one slice."""
-    pixels, plane = sample_square(series, image, image.centre, config.image_size, config.mm_per_pixel)
+def draw_canvas(series: Series, image: Slice, config: DetectConfig, scale: float = 1.0) -> Canvas:
+    """The canvas of one slice, on which everything is `scale` times smaller than the config has it."""
+    pixels, plane = sample_square(series, image, image.centre, config.image_size, scale * config.mm_per_pixel)
     if config.equalise:
         pixels = cv2.createCLAHE(CLIP_LIMIT, TILES).apply(pixels).astype(np.uint8)
     return Canvas(pixels, plane, series.series_id, image.instance_number)

@@ -84,16 +84,26 @@ def _first_known(*choices: tuple[Points, bool]) -> Points:
 
 
 def _find_canal(detector: Detector, series: Sequence[Series]) -> tuple[Points, NDArray[np.float64]]:
-    return order_levels(gather_sites(_look_everywhere(detector, series), _levels_of("spinal")))
+    """By the scale at which the levels are surest, of those that the config has; the same goes for the foramina."""
+    looks = [_look_everywhere(detector, series, scale) for scale in detector.config.scales]
+    found = [order_levels(gather_sites(candidates, _levels_of("spinal"))) for candidates in looks]
+    return max(found, key=lambda levels: float(levels[1].sum()))
 
 
 def _find_foramina(
     detector: Detector, series: Sequence[Series], canal: Points
 ) -> dict[str, tuple[Points, NDArray[np.float64]]]:
+    looks = [_look_everywhere(detector, series, scale) for scale in detector.config.scales]
+    found = [_order_sides(candidates, _stack_middle(series), canal) for candidates in looks]
+    return max(found, key=lambda sides: sum(float(confidence.sum()) for _, confidence in sides.values()))
+
+
+def _order_sides(
+    candidates: Sequence[Candidate], stack_middle: float, canal: Points
+) -> dict[str, tuple[Points, NDArray[np.float64]]]:
     """Left and right told apart by patient x: beside the canal, or beside the stack's middle where there is none."""
     sides: dict[str, list[Candidate]] = {side: [] for side in SIDES}
-    stack_middle = _stack_middle(series)
-    for candidate in _look_everywhere(detector, series):
+    for candidate in candidates:
         middle = _canal_x(canal, float(candidate.point[2]), otherwise=stack_middle)
         sides["left" if candidate.point[0] > middle else "right"].append(candidate)
     return {side: order_levels(gather_sites(found, _levels_of("foraminal"))) for side, found in sides.items()}
@@ -105,8 +115,8 @@ def _canal_x(canal: Points, height: float, otherwise: float) -> float:
     return float(np.interp(height, known[:, 2], known[:, 0])) if len(known) else otherwise
 
 
-def _look_everywhere(detector: Detector, series: Sequence[Series]) -> list[Candidate]:
-    return detector.look([draw_canvas(one, image, detector.config) for one in series for image in one.slices])
+def _look_everywhere(detector: Detector, series: Sequence[Series], scale: float) -> list[Candidate]:
+    return detector.look([draw_canvas(one, image, detector.config, scale) for one in series for image in one.slices])
 
 
 def _levels_of(group: str) -> dict[int, int]:
