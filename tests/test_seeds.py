@@ -1,4 +1,4 @@
-"""What the published systems are made of: their targets, examples, views and points, each a named option."""
+"""What the published systems are made of: their targets, examples and augmentation, each a named option."""
 
 from pathlib import Path
 
@@ -10,14 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from lumbar.config import AugmentationConfig, Config, ExamplesConfig, GradeConfig, ViewConfig, read_config
-from lumbar.crop.points import annotated_points, cluster_heights, clustered_points
-from lumbar.crop.store import Crops, open_crops, write_crops
-from lumbar.crop.view import crop_view, place_in_slice
-from lumbar.dataset import Competition, split_row_ids
-from lumbar.detect.evaluate import measure_errors
-from lumbar.detect.schema import read_points
-from lumbar.dicom import Series, read_series
+from lumbar.config import AugmentationConfig, Config, ExamplesConfig, GradeConfig, read_config
+from lumbar.crop.store import Crops
+from lumbar.dataset import split_row_ids
 from lumbar.grade.augmentation import augment, reseed
 from lumbar.grade.data import CropDataset
 from lumbar.grade.examples import Examples, balance, hold_out, is_graded, keep_rows, loss_weights, trained_with
@@ -26,8 +21,7 @@ from lumbar.grade.predict import predict_grades
 from lumbar.grade.targets import TARGETS, Cells, answer
 from lumbar.labels import CONDITIONS, GRADES, LEVELS, finding
 from lumbar.priors import fit_prior
-from lumbar.tables import write_table
-from scans import axial_planes, bright_centre, sagittal_planes, write_scan
+from scans import bright_centre
 
 SEEDS = sorted((Path(__file__).parents[1] / "configs" / "seeds").glob("*.yaml"))
 ANYWHERE = Cells(torch.tensor([0]), torch.tensor([0]), torch.full((5, 5), 0.2))
@@ -306,102 +300,3 @@ def test_one_change_says_nothing_of_another():
         lights.append(changed[16, 16])
         turns.append(bright_centre(changed.max() - changed)[0])
     assert abs(np.corrcoef(turns, lights)[0, 1]) < 0.25
-
-
-# Views
-
-
-def stack(directory: Path, planes: list, points: list) -> Series:
-    """A series of balls, written and read back."""
-    write_scan(directory, planes, points)
-    return read_series(directory)
-
-
-def test_the_whole_slice_is_fitted_to_the_crop(tmp_path):
-    ball = np.array([20.0, -12.0, 0.0])
-    series = stack(tmp_path, axial_planes([0]), [ball])  # 48 pixels of 2 mm
-    crop = crop_view(series, 1, np.array([30.0, 30, 0]), ViewConfig(size=64, whole_slice=True, slices=1), None)
-    # 96 mm on 64 pixels: 1.5 mm each, the patient's origin in the middle.
-    np.testing.assert_allclose(bright_centre(crop[0]), [31.5 + 20 / 1.5, 31.5 - 12 / 1.5], atol=0.3)
-
-
-@pytest.mark.parametrize(("side", "expected"), [(None, 0.25), ("left", 0.25), ("right", 0.75)])
-def test_the_place_of_a_point_is_its_share_of_the_slice_as_it_is_turned(tmp_path, side, expected):
-    series = stack(tmp_path, axial_planes([0]), [[0, 0, 0]])
-    np.testing.assert_allclose(place_in_slice(series, 1, np.array([-24.0, 12.0, 0.0]), side), (expected, 0.625))
-
-
-def test_a_sagittal_slice_is_never_mirrored_within_itself(tmp_path):
-    series = stack(tmp_path, sagittal_planes([0]), [[0, 0, 0]])
-    np.testing.assert_allclose(place_in_slice(series, 1, np.array([0, 24.0, 24.0]), "right"), (0.75, 0.25))
-
-
-def test_equalising_uses_every_grey_and_denoising_smooths(tmp_path):
-    series = stack(tmp_path, axial_planes([0]), [[0, 0, 0], [14, 9, 0]])
-    views = [ViewConfig(size=48, whole_slice=True, slices=1, **more) for more in ({}, {"equalise": True})]
-    plain, equalised = (crop_view(series, 1, np.zeros(3), view, None)[0] for view in views)
-    shown = plain > 0
-    assert np.ptp(np.percentile(equalised[shown], [25, 75])) > np.ptp(np.percentile(plain[shown], [25, 75]))
-    smooth = crop_view(series, 1, np.zeros(3), views[0].model_copy(update={"denoise": True}), None)[0]
-    assert np.abs(np.diff(smooth.astype(int), axis=1)).max() < np.abs(np.diff(plain.astype(int), axis=1)).max()
-
-
-# Points
-
-
-def test_slices_are_put_to_levels_from_head_to_foot():
-    heights = np.array([0.0, 3, 80, 83, 40, 43, 120, 123, 160, 163])
-    levels = cluster_heights(heights)
-    expected = {160: "l1_l2", 120: "l2_l3", 80: "l3_l4", 40: "l4_l5", 0: "l5_s1"}
-    assert levels == [expected[int(height // 40 * 40)] for height in heights]
-
-
-def test_every_axial_slice_of_a_study_gets_a_level(competition, tmp_path):
-    folds = pd.DataFrame({"study_id": competition.study_ids[:2], "fold": [0, 1]})
-    points = clustered_points(competition, "train", folds, jobs=1)
-    series = competition.series("train")
-    axial = series[(series["series_description"] == "Axial T2") & series["study_id"].isin(folds["study_id"])]
-    files = [
-        path
-        for row in axial.itertuples()
-        for path in competition.series_directory("train", row.study_id, row.series_id).iterdir()
-    ]
-    assert len(points) == len(files)
-    assert points.groupby("study_id")["level"].nunique().tolist() == [5, 5]
-    means = points.pivot_table(index="study_id", columns="level", values="patient_z")
-    assert (np.diff(means.to_numpy(), axis=1) < 0).all(), "L1/L2 is nearest to the head"
-    assert points.groupby("study_id")["fold"].first().tolist() == [0, 1]
-
-
-def test_clustered_slices_are_cropped_whole(competition, tmp_path):
-    folds = pd.DataFrame({"study_id": competition.study_ids[:1], "fold": [0]})
-    points = clustered_points(competition, "train", folds, jobs=1)
-    view = {"size": 32, "slices": 1, "whole_slice": True}
-    config = Config.model_validate({"name": "x", "crop": {"spinal": view}}).crop
-    write_crops(competition, "train", points, config, tmp_path, jobs=1)
-    crops = open_crops(tmp_path, "spinal")
-    assert crops.pixels.shape == (len(points), 1, 32, 32)
-    assert crops.pixels.reshape(len(points), -1).max(axis=1).min() > 0
-    np.testing.assert_allclose(crops.index[["place_x", "place_y"]], 0.5, atol=1e-6)
-
-
-def test_annotated_points_are_points_without_an_error(competition: Competition, tmp_path):
-    folds = pd.DataFrame({"study_id": competition.study_ids, "fold": 0})
-    points = annotated_points(competition, folds, jobs=1)
-    write_table(points, tmp_path / "points.csv")
-    errors = measure_errors(competition, read_points(tmp_path / "points.csv"), competition.study_ids)
-    assert len(errors) == len(points)
-    assert errors["distance"].max() < 0.01
-
-
-def test_pooled_crops_are_those_of_all_groups(competition, tmp_path):
-    folds = pd.DataFrame({"study_id": competition.study_ids[:2], "fold": 0})
-    view = {"size": 32, "slices": 1}
-    groups = ("spinal", "foraminal", "subarticular")
-    config = Config.model_validate({"name": "x", "crop": dict.fromkeys(groups, view)}).crop
-    write_crops(competition, "train", annotated_points(competition, folds, jobs=1), config, tmp_path, jobs=1)
-    pooled, parts = open_crops(tmp_path, "pooled"), [open_crops(tmp_path, group) for group in groups]
-    assert len(pooled.index) == sum(len(part.index) for part in parts)
-    pixels = np.concatenate([part.pixels for part in parts])
-    for number, row in enumerate(pooled.index["row_id"]):
-        np.testing.assert_array_equal(pooled.pixels[number], pixels[number], err_msg=row)

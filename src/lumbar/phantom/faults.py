@@ -11,8 +11,8 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from lumbar.errors import InputError
-from lumbar.phantom import file_faults, table_faults
-from lumbar.phantom.file_faults import files_of
+from lumbar.phantom import file_faults, pixel_faults, table_faults, tag_faults
+from lumbar.phantom.damage import files_of
 from lumbar.phantom.table_faults import SERIES_TABLE, SUBMISSION_TABLE, Tables
 from lumbar.tables import write_table
 
@@ -52,35 +52,35 @@ FAULTS = {
     "empty_files": Fault(FILES, file_faults.empty_files, "the file is empty"),
     "text_files": Fault(FILES, file_faults.replace_by_text, "not DICOM"),
     "unknown_syntax": Fault(FILES, file_faults.use_unknown_syntax, UNREAD),
-    "no_pixels": Fault(FILES, file_faults.take_pixels, UNREAD),
-    "short_pixel_data": Fault(FILES, file_faults.shorten_pixel_data, UNREAD),
-    "long_pixel_data": Fault(FILES, file_faults.lengthen_pixel_data, "bytes of pixel data more"),
-    "misstated_size": Fault(FILES, file_faults.misstate_size, UNREAD),
-    "huge_size": Fault(FILES, file_faults.claim_huge_size, "expected one grey image"),
-    "colour": Fault(FILES, file_faults.colour, "expected one grey image"),
-    "nan_pixels": Fault(FILES, file_faults.write_floats(np.nan, np.inf, -np.inf), "pixels that are no number"),
-    "huge_pixels": Fault(FILES, file_faults.write_floats(1e30, -1e30), "pixels that are no number"),
-    "flat_pixels": Fault(FILES, file_faults.flatten, "one grey value only"),
-    "rle": Fault(FILES, file_faults.compress_rle, "compressed pixels"),
-    "jpeg2000": Fault(FILES, file_faults.compress_jpeg2000, "compressed pixels"),
-    "no_pixel_spacing": Fault(FILES, file_faults.remove("PixelSpacing"), "no usable PixelSpacing"),
+    "no_pixels": Fault(FILES, pixel_faults.take_pixels, UNREAD),
+    "short_pixel_data": Fault(FILES, pixel_faults.shorten_pixel_data, UNREAD),
+    "long_pixel_data": Fault(FILES, pixel_faults.lengthen_pixel_data, "bytes of pixel data more"),
+    "misstated_size": Fault(FILES, pixel_faults.misstate_size, UNREAD),
+    "huge_size": Fault(FILES, pixel_faults.claim_huge_size, "expected one grey image"),
+    "colour": Fault(FILES, pixel_faults.colour, "expected one grey image"),
+    "nan_pixels": Fault(FILES, pixel_faults.write_floats(np.nan, np.inf, -np.inf), "pixels that are no number"),
+    "huge_pixels": Fault(FILES, pixel_faults.write_floats(1e30, -1e30), "pixels that are no number"),
+    "flat_pixels": Fault(FILES, pixel_faults.flatten, "one grey value only"),
+    "rle": Fault(FILES, pixel_faults.compress_rle, "compressed pixels"),
+    "jpeg2000": Fault(FILES, pixel_faults.compress_jpeg2000, "compressed pixels"),
+    "no_pixel_spacing": Fault(FILES, tag_faults.remove("PixelSpacing"), "no usable PixelSpacing"),
     "bad_pixel_spacing": Fault(
         FILES,
-        file_faults.put("PixelSpacing", r"0\0", r"-1\1", "wide", "1", r"1e-30\1", r"1e9\1e9"),
+        tag_faults.put("PixelSpacing", r"0\0", r"-1\1", "wide", "1", r"1e-30\1", r"1e9\1e9"),
         "no usable PixelSpacing",
     ),
-    "no_position": Fault(FILES, file_faults.remove("ImagePositionPatient"), "no usable ImagePositionPatient"),
+    "no_position": Fault(FILES, tag_faults.remove("ImagePositionPatient"), "no usable ImagePositionPatient"),
     "bad_position": Fault(
         FILES,
-        file_faults.put("ImagePositionPatient", r"nan\0\0", r"0\0", r"inf\0\0", r"1e30\0\0"),
+        tag_faults.put("ImagePositionPatient", r"nan\0\0", r"0\0", r"inf\0\0", r"1e30\0\0"),
         "no usable ImagePositionPatient",
     ),
-    "repeated_positions": Fault(FILES, file_faults.repeat_positions, "where another one lies", images=2),
-    "one_position": Fault(FILES, file_faults.give_one_position, "one ImagePositionPatient for all", images=2),
-    "no_orientation": Fault(FILES, file_faults.remove("ImageOrientationPatient"), "no usable ImageOrientationPatient"),
+    "repeated_positions": Fault(FILES, tag_faults.repeat_positions, "where another one lies", images=2),
+    "one_position": Fault(FILES, tag_faults.give_one_position, "one ImagePositionPatient for all", images=2),
+    "no_orientation": Fault(FILES, tag_faults.remove("ImageOrientationPatient"), "no usable ImageOrientationPatient"),
     "bad_orientation": Fault(
         FILES,
-        file_faults.put(
+        tag_faults.put(
             "ImageOrientationPatient",
             r"0\0\0\0\0\0",
             r"1\0\0\1\0\0",
@@ -90,24 +90,24 @@ FAULTS = {
         ),
         "no usable ImageOrientationPatient",
     ),
-    "stretched_orientation": Fault(FILES, file_faults.stretch_orientation, "not two unit vectors"),
-    "turned_block": Fault(FILES, file_faults.turn_block, "several orientations", images=2),
-    "scout_image": Fault(FILES, file_faults.add_scout, "an image that is not", images=2),
-    "mixed_sizes": Fault(FILES, file_faults.mix_sizes, "sizes; each keeps its own", images=2),
+    "stretched_orientation": Fault(FILES, tag_faults.stretch_orientation, "not two unit vectors"),
+    "turned_block": Fault(FILES, tag_faults.turn_block, "several orientations", images=2),
+    "scout_image": Fault(FILES, tag_faults.add_scout, "an image that is not", images=2),
+    "mixed_sizes": Fault(FILES, pixel_faults.mix_sizes, "sizes; each keeps its own", images=2),
     "one_slice": Fault(FILES, file_faults.leave_one_slice, "one image only", images=2),
-    "no_slice_spacing": Fault(FILES, file_faults.remove("SpacingBetweenSlices"), "no SpacingBetweenSlices"),
-    "no_thickness": Fault(FILES, file_faults.remove("SliceThickness"), "no SliceThickness"),
-    "no_window": Fault(FILES, file_faults.remove("WindowCenter"), "no WindowCenter"),
-    "no_rescale": Fault(FILES, file_faults.remove_rescale, "no RescaleSlope", images=2),
+    "no_slice_spacing": Fault(FILES, tag_faults.remove("SpacingBetweenSlices"), "no SpacingBetweenSlices"),
+    "no_thickness": Fault(FILES, tag_faults.remove("SliceThickness"), "no SliceThickness"),
+    "no_window": Fault(FILES, tag_faults.remove("WindowCenter"), "no WindowCenter"),
+    "no_rescale": Fault(FILES, tag_faults.remove_rescale, "no RescaleSlope", images=2),
     "bad_rescale": Fault(
-        FILES, file_faults.put("RescaleSlope", "nan", "0", "1e30", "steep", "inf"), "senseless RescaleSlope"
+        FILES, tag_faults.put("RescaleSlope", "nan", "0", "1e30", "steep", "inf"), "senseless RescaleSlope"
     ),
-    "no_number": Fault(FILES, file_faults.remove("InstanceNumber"), "no usable InstanceNumber"),
+    "no_number": Fault(FILES, tag_faults.remove("InstanceNumber"), "no usable InstanceNumber"),
     "bad_number": Fault(
-        FILES, file_faults.put("InstanceNumber", "one", "1.5", "99999999999"), "no usable InstanceNumber"
+        FILES, tag_faults.put("InstanceNumber", "one", "1.5", "99999999999"), "no usable InstanceNumber"
     ),
-    "repeated_number": Fault(FILES, file_faults.repeat_number, "InstanceNumber that another file has", images=2),
-    "offset_numbers": Fault(FILES, file_faults.offset_numbers, "instance numbers from"),
+    "repeated_number": Fault(FILES, tag_faults.repeat_number, "InstanceNumber that another file has", images=2),
+    "offset_numbers": Fault(FILES, tag_faults.offset_numbers, "instance numbers from"),
     "copied_file": Fault(FILES, file_faults.copy_file, "a copy of another image"),
     "stray_file": Fault(FILES, file_faults.add_stray_file, "{detail}"),
     "nested_folder": Fault(FILES, file_faults.nest_folder, "nested", images=2),
