@@ -70,7 +70,7 @@ report: install ## Draw what a run has found: runs/<name>/report.html (STUDIES=<
 	$(LUMBAR) report $(OPTIONS) $(if $(STUDIES),--studies $(STUDIES))
 
 test: install ## Run the tests
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n 2 --dist loadfile
 
 lint: install ## Check style and types
 	.venv/bin/ruff check src tests kernels
