@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lumbar.crop.points import annotated_points
 from lumbar.crossvalidation import run_folds
 from lumbar.dataset import Competition
+from lumbar.detect.annotated import annotated_points
 from lumbar.detect.audit import contradicted_studies, find_contradicted
 from lumbar.detect.stage import run_detect
 from lumbar.labels import LEVELS
@@ -53,24 +53,20 @@ def test_every_study_is_looked_at_once_and_never_by_who_was_trained_on_it(compet
         looked_at.extend(unseen)
         return truth[truth["study_id"].isin(unseen)]
 
-    assert find_contradicted(competition, competition.study_ids, 3, 0, points_by_others) == []
+    assert find_contradicted(truth, 3, 0, points_by_others) == []
     assert sorted(looked_at) == sorted(competition.study_ids)
 
 
 def test_the_study_that_others_count_otherwise_is_named(competition, truth):
     odd = competition.study_ids[3]
     moved = truth.assign(patient_z=truth["patient_z"] + LEVEL_MM * (truth["study_id"] == odd))
-    found = find_contradicted(
-        competition, competition.study_ids, 2, 0, lambda _, __, unseen: moved[moved["study_id"].isin(unseen)]
-    )
+    found = find_contradicted(truth, 2, 0, lambda _, __, unseen: moved[moved["study_id"].isin(unseen)])
     assert found == [odd]
 
 
-def test_detectors_that_contradict_nearly_everybody_are_not_believed(competition, truth):
+def test_detectors_that_contradict_nearly_everybody_are_not_believed(truth):
     moved = truth.assign(patient_z=truth["patient_z"] + LEVEL_MM)
-    found = find_contradicted(
-        competition, competition.study_ids, 2, 0, lambda _, __, unseen: moved[moved["study_id"].isin(unseen)]
-    )
+    found = find_contradicted(truth, 2, 0, lambda _, __, unseen: moved[moved["study_id"].isin(unseen)])
     assert found == []
 
 

@@ -15,7 +15,7 @@ from lumbar.compare.stage import run_compare
 from lumbar.compare.systems import merge, open_systems
 from lumbar.compare.table import describe_cells
 from lumbar.config import CellsConfig, CompareConfig, ConfigError
-from lumbar.crop.points import annotated_points
+from lumbar.detect.annotated import annotated_points
 from lumbar.labels import CONDITIONS, GRADES, GROUPS, LEVELS
 from lumbar.priors import nested_prior
 from lumbar.run import Run

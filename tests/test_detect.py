@@ -13,6 +13,7 @@ from lumbar.checkpoint import CheckpointError
 from lumbar.config import DetectConfig
 from lumbar.dataset import Competition
 from lumbar.detect.anatomy import fill_beside, fill_levels, gather_sites, order_levels
+from lumbar.detect.annotated import annotated_points
 from lumbar.detect.detector import Candidate
 from lumbar.detect.evaluate import measure_errors, summarise_errors
 from lumbar.detect.landmarks import CLASS_NAMES, LANDMARKS, class_of
@@ -254,27 +255,33 @@ def test_each_annotated_series_adds_slices_that_show_nothing(competition, tmp_pa
     assert sorted(name.split("_")[1] for name in empty) == ["10", "11"]
 
 
+@pytest.fixture
+def annotated(competition) -> pd.DataFrame:
+    """The study's annotated points."""
+    return annotated_points(competition, pd.DataFrame({"study_id": [1], "fold": [0]}), jobs=1)
+
+
 def predicted(points: dict[str, np.ndarray]) -> pd.DataFrame:
     """A points table, as far as its error needs it."""
     return pd.DataFrame([(1, name, "l4_l5", *point) for name, point in points.items()], columns=[*KEY, *PATIENT])
 
 
-def test_the_annotated_points_are_without_error(competition):
-    errors = measure_errors(competition, predicted(POINTS), [1])
+def test_the_annotated_points_are_without_error(annotated):
+    errors = measure_errors(annotated, predicted(POINTS))
     assert len(errors) == 2
     np.testing.assert_allclose(errors[["distance", "in_plane"]], 0, atol=1e-5)
 
 
-def test_an_error_across_the_slices_is_none_within_the_plane(competition):
+def test_an_error_across_the_slices_is_none_within_the_plane(annotated):
     moved = {name: point + np.array([3, 4, 0]) for name, point in POINTS.items()}
-    errors = measure_errors(competition, predicted(moved), [1]).set_index("group")
+    errors = measure_errors(annotated, predicted(moved)).set_index("group")
     np.testing.assert_allclose(errors["distance"], 5, atol=1e-5)
     assert errors.loc["spinal", "in_plane"] == pytest.approx(4, abs=1e-5)
     assert errors.loc["subarticular", "in_plane"] == pytest.approx(5, abs=1e-5)
 
 
-def test_a_point_that_was_not_found_is_infinitely_far(competition):
-    errors = measure_errors(competition, predicted({"spinal_canal_stenosis": POINTS["spinal_canal_stenosis"]}), [1])
+def test_a_point_that_was_not_found_is_infinitely_far(annotated):
+    errors = measure_errors(annotated, predicted({"spinal_canal_stenosis": POINTS["spinal_canal_stenosis"]}))
     summary = summarise_errors(errors).set_index("group")
     assert summary.loc["subarticular", "median_mm"] == np.inf
     assert summary["within_8_mm"].to_dict() == {"spinal": 1.0, "subarticular": 0.0, "all": 0.5}

@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 
 from lumbar.config import Config, ViewConfig
-from lumbar.crop.points import annotated_points, cluster_heights, clustered_points
+from lumbar.crop.clustered import cluster_heights, clustered_points
 from lumbar.crop.store import open_crops, write_crops
 from lumbar.crop.view import crop_view, place_in_slice
 from lumbar.dataset import Competition
+from lumbar.detect.annotated import annotated_points, read_annotated
 from lumbar.detect.evaluate import measure_errors
-from lumbar.detect.schema import read_points
 from lumbar.dicom import Series, read_series
 from lumbar.tables import write_table
 from scans import axial_planes, bright_centre, sagittal_planes, write_scan
@@ -98,7 +98,7 @@ def test_annotated_points_are_points_without_an_error(competition: Competition, 
     folds = pd.DataFrame({"study_id": competition.study_ids, "fold": 0})
     points = annotated_points(competition, folds, jobs=1)
     write_table(points, tmp_path / "points.csv")
-    errors = measure_errors(competition, read_points(tmp_path / "points.csv"), competition.study_ids)
+    errors = measure_errors(points, read_annotated(tmp_path / "points.csv"))
     assert len(errors) == len(points)
     assert errors["distance"].max() < 0.01
 

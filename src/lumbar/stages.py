@@ -15,7 +15,8 @@ from lumbar.tables import write_text
 
 logger = logging.getLogger(__name__)
 
-
+SHARED_SOURCES = ("annotations", "dicom", "geometry", "image_file", "labels", "notes", "sampling", "stack", "studies")
+"""The modules by which all stages read images."""
 UNTRAINED = 3
 """The command's exit status for an UntrainedError: nothing is wrong, but others must train first."""
 
@@ -56,9 +57,7 @@ def hash_files(*paths: Path) -> str:
 def hash_sources(stage: str) -> str:
     """A short hash of a stage's code and of what all stages read images with: other code, other results."""
     package = Path(lumbar.__file__).parent
-    shared = [
-        package / f"{name}.py" for name in ("dicom", "geometry", "image_file", "labels", "notes", "sampling", "stack")
-    ]
+    shared = [package / f"{name}.py" for name in SHARED_SOURCES]
     return hash_files(*sorted((package / stage).rglob("*.py")), *shared)
 
 

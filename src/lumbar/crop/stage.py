@@ -2,9 +2,10 @@
 
 import pandas as pd
 
-from lumbar.crop.points import annotated_points, clustered_points
+from lumbar.crop.clustered import clustered_points
 from lumbar.crop.store import write_crops
-from lumbar.detect.schema import read_points
+from lumbar.detect.annotated import annotated_points
+from lumbar.detect.schema import COLUMNS, read_points
 from lumbar.run import Run
 from lumbar.stages import fingerprint, hash_files, hash_sources, run_stage
 
@@ -31,7 +32,7 @@ def run_crop(run: Run) -> None:
 def choose_points(run: Run) -> pd.DataFrame:
     """The points of the training studies that the config asks for."""
     if run.config.crop.points == "annotated":
-        return annotated_points(run.competition, run.folds)
+        return annotated_points(run.competition, run.folds)[COLUMNS]
     if run.config.crop.points == "clustered":
         return clustered_points(run.competition, "train", run.folds)
     return read_points(run.points_file)

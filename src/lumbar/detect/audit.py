@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import KFold
 
-from lumbar.dataset import Competition
 from lumbar.detect.evaluate import measure_errors
 
 logger = logging.getLogger(__name__)
@@ -26,16 +25,15 @@ PointsByOthers = Callable[[int, list[int], list[int]], pd.DataFrame]
 """Trains on some studies and returns the points of others: (part, seen, unseen) -> points."""
 
 
-def find_contradicted(
-    competition: Competition, study_ids: list[int], parts: int, seed: int, points_by_others: PointsByOthers
-) -> list[int]:
-    """The annotated studies whose levels are contradicted by detectors trained on the other parts."""
+def find_contradicted(annotated: pd.DataFrame, parts: int, seed: int, points_by_others: PointsByOthers) -> list[int]:
+    """The studies of the annotated points whose levels are contradicted by detectors trained on the other parts."""
+    study_ids = sorted(annotated["study_id"].unique().tolist())
     splits = KFold(parts, shuffle=True, random_state=seed).split(study_ids)
     contradicted = []
     for part, (seen, unseen) in enumerate(splits):
         looked_at = [study_ids[index] for index in unseen]
         points = points_by_others(part, [study_ids[index] for index in seen], looked_at)
-        contradicted += contradicted_studies(measure_errors(competition, points, looked_at))
+        contradicted += contradicted_studies(measure_errors(annotated[annotated["study_id"].isin(looked_at)], points))
     if len(contradicted) > CREDIBLE_SHARE * len(study_ids):
         logger.warning("%d of %d studies are contradicted, so none is left out", len(contradicted), len(study_ids))
         return []

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from lumbar.checkpoint import Card, current_commit, is_current, save_checkpoint
+from lumbar.detect.annotated import annotated_points, read_annotated
 from lumbar.detect.audit import find_contradicted
 from lumbar.detect.detector import Detector
 from lumbar.detect.evaluate import measure_errors, summarise_errors
@@ -48,7 +49,7 @@ def _detect(run: Run) -> None:
     folder, parts = run.folder / "detect", [_folder_of(run, fold) for fold in run.fold_numbers]
     points = pd.concat([read_points(part / "points.csv") for part in parts], ignore_index=True)
     problems = [pd.read_csv(part / "problems.csv", dtype=str, keep_default_na=False) for part in parts]
-    errors = measure_errors(run.competition, points, run.competition.study_ids)
+    errors = measure_errors(_annotated(run), points)
     write_table(points, folder / "points.csv")
     write_table(pd.concat(problems, ignore_index=True), folder / "problems.csv")
     write_table(errors, folder / "errors.csv")
@@ -88,6 +89,17 @@ def _locate_fold(run: Run, fold: int) -> None:
     run_stage(f"detect: fold {fold}", folder, _fold_made_from(run, fold), locate)
 
 
+def _annotated(run: Run) -> pd.DataFrame:
+    """The annotated points, which are read from the images once."""
+    folder = run.folder / "detect" / "annotated"
+
+    def write() -> None:
+        write_table(annotated_points(run.competition, run.folds), folder / "points.csv")
+
+    run_stage("detect: annotated points", folder, detectors_made_from(run), write)
+    return read_annotated(folder / "points.csv")
+
+
 def _training_images(run: Run) -> pd.DataFrame:
     """study_id and image of the training set, which is written once for all folds."""
     folder = run.folder / "detect" / "training_set"
@@ -124,10 +136,11 @@ def _audit(run: Run, fold: int, images: pd.DataFrame) -> list[int]:
         run_stage(f"detect: audit fold {fold}, part {part}", here, made_from, locate)
         return read_points(here / "points.csv")
 
-    studies = sorted(images["study_id"].unique().tolist())
-    if len(studies) < config.audit_parts:
+    annotated = _annotated(run)
+    annotated = annotated[annotated["study_id"].isin(images["study_id"])]
+    if annotated["study_id"].nunique() < config.audit_parts:
         return []
-    return find_contradicted(run.competition, studies, config.audit_parts, run.config.seed, points_by_others)
+    return find_contradicted(annotated, config.audit_parts, run.config.seed, points_by_others)
 
 
 def _train_fold(run: Run, fold: int) -> None:

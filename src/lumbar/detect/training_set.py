@@ -12,6 +12,7 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from lumbar.annotations import place_annotations
 from lumbar.config import DetectConfig
 from lumbar.dataset import Competition
 from lumbar.detect.canvas import Canvas, draw_canvas
@@ -76,7 +77,10 @@ def _write_study(
             series[series_id] = read_series(directory, plane_of(kinds[series_id]))
         except SeriesError as error:
             logger.warning("%s; it is left out of training", error)
-    targets = list(find_targets(series, coordinates))
+    targets = [
+        Target(class_of(one.condition, one.level), group_of(one.condition), one.point)
+        for one in place_annotations(coordinates, series)
+    ]
     names = []
     for series_id, one in series.items():
         shown = [target for target in targets if GROUPS[target.group].series_description == kinds[series_id]]
@@ -86,19 +90,6 @@ def _write_study(
             (folder / "labels" / f"{name}.txt").write_text("".join(_label_lines(canvas, shown, config)))
             names.append((study_id, name))
     return names
-
-
-def find_targets(series: dict[int, Series], coordinates: pd.DataFrame) -> Iterator[Target]:
-    """The annotated points of a study in patient space; a point on a slice that is not there is left out."""
-    for row in coordinates.itertuples():
-        try:
-            plane = series[row.series_id].by_instance_number(row.instance_number).plane
-        except KeyError:
-            logger.warning("study %s: no image for the point of %s %s", row.study_id, row.condition, row.level)
-            continue
-        yield Target(
-            class_of(row.condition, row.level), group_of(row.condition), plane.to_patient([float(row.x), float(row.y)])
-        )
 
 
 def _choose_slices(series: Series, targets: list[Target], config: DetectConfig) -> list[Canvas]:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from lumbar.config import POOLED, Config, GradeConfig
-from lumbar.crop.points import cluster_study
+from lumbar.crop.clustered import cluster_study
 from lumbar.crop.store import Crops, crops_of_study, pool_crops
 from lumbar.detect.detector import Detector
 from lumbar.detect.points import points_of

@@ -1,6 +1,6 @@
 """Slices of a study as square pictures, with points marked on them."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from lumbar.annotations import place_annotations
 from lumbar.dataset import Competition
 from lumbar.detect.schema import KEY, PATIENT
 from lumbar.dicom import Series, SeriesError, read_series
@@ -73,14 +74,12 @@ class Scans:
         """A study's annotated points on readable slices in patient space: the `KEY` columns and `PATIENT`."""
         rows = self.competition.coordinates
         mine = rows[(rows["study_id"] == study_id) & rows["condition"].isin(conditions)]
-        return pd.DataFrame(self._annotated(mine), columns=[*KEY, *PATIENT])
-
-    def _annotated(self, rows: pd.DataFrame) -> Iterator[tuple[object, ...]]:
-        for row in rows.itertuples():
-            series = self.open(row.study_id, row.series_id, GROUPS[group_of(row.condition)].plane)
-            planes = {image.instance_number: image.plane for image in series.slices} if series else {}
-            if row.instance_number in planes:
-                yield row.study_id, row.condition, row.level, *planes[row.instance_number].to_patient([row.x, row.y])
+        planes = {row.series_id: GROUPS[group_of(row.condition)].plane for row in mine.itertuples()}
+        opened = {series_id: self.open(study_id, series_id, plane) for series_id, plane in planes.items()}
+        placed = place_annotations(mine, {series_id: one for series_id, one in opened.items() if one})
+        return pd.DataFrame(
+            [(one.study_id, one.condition, one.level, *one.point) for one in placed], columns=[*KEY, *PATIENT]
+        )
 
 
 def draw_square(

@@ -1,0 +1,79 @@
+"""Points that no detector found: axial slices whose levels are guessed from their heights, in `detect.schema`."""
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from sklearn.cluster import KMeans
+from tqdm import tqdm
+
+from lumbar.dataset import Competition
+from lumbar.detect.schema import COLUMNS
+from lumbar.dicom import Slice
+from lumbar.geometry import HEAD, Array
+from lumbar.labels import GROUPS, LEVELS, condition_of
+from lumbar.problems import Problems
+from lumbar.studies import Study, read_study
+
+Row = tuple[object, ...]
+ATTEMPTS = 10
+"""Starts of K-means, of which the best is kept."""
+
+
+def clustered_points(competition: Competition, split: str, folds: pd.DataFrame, jobs: int = -1) -> pd.DataFrame:
+    """The points of the studies of `folds` (study_id, fold) by `cluster_study`."""
+    descriptions = competition.series(split)
+
+    def of_study(study_id: int, fold: int) -> list[Row]:
+        return _cluster(read_study(competition, split, study_id, descriptions, Problems()), study_id, fold)
+
+    tasks = (delayed(of_study)(row.study_id, row.fold) for row in folds.itertuples())
+    read = Parallel(n_jobs=jobs, return_as="generator")(tasks)
+    rows = [row for part in tqdm(read, total=len(folds), desc="crop: points", unit="study") for row in part]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def cluster_study(study: Study, study_id: int, fold: int) -> pd.DataFrame:
+    """A canal point in the middle of every axial slice of a study.
+
+    Its slices are put into five clusters by K-means of their height; the clusters are the levels, from head to foot,
+    as "Lumbar Spinal Canal Stenosis Classification" (Garcia de Celis, Bukaita) has it. A study with fewer slices than
+    levels has no point.
+    """
+    return pd.DataFrame(_cluster(study, study_id, fold), columns=COLUMNS)
+
+
+def _cluster(study: Study, study_id: int, fold: int) -> list[Row]:
+    axial = study.get(GROUPS["subarticular"].series_description, [])
+    pairs = [(series, image) for series in axial for image in series.slices]
+    if len(pairs) < len(LEVELS):
+        return []
+    levels = cluster_heights(np.array([float(image.centre @ HEAD) for _, image in pairs]))
+    condition = condition_of("spinal", None)
+    return [
+        (
+            study_id,
+            series.series_id,
+            image.instance_number,
+            condition,
+            level,
+            *_middle(image),
+            *np.round(image.centre, 3),
+            1.0,
+            "clustered",
+            fold,
+        )
+        for (series, image), level in zip(pairs, levels, strict=True)
+    ]
+
+
+def cluster_heights(heights: Array) -> list[str]:
+    """The level of each slice from its height in mm, rising to the head; at least five of them."""
+    clusters = KMeans(len(LEVELS), n_init=ATTEMPTS, random_state=0).fit(heights[:, None])
+    from_head = np.argsort(-clusters.cluster_centers_[:, 0])
+    level_of = {int(cluster): level for cluster, level in zip(from_head, LEVELS, strict=True)}
+    return [level_of[int(cluster)] for cluster in clusters.labels_]
+
+
+def _middle(image: Slice) -> tuple[float, float]:
+    rows, columns = image.pixels.shape
+    return (columns - 1) / 2, (rows - 1) / 2
