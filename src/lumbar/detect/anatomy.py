@@ -14,6 +14,9 @@ SITE_RADIUS_MM = 9.0
 STEP_LIMITS_MM = (18.0, 50.0)
 """Least and greatest distance between the points of neighbouring levels: a disc and a small or a tall body, 30-42 mm
 in most adults."""
+STEEPEST_STEP = np.cos(np.deg2rad(50.0))
+"""Least share of a step between levels that goes straight down: the steps of SPIDER's 32 annotated spines lean by 31
+degrees at most, those to a few stray candidates by 50 to 90."""
 LEVEL_STEP_MM = np.array([0.0, 0.0, -35.0])
 """The step to the next level where only one level was found."""
 FORAMEN_OFFSET_MM = np.array([15.0, -4.0, 4.0])
@@ -61,8 +64,8 @@ def _site(members: Sequence[Candidate], level_of: Mapping[int, int]) -> Site:
 def order_levels(sites: Sequence[Site]) -> tuple[Points, NDArray[np.float64]]:
     """Chooses at most one site for each level, from head to foot, with the greatest sum of confidences.
 
-    Neighbouring levels must lie `STEP_LIMITS_MM` apart for each level between them. Returns points (5, 3) and
-    confidences (5,), NaN and 0 where a level has no site.
+    Neighbouring levels must lie `STEP_LIMITS_MM` apart for each level between them, and not beside each other. Returns
+    points (5, 3) and confidences (5,), NaN and 0 where a level has no site.
     """
     ordered = sorted(sites, key=lambda site: -site.point[2])
     best: dict[tuple[int, int], tuple[float, tuple[tuple[int, int], ...]]] = {}
@@ -83,8 +86,10 @@ def order_levels(sites: Sequence[Site]) -> tuple[Points, NDArray[np.float64]]:
 
 
 def _fits(upper: Site, lower: Site, levels: int) -> bool:
-    distance = float(np.linalg.norm((lower.point - upper.point)[1:]))
-    return STEP_LIMITS_MM[0] * levels <= distance <= STEP_LIMITS_MM[1] * levels
+    step = (lower.point - upper.point)[1:]
+    distance = float(np.linalg.norm(step))
+    is_down = -step[1] >= STEEPEST_STEP * distance
+    return bool(is_down) and STEP_LIMITS_MM[0] * levels <= distance <= STEP_LIMITS_MM[1] * levels
 
 
 def fill_levels(points: Points) -> Points:
