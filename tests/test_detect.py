@@ -95,7 +95,7 @@ def test_neighbouring_levels_lie_a_vertebra_apart(gap):
     assert np.isnan(points[2]).all()
 
 
-@pytest.mark.parametrize(("lean", "is_believed"), [(-35, True), (35, True), (60, False), (-80, False)])
+@pytest.mark.parametrize(("lean", "is_believed"), [(-35, True), (35, True), (70, False), (-80, False)])
 def test_the_next_level_lies_below_and_not_beside(lean, is_believed):
     step = 35 * np.array([0, np.sin(np.deg2rad(lean)), -np.cos(np.deg2rad(lean))])
     points, _ = order_levels(gather_sites([candidate(3, [0, 0, 0], 0.9), candidate(4, step, 0.5)], CANAL))

@@ -14,9 +14,9 @@ SITE_RADIUS_MM = 9.0
 STEP_LIMITS_MM = (18.0, 50.0)
 """Least and greatest distance between the points of neighbouring levels: a disc and a small or a tall body, 30-42 mm
 in most adults."""
-STEEPEST_STEP = np.cos(np.deg2rad(50.0))
-"""Least share of a step between levels that goes straight down: the steps of SPIDER's 32 annotated spines lean by 31
-degrees at most, those to a few stray candidates by 50 to 90."""
+STEEPEST_LEAN = np.deg2rad(60.0)
+"""Greatest angle between a step to the next level and straight down: in all but two of the competition's 1,881 canals
+that are annotated on one series every step leans by less than 56 degrees."""
 LEVEL_STEP_MM = np.array([0.0, 0.0, -35.0])
 """The step to the next level where only one level was found."""
 FORAMEN_OFFSET_MM = np.array([15.0, -4.0, 4.0])
@@ -88,7 +88,7 @@ def order_levels(sites: Sequence[Site]) -> tuple[Points, NDArray[np.float64]]:
 def _fits(upper: Site, lower: Site, levels: int) -> bool:
     step = (lower.point - upper.point)[1:]
     distance = float(np.linalg.norm(step))
-    is_down = -step[1] >= STEEPEST_STEP * distance
+    is_down = -step[1] >= np.cos(STEEPEST_LEAN) * distance
     return bool(is_down) and STEP_LIMITS_MM[0] * levels <= distance <= STEP_LIMITS_MM[1] * levels
 
 
