@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 
 from lumbar.dataset import Competition
@@ -139,15 +140,12 @@ def interfere(journal: Path, sent: signal.Signals, times: int) -> threading.Thre
 
 def children() -> list[int]:
     """The worker processes of this one."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
-            if parent == os.getpid() and "lumbar.predict.worker" in (path / "cmdline").read_text():
-                found.append(int(path.name))
-        except OSError:
-            continue
-    return found
+    mine = psutil.process_iter(["ppid", "cmdline"])
+    return [
+        one.pid
+        for one in mine
+        if one.info["ppid"] == os.getpid() and "lumbar.predict.worker" in (one.info["cmdline"] or ())
+    ]
 
 
 def test_a_study_that_takes_the_process_down_twice_costs_only_itself(trained, competition, tmp_path, monkeypatch):

@@ -4,9 +4,12 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 
 from lumbar.dataset import Competition
@@ -87,13 +90,20 @@ def test_a_program_that_takes_too_much_memory_is_stopped(sandbox):
 
 
 def test_killing_it_ends_every_process_of_it(sandbox):
-    code = "import subprocess, time; subprocess.Popen(['sleep', '4711']); time.sleep(60)"
-    sandbox.run([sys.executable, "-c", code], 2**31, kill_after=2.0)
-    assert "sleep\x004711" not in [path.read_text() for path in map(Path, _command_lines())]
+    command = ["sleep", f"4711.{os.getpid()}"]
+    code = f"import subprocess, sys, time; subprocess.Popen({command}); time.sleep(60)"
+    was_there = False
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(sandbox.run, [sys.executable, "-c", code], 2**31, kill_after=4.0)
+        while not running.done():
+            was_there = was_there or command in _command_lines()
+            time.sleep(0.1)
+    assert was_there, "it ran before it was killed"
+    assert command not in _command_lines()
 
 
-def _command_lines() -> list[str]:
-    return [str(path / "cmdline") for path in Path("/proc").glob("[0-9]*") if (path / "cmdline").exists()]
+def _command_lines() -> list[list[str]]:
+    return [process.info["cmdline"] for process in psutil.process_iter(["cmdline"])]
 
 
 def test_the_interpreter_sees_what_kaggle_ships_and_nothing_else(tmp_path):
