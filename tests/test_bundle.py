@@ -129,7 +129,7 @@ def test_a_list_that_is_none_is_refused(copied, content):
         ),
         ("spinal_fold0", {"fold": 1}, r"spinal_fold0\.json: is of fold 1, its name says 0"),
         ("spinal_fold1", {"config__group": "foraminal"}, r"spinal_fold1\.json: .*it grades foraminal"),
-        ("spinal_fold1", {"config__grade__backbone": "x"}, r"spinal_fold1\.json: its config is not that of a spinal"),
+        ("spinal_fold1", {"config__grade__epochs": 0}, r"spinal_fold1\.json: its config is not that of a spinal"),
         ("detector_fold1", {"config__scale": "q"}, r"detector_fold1\.json: its config is not that of a detector"),
         ("detector_fold1", {"command": "rm"}, r"detector_fold1\.json: not a checkpoint's card"),
         ("config", {"folds": "two"}, r"config\.json: not a saved config of this version"),
@@ -256,8 +256,14 @@ def test_each_part_and_run_of_the_training_is_a_kernel_that_goes_on_from_the_one
     assert "\nGROUP: str | None = 'spinal'\n" in script
 
 
-def test_the_kernel_and_its_check_of_the_bundle_start_without_torch():
-    code = "import sys, lumbar.kaggle.kernel; sys.exit('torch' in sys.modules)"
+def test_the_kernel_and_its_check_of_the_bundle_do_without_torch(bundle):
+    code = f"""
+import sys, lumbar.kaggle.kernel
+from pathlib import Path
+from lumbar.kaggle.bundle import check_bundle
+check_bundle(Path({str(bundle)!r}))
+sys.exit("torch" in sys.modules)
+"""
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

@@ -189,7 +189,9 @@ def test_an_unknown_system_lists_the_known_ones(trained):
 
 def test_a_mistake_in_what_a_system_changes_is_named(trained):
     config = trained.config.model_copy(update={"compare": CompareConfig(systems={"cnn_lstm": {"grade": {"epoch": 1}}})})
-    with pytest.raises(ConfigError, match=r"cnn_lstm\.yaml: grade\.epoch: there is no such key"):
+    with pytest.raises(
+        ConfigError, match=r"compare\.yaml: compare\.systems\.cnn_lstm\.grade\.epoch: there is no such key"
+    ):
         open_systems(Run(config, trained.competition, trained.folder), CONFIG)
 
 

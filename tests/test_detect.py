@@ -192,7 +192,7 @@ def test_a_network_in_a_pickle_is_read_and_never_built(network, tmp_path):
     layers = {"backbone": [[-1, 1, "Conv", [16, 3, 2]]], "head": [[[0], 1, "Detect", ["nc"]]], "nc": 1, "scales": {}}
     description = {**layers, "activation": f"__import__('os').mkdir({str(tmp_path / 'ran')!r})"}
     torch.save({"model": Payload(type(network), description)}, tmp_path / "evil.pt")
-    with pytest.raises(CheckpointError, match=r"evil\.pt: none of its 0 tensors fits"):
+    with pytest.raises(CheckpointError, match=r"evil\.pt: lacks .* tensors of this YOLOv8"):
         start_from(network, tmp_path / "evil.pt")
     assert not (tmp_path / "ran").exists()
 
@@ -211,8 +211,15 @@ def test_a_file_that_is_no_checkpoint_is_named(network, tmp_path):
 
 def test_weights_of_another_architecture_are_refused(network, tmp_path):
     torch.save(torch.nn.Linear(2, 2).state_dict(), tmp_path / "linear.pt")
-    with pytest.raises(CheckpointError, match=r"linear\.pt: none of its 2 tensors fits this YOLOv8"):
+    with pytest.raises(CheckpointError, match=r"linear\.pt: lacks .* tensors of this YOLOv8"):
         start_from(network, tmp_path / "linear.pt")
+
+
+def test_weights_of_another_size_are_refused(network, tmp_path):
+    # Buffers without a shape of their own fit any size: they must not pass for weights.
+    torch.save(build_network("n").state_dict(), tmp_path / "yolov8n.pt")
+    with pytest.raises(CheckpointError, match=r"such as model\.0\.conv\.weight .* of another size than detect\.scale"):
+        start_from(network, tmp_path / "yolov8n.pt")
 
 
 CONFIG = DetectConfig(image_size=96, mm_per_pixel=1.25, box_mm=24, background=1)

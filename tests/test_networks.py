@@ -6,12 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 
-from lumbar.config import Config, GradeConfig, HeadConfig, InputConfig, read_config
+from lumbar.config import Config, ConfigError, GradeConfig, HeadConfig, InputConfig, read_config
 from lumbar.grade.network import Grader, count_parameters
-from lumbar.grade.networks import PlaceBranch
+from lumbar.grade.networks import PlaceBranch, expect_backbone
 from lumbar.labels import LEVELS
 
 SEEDS = sorted((Path(__file__).parents[1] / "configs" / "seeds").glob("*.yaml"))
@@ -163,8 +162,9 @@ def test_any_timm_backbone_takes_a_line_of_config_and_starts_at_the_prior(name):
 
 
 def test_a_wrong_backbone_lists_the_right_ones():
-    with pytest.raises(ValidationError, match=r"no model 'cnn_lst'.*cnn_lstm.*three_block_cnn.*five_block_cnn"):
-        GradeConfig(backbone="cnn_lst")
+    config = Config(name="x", grade=GradeConfig(backbone="cnn_lst"))
+    with pytest.raises(ConfigError, match=r"no model 'cnn_lst'.*cnn_lstm.*three_block_cnn.*five_block_cnn"):
+        expect_backbone(config)
 
 
 def test_a_net_of_our_own_is_taken_over_from_a_local_file(tmp_path):

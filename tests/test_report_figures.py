@@ -265,7 +265,7 @@ def test_compared_systems_stand_best_first_and_lack_what_they_lack():
         {"system": "b", "score": 0.9, "difference": 0.2, "difference_ci95": [0.1, 0.3], "own_accuracy_grouped": 0.5}
         | {"own_accuracy_own_split": 0.625},
         {"system": "main", "title": "This pipeline", "score": 0.7, "ci95": [0.6, 0.8], "parameters": 1234567},
-        {"system": "c"},
+        {"system": "c", "score": None},
     ]
     comparison = compare_systems(Compared(rows, {"prior": {"score": 0.8}}, {}))
     assert [row[0] for row in comparison.rows] == ["This pipeline", "b", "c"]

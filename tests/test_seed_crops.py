@@ -86,7 +86,7 @@ def test_clustered_slices_are_cropped_whole(competition, tmp_path):
     folds = pd.DataFrame({"study_id": competition.study_ids[:1], "fold": [0]})
     points = clustered_points(competition, "train", folds, jobs=1)
     view = {"size": 32, "slices": 1, "whole_slice": True}
-    config = Config.model_validate({"name": "x", "crop": {"spinal": view}}).crop
+    config = Config.model_validate({"name": "x", "grade": {"image_size": 32}, "crop": {"spinal": view}}).crop
     write_crops(competition, "train", points, config, tmp_path, jobs=1)
     crops = open_crops(tmp_path, "spinal")
     assert crops.pixels.shape == (len(points), 1, 32, 32)
@@ -107,7 +107,7 @@ def test_pooled_crops_are_those_of_all_groups(competition, tmp_path):
     folds = pd.DataFrame({"study_id": competition.study_ids[:2], "fold": 0})
     view = {"size": 32, "slices": 1}
     groups = ("spinal", "foraminal", "subarticular")
-    config = Config.model_validate({"name": "x", "crop": dict.fromkeys(groups, view)}).crop
+    config = Config.model_validate({"name": "x", "grade": {"image_size": 32}, "crop": dict.fromkeys(groups, view)}).crop
     write_crops(competition, "train", annotated_points(competition, folds, jobs=1), config, tmp_path, jobs=1)
     pooled, parts = open_crops(tmp_path, "pooled"), [open_crops(tmp_path, group) for group in groups]
     assert len(pooled.index) == sum(len(part.index) for part in parts)

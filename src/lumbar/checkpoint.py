@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     import torch
 
 
+BY_EPOCH = "_by_epoch"
+
+
 class CheckpointError(InputError):
     """Weights or a card that do not fit; the message names the file."""
 
@@ -45,7 +48,12 @@ class Card(BaseModel):
     commit: str
     """The repository's commit when it was trained, or `unknown`."""
     details: dict[str, Any] = {}
-    """What else is known: last loss, seconds."""
+    """What else is known; a list of figures by epoch under a name that ends in `BY_EPOCH`."""
+
+    @property
+    def curves(self) -> dict[str, list[float]]:
+        """The figures by epoch, by their names without the ending."""
+        return {name.removesuffix(BY_EPOCH): of for name, of in self.details.items() if name.endswith(BY_EPOCH)}
 
 
 def save_checkpoint(stem: Path, state: dict[str, torch.Tensor], card: Card) -> None:

@@ -63,7 +63,7 @@ def phantom(
     out: Annotated[Path, typer.Option(help="The folder to write.")],
     studies: Annotated[int, typer.Option(min=1, help="Training studies.")] = 60,
     test_studies: Annotated[int, typer.Option(min=0, help="Test studies.")] = 8,
-    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 0,
     max_size: Annotated[int | None, typer.Option(min=64, help="Largest image side in pixels.")] = None,
     rendered: Annotated[
         int | None, typer.Option(min=1, help="Test studies to render; the others are copies of them under new ids.")
@@ -99,6 +99,8 @@ def score(
     if fill_missing not in ("error", "uniform"):
         raise typer.BadParameter(f"expected error or uniform, got {fill_missing}", param_hint="--fill-missing")
     truth = read_labels(labels)
+    if truth.empty:
+        raise TableError(f"{labels}: no cell has a label, so there is nothing to score")
     tables = [read_predictions(path) for path in predictions]
     for path, part in zip(predictions, tables, strict=True):
         metric.refuse_unknown_rows(part, path)
@@ -232,12 +234,16 @@ def report(
     ] = 12,
 ) -> None:
     """Draw what a run has found as one HTML page; it only reads what is there."""
-    folder = Path("runs") / read_config(config).name
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: there is no such run; `make cv CONFIG={config}` makes it")
+    from lumbar.phantom.keep import phantom_folder
     from lumbar.report.page import write_report
 
-    typer.echo(f"wrote {write_report(_open_run(config, data), config, studies)}")
+    wanted = read_config(config)
+    folder, root = Path("runs") / wanted.name, data or phantom_folder(wanted.phantom)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: there is no such run; `make cv CONFIG={config}` makes it")
+    if not root.is_dir():
+        raise FileNotFoundError(f"{root}: the phantom is gone; a run on other data is reported with --data (DATA=)")
+    typer.echo(f"wrote {write_report(_open_run(config, root), config, studies)}")
 
 
 @app.command()
@@ -322,7 +328,7 @@ def _open_run(config_path: Path, data: Path | None, fold: int | None = None, gro
 
     config = read_config(config_path)
     root = data or keep_phantom(config.phantom)
-    if not (root / "train.csv").is_file() and not (root / "sample_submission.csv").is_file():
+    if not (root / "train.csv").is_file():
         raise FileNotFoundError(f"{root}: expected a folder in the competition's layout, with train.csv in it")
     part = Part(fold, group.value if group else None)
     return Run(config, Competition(root), Path("runs") / config.name, part)

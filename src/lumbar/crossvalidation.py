@@ -16,6 +16,7 @@ from lumbar.detect.stage import run_detect
 from lumbar.ensemble import report as ensemble_report
 from lumbar.ensemble.stage import run_ensemble
 from lumbar.folds import make_folds
+from lumbar.grade.networks import expect_backbone
 from lumbar.grade.stage import run_grade
 from lumbar.labels import CELLS, row_id
 from lumbar.metric import COMPONENTS, Score, bootstrap_scores, interval, score_losses, study_losses
@@ -61,6 +62,7 @@ def run_through(run: Run, last: str = "ensemble") -> None:
 
     A run that trains only a part may leave `last` incomplete; UntrainedError where an earlier stage is.
     """
+    expect_backbone(run.config)  # now, and not when the detectors are trained
     for name, stage in STAGES.items():
         try:
             stage(run)

@@ -200,7 +200,7 @@ def _numbers(
 
 
 def _whole_number(dataset: pydicom.Dataset, name: str) -> int | None:
-    values = _numbers(dataset, name, 1, (-(2.0**31), 2.0**31))  # what DICOM's integer strings hold
+    values = _numbers(dataset, name, 1, (0.0, 2.0**31))  # what DICOM's integer strings hold; ids are not negative
     return int(values[0]) if values is not None and values[0].is_integer() else None
 
 

@@ -4,8 +4,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +22,6 @@ UNTRAINED = 3
 
 class UntrainedError(InputError):
     """Models that a stage needs are not there, and the run's part leaves their training to others."""
-
-
-class Clock:
-    """Adds up the seconds that named parts of the work take."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def time(self, name: str) -> Iterator[None]:
-        """Counts what runs inside it towards a part."""
-        started = time.monotonic()
-        yield
-        self.seconds[name] = round(self.seconds.get(name, 0.0) + time.monotonic() - started, 1)
 
 
 def fingerprint(**inputs: Any) -> str:

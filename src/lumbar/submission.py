@@ -1,6 +1,7 @@
 """The submission of a run: its models on the test studies of its own data folder."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,18 @@ from lumbar.tables import write_text
 
 
 def run_submission(run: Run, output: Path, strict: bool = False) -> dict[str, Any]:
-    """`predict_submission` with a run's models, kept while neither they nor the test tables change."""
+    """`predict_submission` with a run's models, kept while neither they nor the test tables change.
+
+    `strict` keeps nothing: what was finished before may hide an error.
+    """
     folder, root = run.folder / "test", run.competition.root
     models = hash_files(*sorted([*run.models.glob("*.json"), run.models / "prior.csv"]))
     tables = hash_files(root / "sample_submission.csv", root / "test_series_descriptions.csv")
-    made_from = fingerprint(code=hash_sources("predict"), models=models, tables=tables)
+    code = [hash_sources(stage) for stage in ("predict", "ensemble", "submit")]
+    made_from = fingerprint(code=code, models=models, tables=tables)
     kept = folder / "submission.csv"
+    if strict:
+        shutil.rmtree(folder, ignore_errors=True)
     run_stage(
         "submission",
         folder,

@@ -248,7 +248,7 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
 
 def write_text(content: str, path: Path) -> None:
     """Writes a text file whole or not at all; one that holds this already is left alone."""
-    if path.is_file() and path.read_text(encoding="utf-8") == content:
+    if path.is_file() and path.read_bytes() == content.encode():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}")

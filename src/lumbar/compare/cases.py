@@ -26,6 +26,7 @@ def run_cases(run: Run, annotated: Run) -> None:
         code=[hash_sources("grade"), hash_files(Path(__file__))],
         graders=stamped(run.folder / "grade"),
         crops=[stamped(each.folder / "crop") for each in (run, annotated)],
+        split=run.config.own_split.model_dump() if run.config.own_split else None,
     )
 
     def work() -> None:

@@ -17,8 +17,6 @@ from lumbar.metric import BOOTSTRAP_DRAWS, EPSILON, interval
 from lumbar.run import Run
 from lumbar.tables import write_text
 
-ENDING = "_by_epoch"
-"""Of the names of a card's curves."""
 BETA = 2.0
 """Of the F-beta score: a missed stenosis counts more than a false one. The paper that reports it names no beta."""
 
@@ -50,11 +48,7 @@ def write_figures(run: Run) -> dict[str, Any]:
 
 def read_curves(stems: Iterable[Path]) -> dict[str, dict[str, list[float]]]:
     """`loss`, `accuracy`, `watched_loss` and `watched_accuracy` of each epoch, of each grader that is there."""
-    cards = {stem.name: card for stem in stems if (card := read_card(stem))}
-    return {
-        name: {key.removesuffix(ENDING): values for key, values in card.details.items() if key.endswith(ENDING)}
-        for name, card in cards.items()
-    }
+    return {stem.name: card.curves for stem in stems if (card := read_card(stem))}
 
 
 def measure(cases: pd.DataFrame, classes: tuple[str, ...], ordered: bool, seed: int) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from lumbar.ensemble.stage import run_ensemble
 from lumbar.grade.network import count_parameters
 from lumbar.grade.predict import load_grader
 from lumbar.grade.stage import run_grade
-from lumbar.metric import bootstrap_scores, interval, score_losses, study_losses
+from lumbar.metric import paired_difference, study_losses
 from lumbar.run import Run
 from lumbar.stages import stage_seconds
 from lumbar.tables import write_table, write_text
@@ -108,8 +108,5 @@ def _difference(run: Run, main: Run) -> Row:
     """The score above the main pipeline's, over the same draws of studies: above zero, the system is worse."""
     labels = run.competition.labels
     losses, others = (study_losses(labels, read_predictions(each.folder / "oof.csv")) for each in (run, main))
-    draws, other_draws = (bootstrap_scores(each, main.config.seed) for each in (losses, others))
-    return {
-        "difference": score_losses(losses).score - score_losses(others).score,
-        "difference_ci95": interval(draws - other_draws),
-    }
+    difference = paired_difference(losses, others, main.config.seed)
+    return {"difference": difference.value, "difference_ci95": (difference.low, difference.high)}

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from lumbar.config import Config, ConfigError, check_config, read_values
+from lumbar.grade.networks import expect_backbone
 from lumbar.run import Run
 
 MAIN = "main"
@@ -20,19 +21,22 @@ def open_systems(main: Run, config_path: Path, full_size: bool = False) -> dict[
     folder = config_path.parent / "seeds"
     systems = {}
     for name, changes in main.config.compare.systems.items():
-        config = _read_system(folder, name, {} if full_size else changes, main.config)
+        config = _read_system(folder, config_path, name, {} if full_size else changes, main.config)
+        expect_backbone(config)
         systems[name] = Run(config, main.competition, main.folder / name, detected_in=main.folder)
     return systems
 
 
-def _read_system(folder: Path, name: str, changes: dict[str, Any], main: Config) -> Config:
+def _read_system(folder: Path, config_path: Path, name: str, changes: dict[str, Any], main: Config) -> Config:
     path = folder / f"{name}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(each.stem for each in folder.glob("*.yaml")))
         raise ConfigError(f"compare.systems.{name}: there is no {path}; there are {known}")
     shared = {section: main.model_dump()[section] for section in SHARED}
     shared["folds"]["file"] = main.folds_file
-    return check_config(path, merge(read_values(path), {"name": name, **changes, **shared}))
+    values = merge(read_values(path), {"name": name, **shared})
+    check_config(path, values)  # what is wrong after this is wrong in the main config
+    return check_config(config_path, merge(values, {**changes, "name": name, **shared}), f"compare.systems.{name}")
 
 
 def merge(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -41,8 +41,8 @@ class CropConfig(Section):
 
     points: Literal["detected", "annotated", "clustered"] = "detected"
     """Where training studies are cropped: at the out-of-fold points of the detector, at the annotated points, or, for
-    the canal, at every axial slice, its level guessed by K-means of the slices' locations. Studies without labels are
-    never annotated and are cropped at detected points instead."""
+    the canal, at every axial slice, its level guessed by K-means of the slices' heights. Test studies, which are never
+    annotated, are cropped at detected points instead of annotated ones."""
 
     spinal: ViewConfig = ViewConfig()
     """Sagittal T2 around the canal."""

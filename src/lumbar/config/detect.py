@@ -14,7 +14,7 @@ class DetectConfig(Section):
     scale: Literal["p", "n", "s", "m", "l", "x"] = "n"
     """YOLOv8's size; `p` is half as wide as `n`, for machines without a GPU."""
     weights: Path | None = None
-    """A local `.pt` or `.safetensors` to start from; nothing trains from scratch. Nothing is ever downloaded."""
+    """A local `.pt` or `.safetensors` to start from; null trains from scratch. Nothing is ever downloaded."""
     image_size: int = Field(320, ge=64, multiple_of=32)
     """Side of the detector's square image in pixels."""
     mm_per_pixel: float = Field(1.0, gt=0)

@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from lumbar.config.run import Config
 from lumbar.errors import InputError
@@ -32,19 +33,27 @@ def read_values(path: Path) -> dict[str, Any]:
     return values
 
 
-def check_config(path: Path, values: dict[str, Any]) -> Config:
-    """The config that the values make; ConfigError names `path` and every key that does not fit."""
+def check_config(path: Path, values: dict[str, Any], section: str = "") -> Config:
+    """The config that the values make; ConfigError names `path`, the `section` of it that holds the values, and every
+    key that does not fit."""
     try:
         return Config.model_validate({"name": path.stem, **values})
     except ValidationError as error:
-        lines = [f"{path}: {'.'.join(map(str, item['loc']))}: {_explain(item)}" for item in error.errors()]
+        lines = [": ".join([str(path), *_key_of(item, section), _explain(item)]) for item in error.errors()]
         raise ConfigError("\n".join(lines)) from error
 
 
-def _explain(item: object) -> str:
-    details = dict(item)  # type: ignore[call-overload]
+def _key_of(item: ErrorDetails, section: str) -> list[str]:
+    """The key that does not fit; none where several do not fit together, which the message names."""
+    key = ".".join(filter(None, (section, *map(str, item["loc"]))))
+    return [key] if key else []
+
+
+def _explain(details: ErrorDetails) -> str:
     if details["type"] == "extra_forbidden":
         return "there is no such key; see src/lumbar/config/ for the keys"
+    if isinstance(details["input"], dict):  # a whole section, or all of them
+        return details["msg"].removeprefix("Value error, ")
     return f"{details['msg']}, got {details['input']!r}"
 
 

@@ -93,7 +93,7 @@ class ExamplesConfig(Section):
     """`augment` fills up the rarer classes with augmented copies, made once, and trains on the others as they are;
     `equal` leaves out crops of the more frequent classes until all have the same number."""
     balance_to: int | None = Field(None, ge=1)
-    """Crops of each class that `augment` aims at, of which it leaves out what is above; nothing means as many as the
+    """Crops of each class that `augment` aims at, of which it leaves out what is above; null means as many as the
     most frequent class has."""
     augmentation: Literal["strong"] | AugmentationConfig = "strong"
     """`strong` is the pipeline's own, or a few changes with their sizes."""
@@ -116,7 +116,7 @@ class GradeConfig(Section):
     frozen: bool = False
     """Train only what comes behind the backbone."""
     weights: Path | None = None
-    """A local `.safetensors` of the backbone to start from; nothing trains from scratch."""
+    """A local `.safetensors` of the backbone to start from; null trains from scratch."""
     image_size: int = Field(96, ge=32)
     """Side that the crop's centre is cut to; the margin is what training shifts into."""
     epochs: int = Field(12, ge=1)
@@ -142,21 +142,12 @@ class GradeConfig(Section):
     averaging: float = Field(0.0, ge=0, lt=1)
     """Decay of the moving average of the weights that is kept; 0 keeps the last weights."""
     watch: Literal["loss", "accuracy"] | None = None
-    """A figure to watch on a part of the training folds, to keep the weights of its best epoch; nothing keeps the last,
+    """A figure to watch on a part of the training folds, to keep the weights of its best epoch; null keeps the last,
     but `patience` and the plateau schedule watch the loss."""
     patience: int | None = Field(None, ge=1)
-    """Epochs without progress of what is watched before training stops; nothing never stops."""
+    """Epochs without progress of what is watched before training stops; with null it never stops early."""
     precision: Precision | Literal["auto"] = "auto"
     """Lightning's precision; `auto` is 16-mixed on a GPU and 32-true without one."""
-
-    @field_validator("backbone")
-    @classmethod
-    def _exists(cls, backbone: str) -> str:
-        from lumbar.grade.networks import suggest_backbones  # takes seconds, which not every command need wait for
-
-        if meant := suggest_backbones(backbone):
-            raise ValueError(meant)
-        return backbone
 
     @model_validator(mode="after")
     def _fits_its_target(self) -> Self:

@@ -10,6 +10,9 @@ from lumbar.config.detect import DetectConfig
 from lumbar.config.grade import GradeConfig
 from lumbar.config.section import Section
 
+LARGEST_SEED = 2**31
+"""Folds and members add to it, and NumPy takes seeds below 2³²."""
+
 
 class PhantomConfig(Section):
     """The synthetic competition that stands in where no data folder is given."""
@@ -19,8 +22,8 @@ class PhantomConfig(Section):
     test_studies: int = Field(8, ge=0)
     """Test studies."""
     max_size: int | None = Field(256, ge=64)
-    """Largest image side in pixels; nothing follows the real distribution, which renders slowly."""
-    seed: int = 2024
+    """Largest image side in pixels; null follows the real distribution, which renders slowly."""
+    seed: int = Field(2024, ge=0, le=LARGEST_SEED)
     """Seed of the phantom, apart from the run's."""
 
 
@@ -30,7 +33,7 @@ class FoldsConfig(Section):
     count: int = Field(5, ge=2)
     """How many folds to make."""
     file: Path | None = None
-    """The fold file; nothing means `folds/<config name>.csv`."""
+    """The fold file; null means `folds/<config name>.csv`."""
 
 
 class OwnSplitConfig(Section):
@@ -66,8 +69,8 @@ class Config(Section):
     name: str
     """The run's name, and its folder's under `runs/`."""
     title: str = ""
-    """What tables call it; nothing means its name."""
-    seed: int = 0
+    """What tables call it; left empty, its name."""
+    seed: int = Field(0, ge=0, le=LARGEST_SEED)
     """Seed of everything but the phantom."""
     phantom: PhantomConfig = PhantomConfig()
     folds: FoldsConfig = FoldsConfig()
@@ -76,7 +79,7 @@ class Config(Section):
     grade: GradeConfig = GradeConfig()
     submit: SubmitConfig = SubmitConfig()
     own_split: OwnSplitConfig | None = None
-    """How the published system split its rows; nothing means the folds."""
+    """How the published system split its rows; null means by the folds."""
     compare: CompareConfig = CompareConfig()
 
     @model_validator(mode="after")
@@ -84,6 +87,16 @@ class Config(Section):
         shapes = {(view.size, view.slices) for view in map(self.crop.view, self.grade.cells.groups)}
         if self.grade.cells.pooled and len(shapes) > 1:
             raise ValueError("grade.cells.pooled needs views of one size and number of slices")
+        return self
+
+    @model_validator(mode="after")
+    def _fit_the_net(self) -> Self:
+        for group in self.grade.cells.groups:
+            view = self.crop.view(group)
+            if view.size < self.grade.image_size:
+                raise ValueError(f"crop.{group}.size {view.size} is below grade.image_size {self.grade.image_size}")
+            if self.grade.input.repeat_channels and view.slices != 1:
+                raise ValueError(f"grade.input.repeat_channels needs crop.{group}.slices 1, got {view.slices}")
         return self
 
     @property

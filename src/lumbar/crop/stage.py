@@ -1,10 +1,12 @@
 """The crop stage: views around the out-of-fold points, or around points that a config names in their place."""
 
+from pathlib import Path
+
 import pandas as pd
 
 from lumbar.crop.clustered import clustered_points
 from lumbar.crop.store import write_crops
-from lumbar.detect.annotated import annotated_points
+from lumbar.detect import annotated
 from lumbar.detect.schema import COLUMNS, read_points
 from lumbar.run import Run
 from lumbar.stages import fingerprint, hash_files, hash_sources, run_stage
@@ -14,7 +16,7 @@ def run_crop(run: Run) -> None:
     """Writes `crop/<group>.npy` and `crop/<group>.csv`."""
     folder, cells = run.folder / "crop", run.config.grade.cells
     made_from = fingerprint(
-        code=hash_sources("crop"),
+        code=[hash_sources("crop"), hash_files(Path(annotated.__file__))],
         data=run.data_fingerprint,
         points=hash_files(run.points_file) if run.config.crop.points == "detected" else None,
         crop=run.config.crop.model_dump(),
@@ -32,7 +34,7 @@ def run_crop(run: Run) -> None:
 def choose_points(run: Run) -> pd.DataFrame:
     """The points of the training studies that the config asks for."""
     if run.config.crop.points == "annotated":
-        return annotated_points(run.competition, run.folds)[COLUMNS]
+        return annotated.annotated_points(run.competition, run.folds)[COLUMNS]
     if run.config.crop.points == "clustered":
         return clustered_points(run.competition, "train", run.folds)
     return read_points(run.points_file)

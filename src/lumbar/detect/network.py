@@ -18,6 +18,8 @@ SCALES = {"p": [0.33, 0.125, 512]}
 """Depth, width and most channels of our own sizes, beside those of Ultralytics."""
 KNOWN_PACKAGES = ("ultralytics.nn.", "torch.nn.")
 """A `.pt` holds a pickled module. Only classes of networks from here may be named in one, and none of them is built."""
+CLASS_BRANCH = ".cv3."
+"""In the names of the tensors whose shapes depend on the classes: other weights know other ones."""
 
 
 def build_network(scale: str) -> DetectionModel:
@@ -32,12 +34,19 @@ def build_network(scale: str) -> DetectionModel:
 
 
 def start_from(network: DetectionModel, path: Path) -> int:
-    """Copies every tensor of a local `.pt` or `.safetensors` that has the same name and shape, and counts them."""
+    """Copies the tensors of a local `.pt` or `.safetensors`, and counts them.
+
+    All must be there in the network's shapes, but for the branch that tells classes apart: CheckpointError.
+    """
     state = read_weights(path)
     own = network.state_dict()
     fitting = {name: tensor for name, tensor in state.items() if name in own and own[name].shape == tensor.shape}
-    if not fitting:
-        raise CheckpointError(f"{path}: none of its {len(state)} tensors fits this YOLOv8; is it of another size?")
+    lacking = [name for name in own if name not in fitting and CLASS_BRANCH not in name]
+    if lacking:
+        raise CheckpointError(
+            f"{path}: lacks {len(lacking)} of the {len(own)} tensors of this YOLOv8, such as {lacking[0]} with shape"
+            f" {tuple(own[lacking[0]].shape)}; is it of another size than detect.scale?"
+        )
     network.load_state_dict(fitting, strict=False)
     return len(fitting)
 
@@ -81,7 +90,10 @@ def _stand_in_for(path: Path, name: str) -> type[StandIn]:
     """The stand-in for a name in a pickle; anything but a network's class is refused."""
     module, _, attribute = name.rpartition(".")
     if name.startswith(KNOWN_PACKAGES):
-        found = getattr(importlib.import_module(module), attribute, None)
+        try:
+            found = getattr(importlib.import_module(module), attribute, None)
+        except ImportError:
+            raise CheckpointError(f"{path}: names {name}, which this version of its package does not have") from None
         if isinstance(found, type) and issubclass(found, torch.nn.Module):
             return StandIn
     raise CheckpointError(f"{path}: refused, it wants to load {name}, which is no part of a network")

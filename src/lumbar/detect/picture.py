@@ -18,7 +18,7 @@ BOX_MM = 12.0
 
 
 def draw_points(competition: Competition, points: pd.DataFrame, path: Path) -> None:
-    """Writes a PNG: a column for each of a few studies, spread over the folds, a row for each condition group.
+    """Writes a PNG: a column for each of a few studies, spread over the ids, a row for each condition group.
 
     Boxes are predicted points (dashed where interpolated), crosses annotated ones; both only on the slice shown, which
     is the one with most of the predicted points.

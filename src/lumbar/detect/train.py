@@ -17,6 +17,8 @@ from lumbar.config import DetectConfig
 from lumbar.detect.landmarks import CLASS_NAMES
 from lumbar.detect.network import build_network, start_from
 
+logger = logging.getLogger(__name__)
+
 SEED_STEP = 1000
 """Between the seeds of a training's epochs: more than there are folds, whose seeds are neighbours."""
 
@@ -30,6 +32,8 @@ class LandmarkTrainer(DetectionTrainer):
         self.image_list, self.state = folder / "train.txt", folder / "last.ckpt"
         folder.mkdir(parents=True, exist_ok=True)
         self.image_list.write_text("".join(f"{image.resolve()}\n" for image in images))
+        for labels in {image.parents[1] for image in images}:
+            (labels / "labels.cache").unlink(missing_ok=True)  # Ultralytics' own, which it would unpickle
         LOGGER.setLevel(logging.ERROR)
         super().__init__(overrides=_overrides(config, folder, seed))
         self.add_callback("on_train_epoch_start", lambda _: self._reseed())
@@ -47,7 +51,8 @@ class LandmarkTrainer(DetectionTrainer):
         torch.manual_seed(self.args.seed)
         network = build_network(self.config.scale)
         if self.config.weights:
-            start_from(network, self.config.weights)
+            count = start_from(network, self.config.weights)
+            logger.info("%s: %d tensors are what training starts from", self.config.weights, count)
         self.model: Any = network
 
     def validate(self) -> tuple[dict[str, float], float]:

@@ -69,10 +69,14 @@ def apply(
 
 
 def _name_members(paths: list[Path]) -> dict[str, Path]:
+    from lumbar.ensemble.model import POOL
+
     named: dict[str, Path] = {}
     for path in paths:
         name = path.name.removesuffix(".gz").removesuffix(".csv")
         name = path.resolve().parent.name if name == RUNS_NAME else name
+        if name == POOL:
+            raise InputError(f"{path}: '{POOL}' is what an ensemble calls all its members together, rename the file")
         if name in named:
             raise InputError(f"{path}: {named[name]} is called {name} already, expected members of different names")
         named[name] = path

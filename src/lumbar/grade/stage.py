@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lumbar.checkpoint import Card, current_commit, is_current, remove_checkpoint, save_checkpoint
+from lumbar.checkpoint import BY_EPOCH, Card, current_commit, is_current, remove_checkpoint, save_checkpoint
 from lumbar.config import POOLED, ViewConfig
 from lumbar.crop.store import Crops, open_crops
 from lumbar.dataset import no_predictions
@@ -82,9 +82,10 @@ def _grade_fold(run: Run, name: str, crops: Crops, fold: int) -> pd.DataFrame | 
     """
     graded = is_graded(crops.index, run.config.grade.cells) & crops.index["grade"].notna().to_numpy()
     rows = np.flatnonzero(graded & (crops.index["fold"] != fold).to_numpy())
+    kept = len(keep_rows(crops.index, rows, run.config.grade.examples))
     stem = run.models / f"{name}_fold{fold}"
-    if len(rows) < run.config.grade.batch_size:
-        logger.warning("grade: %d labelled crops of %s outside fold %d, not enough to train on", len(rows), name, fold)
+    if kept < run.config.grade.batch_size:
+        logger.warning("grade: %d labelled crops of %s outside fold %d, not enough to train on", kept, name, fold)
         remove_checkpoint(stem)  # of an earlier run, which had enough
         return no_predictions().assign(fold=pd.Series(dtype="int64"))
     made_from = fingerprint(stage=_made_from(run), grader=name, fold=fold)
@@ -144,7 +145,7 @@ def describe_grader(
         fingerprint=made_from,
         training_studies=int(rows["study_id"].nunique()),
         commit=current_commit(),
-        details={"crops": len(rows), **{f"{name}_by_epoch": values for name, values in curves.items()}},
+        details={"crops": len(rows), **{f"{name}{BY_EPOCH}": values for name, values in curves.items()}},
     )
 
 

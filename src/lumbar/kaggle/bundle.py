@@ -8,6 +8,9 @@ import json
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +49,10 @@ def build_bundle(
     """
     if not (models / "config.json").is_file():
         raise FileNotFoundError(f"{models}: there is no trained run; train one first (make cv)")
-    shutil.rmtree(out, ignore_errors=True)
-    _collect_wheels(out / "wheels", source, third_party, python_version)
-    _write_metadata(out, owner, SLUG)
-    add_models(models, out)
+    with _in_place_of(out) as fresh:
+        _collect_wheels(fresh / "wheels", source, third_party, python_version)
+        _write_metadata(fresh, owner, SLUG)
+        add_models(models, fresh)
 
 
 def add_models(models: Path, bundle: Path) -> None:
@@ -70,11 +73,25 @@ def build_training_bundle(
 
     The other arguments are those of `build_bundle`.
     """
-    shutil.rmtree(out, ignore_errors=True)
-    pack_config(config, out)
-    _collect_wheels(out / "wheels", source, third_party, python_version)
-    _write_metadata(out, owner, TRAINING_SLUG)
-    write_manifest(out, TRAINING)
+    with _in_place_of(out) as fresh:
+        pack_config(config, fresh)
+        _collect_wheels(fresh / "wheels", source, third_party, python_version)
+        _write_metadata(fresh, owner, TRAINING_SLUG)
+        write_manifest(fresh, TRAINING)
+
+
+@contextmanager
+def _in_place_of(out: Path) -> Iterator[Path]:
+    """An empty folder that takes the place of an earlier bundle once it is filled; no other folder is replaced."""
+    if out.is_dir() and any(out.iterdir()) and not (out / METADATA).is_file():
+        raise InputError(f"{out}: holds something else than a bundle; name another folder")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".bundle-", dir=out.parent) as scratch:
+        fresh = Path(scratch) / out.name
+        fresh.mkdir()
+        yield fresh
+        shutil.rmtree(out, ignore_errors=True)
+        fresh.rename(out)
 
 
 def pack_config(config: Config, out: Path) -> None:
@@ -123,13 +140,20 @@ def _refuse(faults: list[str]) -> None:
 
 
 def _collect_wheels(wheels: Path, source: Path, third_party: bool, python_version: str) -> None:
+    if not (source / "src" / "lumbar").is_dir():
+        raise InputError(f"{source.resolve()}: is not the repository, from which the package is packed")
     shutil.rmtree(source / "build", ignore_errors=True)  # setuptools would pack what an earlier build left there
     _pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(wheels), str(source))
     if third_party:
         target = ["--only-binary=:all:", "--python-version", python_version]
         target += [part for platform in KAGGLE_PLATFORMS for part in ("--platform", platform)]
         packages = pinned_packages(source / "requirements.txt", NOT_ON_KAGGLE)
-        _pip("download", "--no-deps", *target, "--dest", str(wheels), *packages)
+        try:
+            _pip("download", "--no-deps", *target, "--dest", str(wheels), *packages)
+        except subprocess.CalledProcessError:
+            raise InputError(
+                "the wheels that Kaggle lacks could not be downloaded (see above); --no-third-party leaves them out"
+            ) from None
 
 
 def _write_metadata(out: Path, owner: str, slug: str) -> None:

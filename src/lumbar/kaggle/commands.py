@@ -32,11 +32,14 @@ def bundle_training(
 ) -> None:
     """Pack a config, its folds and the code for training on Kaggle, and write the training kernel."""
     from lumbar.config import read_config
+    from lumbar.grade.networks import expect_backbone
     from lumbar.kaggle.bundle import build_training_bundle
     from lumbar.kaggle.kernels import write_training_kernel
     from lumbar.run import Part
 
-    build_training_bundle(read_config(config), folder / "training", Path(), owner, third_party)
+    wanted = read_config(config)
+    expect_backbone(wanted)
+    build_training_bundle(wanted, folder / "training", Path(), owner, third_party)
     part = Part(fold, group.value if group else None)
     kernel = write_training_kernel(Path(), folder / "kernels" / "training", owner, part, run, sources)
     typer.echo(f"wrote {folder / 'training'} and the kernel {kernel}")

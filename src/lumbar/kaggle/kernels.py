@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lumbar.errors import InputError
 from lumbar.kaggle import PLACEHOLDER
 from lumbar.run import Part
 from lumbar.tables import write_text
@@ -51,6 +52,8 @@ def training_slug(part: Part, number: int) -> str:
 def _write_kernel(
     template: Path, out: Path, owner: str, changes: Mapping[str, Any], settings: Mapping[str, Any]
 ) -> None:
+    if out.resolve() == template.resolve():
+        raise InputError(f"{out}: is the kernel's template; name another folder")
     text = (template / KERNEL_METADATA).read_text(encoding="utf-8").replace(f"{PLACEHOLDER}/", f"{owner}/")
     metadata = {**json.loads(text), **changes}
     script = (template / metadata["code_file"]).read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ from lumbar.config import PhantomConfig
 from lumbar.phantom.faults import break_competition
 from lumbar.phantom.replicas import copy_test_studies
 from lumbar.phantom.write import write_phantom
-from lumbar.stages import fingerprint, run_stage
+from lumbar.stages import fingerprint, hash_files, run_stage
 
 KEPT = Path("data")
 """Below the folder that the command is run in."""
@@ -29,11 +29,21 @@ def compose_phantom(
     return break_competition(out, wanted.seed) if faults else None
 
 
+def phantom_folder(wanted: PhantomConfig, rendered: int | None = None, faults: bool = False) -> Path:
+    """Where a phantom is kept, whether it is there or not."""
+    return KEPT / f"phantom-{_made_from(wanted, rendered, faults)[:8]}"
+
+
+def _made_from(wanted: PhantomConfig, rendered: int | None, faults: bool) -> str:
+    special = {"rendered": rendered, "faults": faults} if rendered or faults else {}
+    return fingerprint(
+        code=hash_files(*sorted(Path(__file__).parent.glob("*.py"))), phantom=wanted.model_dump(), **special
+    )
+
+
 def keep_phantom(wanted: PhantomConfig, rendered: int | None = None, faults: bool = False) -> Path:
     """The folder of a phantom, see `compose_phantom`."""
-    special = {"rendered": rendered, "faults": faults} if rendered or faults else {}
-    made_from = fingerprint(phantom=wanted.model_dump(), **special)
-    root = KEPT / f"phantom-{made_from[:8]}"
+    made_from, root = _made_from(wanted, rendered, faults), phantom_folder(wanted, rendered, faults)
 
     def write() -> None:
         shutil.rmtree(root)  # what an interrupted writing left

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from lumbar.dataset import no_predictions
 from lumbar.labels import GRADES
 from lumbar.problems import Problem
+from lumbar.tables import write_text
 
 ATTEMPTS = 2
 """A study during which the process died is tried once more, after all others."""
@@ -26,7 +27,7 @@ class Entry(BaseModel):
     """The folds that graded it."""
     rows: tuple[tuple[str, float, float, float], ...] = ()
     gaps: dict[str, str] = {}
-    """Why a cell of a condition group may lack a prediction."""
+    """Why a cell has no prediction, by its column in `train.csv`."""
     problems: tuple[Problem, ...] = ()
     reading: float = 0.0
     """Seconds."""
@@ -45,6 +46,11 @@ class Journal:
         with self.path.open("a", encoding="utf-8") as file:
             file.write(entry.model_dump_json() + "\n")
 
+    def withdraw(self) -> None:
+        """Takes the last entry back: its study was begun, and left for another reason than the process's death."""
+        lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
+        write_text("".join(lines[:-1]), self.path)
+
     def read(self) -> list[Entry]:
         """The entries so far. A line that is not whole, since its writer died, is left out."""
         if not self.path.is_file():
@@ -56,9 +62,14 @@ class Journal:
         """The studies that were finished."""
         return {entry.study_id: entry for entry in self.read() if entry.finished}
 
-    def fatal(self) -> Counter[int]:
-        """How often the process died during a study that is still not finished."""
+    def fatal(self, in_progress: bool = False) -> Counter[int]:
+        """How often the process died during a study that is still not finished.
+
+        Where grading is `in_progress`, or was ended by the clock, a study that was begun last is no death.
+        """
         entries = self.read()
+        if in_progress and entries and not entries[-1].finished:
+            entries = entries[:-1]
         done = {entry.study_id for entry in entries if entry.finished}
         return Counter(entry.study_id for entry in entries if entry.study_id not in done)
 

@@ -1,6 +1,7 @@
 """From the journal to `submission.csv` and the report beside it."""
 
 import json
+import re
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +22,7 @@ REPORT = "run_report.json"
 ALARMING_SHARE = 0.05
 """More cells than this on the prior, or studies with an error, is more than a test set's usual quirks: three of the
 1,975 training studies lack a series."""
+UNEXPLAINED = "graded under another row_id"
 SHOWN = 10
 """Problems that the log shows; the report has all."""
 
@@ -32,26 +34,32 @@ def read_prior(path: Path) -> pd.DataFrame:
 
 
 def write_results(
-    journal: Journal, asked: Asked, prior: pd.DataFrame, floor: float, output: Path, died: tuple[str, ...] = ()
+    journal: Journal,
+    asked: Asked,
+    prior: pd.DataFrame,
+    floor: float,
+    output: Path,
+    died: tuple[str, ...] = (),
+    in_progress: bool = False,
 ) -> dict[str, Any]:
     """Writes the submission as far as it is graded, with priors for the rest, and the report; returns the report.
 
-    `died` says of each process that was lost how it ended.
+    `died` says of each process that was lost how it ended; `in_progress`, that a study may have been begun without one.
     """
     entries = journal.finished()
     completed = complete_rows(predictions_of(list(entries.values())), asked.row_ids, prior, floor)
     write_submission(completed, output)
-    report = _report(asked, entries, _given_up(journal), completed.fallback, died)
+    report = _report(asked, entries, _given_up(journal, in_progress), completed.fallback, died)
     write_text(json.dumps(report, indent=2) + "\n", output.with_name(REPORT))
     return report
 
 
-def _given_up(journal: Journal) -> list[Problem]:
+def _given_up(journal: Journal, in_progress: bool) -> list[Problem]:
     """The studies that the process died of."""
     message = "the process died while it graded this study"
     return [
         Problem(study_id, "grade", message, "the prior" if deaths >= ATTEMPTS else "another try, after all others")
-        for study_id, deaths in journal.fatal().items()
+        for study_id, deaths in journal.fatal(in_progress).items()
     ]
 
 
@@ -94,14 +102,13 @@ def _warning(asked: Asked, fallback: int, problems: list[Problem], died: tuple[s
 
 def _explain(row_id: str, entries: dict[int, Entry]) -> str:
     """Why a row has no prediction, in words to count by."""
-    match = pd.Series([row_id]).str.extract(ROW_ID_PARTS).iloc[0]
-    if match.isna().any():
+    match = re.match(ROW_ID_PARTS, row_id)
+    if match is None:
         return "its row_id names no cell"
     entry = entries.get(int(match["study_id"]))
     if entry is None:
         return "its study was not graded"
-    group = group_of(CELLS[match["cell"]].condition)
-    return f"{group}: {entry.gaps[group]}"
+    return f"{group_of(CELLS[match['cell']].condition)}: {entry.gaps.get(match['cell'], UNEXPLAINED)}"
 
 
 def format_report(report: dict[str, Any]) -> str:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from lumbar.config import Config, read_saved_config
+from lumbar.config import POOLED, Config, read_saved_config
 from lumbar.dataset import no_predictions
 from lumbar.ensemble import average_folds
 from lumbar.ensemble.apply import apply_ensemble
 from lumbar.ensemble.model import FILE_NAME, EnsembleModel, read_model
-from lumbar.labels import GROUPS
+from lumbar.labels import CELLS, GROUPS, group_of
 from lumbar.predict.chain import Chain, load_chains, predict_by_chain
 from lumbar.problems import Problems
 from lumbar.studies import Study
@@ -46,17 +46,32 @@ def predict_study(
     return average_folds(pd.concat(members.values(), ignore_index=True))
 
 
-def explain_gaps(study_id: int, study: Study, problems: Problems) -> dict[str, str]:
-    """For each condition group, why a cell of it may have no prediction, in words to count by."""
+def explain_gaps(
+    models: Models, chains: Sequence[Chain], study_id: int, study: Study, predictions: pd.DataFrame, problems: Problems
+) -> dict[str, str]:
+    """Why a study's cells that have no prediction have none, by their columns in `train.csv`, in words to count by."""
     failed = {problem.stage for problem in problems.found if problem.study_id == study_id}
-    return {group: _explain(group, study, failed) for group in GROUPS}
+    graded, predicted = models.config.grade.cells, set(predictions["row_id"])
+    trained = {part for chain in chains for part in map(models.config.graders.get, chain.graders)}
+    gaps = {}
+    for column, cell in CELLS.items():
+        part = POOLED if graded.pooled else group_of(cell.condition)
+        if f"{study_id}_{column}" in predicted:
+            continue
+        if cell.condition not in graded.conditions or cell.level not in graded.levels:
+            gaps[column] = "not among the cells that the config grades"
+        elif part not in trained:
+            gaps[column] = "no grader was trained"
+        else:
+            gaps[column] = _explain(group_of(cell.condition), part, study, failed)
+    return gaps
 
 
-def _explain(group: str, study: Study, failed: set[str]) -> str:
+def _explain(group: str, part: str, study: Study, failed: set[str]) -> str:
     description = GROUPS[group].series_description
     if description not in study:
         return f"no readable {description} series"
-    for stage in ("detect", "crop", f"grade {group}"):
+    for stage in ("detect", "crop", f"grade {part}"):
         if stage in failed:
             return f"{stage} failed"
     return f"no slice of {description} shows the level"

@@ -51,28 +51,33 @@ def predict_supervised(
     )
     died: list[str] = []
     report = write_results(journal, asked, prior, floor, output)
-    for _ in _watch(job, work / "job.json", died):
-        report = write_results(journal, asked, prior, floor, output, tuple(died))
+    for in_progress in _watch(job, work / "job.json", died):
+        report = write_results(journal, asked, prior, floor, output, tuple(died), in_progress)
     return report
 
 
-def _watch(job: Job, path: Path, died: list[str]) -> Iterator[None]:
-    """Runs workers until nothing is left to do; yields whenever there may be something new to write."""
+def _watch(job: Job, path: Path, died: list[str]) -> Iterator[bool]:
+    """Runs workers until nothing is left to do or the time is up; yields whenever there may be something new to write:
+    whether a study may have been begun that no process died of."""
     journal = Journal(job.journal)
     write_text(job.model_dump_json(), path)
-    idle = 0
-    while journal.left_to_do(job.study_ids) and time.time() < (job.deadline or math.inf) and idle < IDLE_DEATHS:
+    idle, ending = 0, None
+    while journal.left_to_do(job.study_ids) and not _is_over(job) and idle < IDLE_DEATHS:
         started = len(journal.read())
         ending = yield from _run_worker(path, job, without_gpu=idle > 0)
         if ending is not None:
             logger.error("the grading process was lost: %s; going on with another one", ending)
             died.append(ending)
         idle = idle + 1 if len(journal.read()) == started else 0
-    yield
+    yield ending is None and _is_over(job)
 
 
-def _run_worker(path: Path, job: Job, without_gpu: bool) -> Generator[None, None, str | None]:
-    """Runs one worker to its end; returns how it was lost, or None when it ended well."""
+def _is_over(job: Job) -> bool:
+    return time.time() > (job.deadline or math.inf)
+
+
+def _run_worker(path: Path, job: Job, without_gpu: bool) -> Generator[bool, None, str | None]:
+    """Runs one worker to its end; returns how it was lost, or None when it ended well or its time was up."""
     worker = subprocess.Popen([sys.executable, "-m", "lumbar.predict.worker", str(path)], env=_environment(without_gpu))
     try:
         progress, changed = 0, time.monotonic()
@@ -84,11 +89,12 @@ def _run_worker(path: Path, job: Job, without_gpu: bool) -> Generator[None, None
                 progress, changed = size, now
             if now - changed > STALL_SECONDS:
                 return f"no study was finished in {STALL_SECONDS:.0f} s"
-            if time.time() > (job.deadline or math.inf):
-                return "the time was up"
+            if _is_over(job):
+                logger.warning("the time is up")
+                return None
             if now - refreshed > REFRESH_SECONDS:
                 refreshed = now
-                yield
+                yield True
     finally:
         worker.kill()
         worker.wait()

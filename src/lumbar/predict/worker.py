@@ -34,7 +34,12 @@ def grade_studies(job: Job) -> None:
         if not folds or _is_abandoned(job):
             return
         journal.write(Entry(study_id=study_id, finished=False))
-        entry = _grade_study(job, competition, descriptions, models, folds, study_id)
+        try:
+            entry = _grade_study(job, competition, descriptions, models, folds, study_id)
+        except BaseException as error:
+            if job.strict or isinstance(error, KeyboardInterrupt):  # no death that the study could be blamed for
+                journal.withdraw()
+            raise
         journal.write(entry)
         budget.spend(entry.reading, entry.grading, folds)
 
@@ -53,12 +58,13 @@ def _grade_study(
     read = time.monotonic()
     chains = models.chains[:folds]
     predictions = predict_study(models, chains, study_id, study, problems)
+    gaps = explain_gaps(models, chains, study_id, study, predictions, problems)
     return Entry(
         study_id=study_id,
         finished=True,
         folds=tuple(chain.fold for chain in chains),
         rows=rows_of(predictions),
-        gaps=explain_gaps(study_id, study, problems),
+        gaps=gaps,
         problems=tuple(problems.found),
         reading=round(read - started, 3),
         grading=round(time.monotonic() - read, 3),

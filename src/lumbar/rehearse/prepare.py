@@ -5,13 +5,13 @@ from pathlib import Path
 
 from lumbar.config import PhantomConfig
 from lumbar.dataset import Competition
+from lumbar.kaggle import COMPETITION
 from lumbar.kaggle.bundle import build_bundle
 from lumbar.phantom.keep import keep_phantom
 from lumbar.rehearse.interpreter import build_interpreter
 from lumbar.rehearse.rehearsal import Rehearsal
 from lumbar.run import Run
 
-SLUG = "rsna-2024-lumbar-spine-degenerative-classification"
 HIDDEN_SEED = 722
 """Of the phantom that stands for the hidden test: not a config's, whose studies the models have seen."""
 
@@ -32,7 +32,7 @@ def prepare_rehearsal(run: Run, studies: int, max_size: int | None, memory_cap: 
         script=source / "kernels" / "inference" / "inference.py",
         bundle=folder / "bundle",
         competition=Competition(hidden),
-        slug=SLUG,
+        slug=COMPETITION,
         folder=folder,
         memory_cap=memory_cap,
     )

@@ -4,14 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lumbar.ensemble.report import ENSEMBLE
 from lumbar.report.charts import DotPlot, Mark, Row, round_axis
 from lumbar.report.score import HeatCell, HeatRow
 from lumbar.report.words import GROUP_TITLES, figure, minus
 
 Record = Mapping[str, Any]
-
-ENSEMBLE = "ensemble"
-"""The row of `scores` that is what the ensemble stage predicts; the others are ways of blending it chose among."""
 
 
 @dataclass(frozen=True)

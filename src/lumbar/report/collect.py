@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 
 from lumbar.checkpoint import Card, read_card
+from lumbar.compare.systems import MAIN
 from lumbar.dataset import read_predictions, split_row_ids
 from lumbar.detect.schema import read_points
+from lumbar.ensemble.report import FILE_NAME
 from lumbar.errors import InputError
 from lumbar.labels import GRADE_WEIGHTS, GRADES, GROUPS
 from lumbar.metric import EPSILON, normalise
@@ -19,9 +21,6 @@ from lumbar.priors import nested_prior
 from lumbar.run import Run
 
 Value = TypeVar("Value")
-
-BLEND_FILES = ("report.json", "summary.json")
-"""Where an ensemble says what it is made of."""
 
 
 class ReportError(InputError):
@@ -99,7 +98,7 @@ def collect(run: Run, config_path: Path) -> Findings:
         cards=cards,
         crops=find("Crops", folder / "crop" / "stamp.json", "crop", lambda path: path.parent),
         compared=find("The five published systems", comparison, "compare", _read_comparison),
-        blend=find("The ensemble's weights", _blend_file(folder / "ensemble"), "ensemble", read_json),
+        blend=find("The ensemble's weights", folder / "ensemble" / FILE_NAME, "ensemble", read_json),
         missing=missing,
     )
     if findings.cells is None and findings.points is None:
@@ -117,11 +116,6 @@ def read_json(path: Path) -> Any:
         raise ReportError(f"{path}: not JSON: {error}") from error
 
 
-def _blend_file(folder: Path) -> Path:
-    """The first of `BLEND_FILES` that is there, or the one that is missing."""
-    return next((folder / name for name in BLEND_FILES if (folder / name).is_file()), folder / BLEND_FILES[0])
-
-
 def _grader_cards(models: Path) -> dict[str, Card]:
     cards = {path.stem: read_card(path.with_suffix("")) for path in sorted(models.glob("*_fold*.json"))}
     return {stem: card for stem, card in cards.items() if card is not None and card.kind == "grader"}
@@ -129,7 +123,9 @@ def _grader_cards(models: Path) -> dict[str, Card]:
 
 def _read_comparison(path: Path) -> Compared:
     rows, folder = read_json(path), path.parent
-    places = {row["system"]: folder / row["system"] / "figures.json" for row in rows}
+    places = {
+        row["system"]: (folder if row["system"] == MAIN else folder / row["system"]) / "figures.json" for row in rows
+    }
     figures = {name: read_json(place) for name, place in places.items() if place.is_file()}
     reference = folder / "cv.json"
     return Compared(rows, read_json(reference) if reference.is_file() else None, figures)

@@ -110,7 +110,7 @@ def _picture(scans: Scans, row: Any, view: ViewConfig) -> Picture:
     has_point = row.series_id == row.series_id
     series = scans.open(int(row.study_id), int(row.series_id), GROUPS[row.group].plane) if has_point else None
     if series is None:
-        return Picture("", None, SIDE, note="no point was found, so the cell got the prior")
+        return Picture("", None, SIDE, note="no point was found on a readable series")
     centre = np.array([getattr(row, axis) for axis in PATIENT]) - view.anterior_mm * BACK
     uri, plane = draw_square(series, int(row.instance_number), centre, view.size * view.mm_per_pixel, SIDE)
     return Picture("", uri, SIDE, _spots(scans, row, plane))

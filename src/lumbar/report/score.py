@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from lumbar.dataset import Competition
-from lumbar.labels import CELLS, level_title
+from lumbar.labels import CELLS
 from lumbar.metric import COMPONENTS, study_losses
 from lumbar.report.charts import DotPlot, Mark, Row, round_axis
 from lumbar.report.figures import cell_losses, component_scores
@@ -115,8 +115,3 @@ def _compare(own: float, prior: float) -> HeatCell:
     ratio = own / prior
     style, strength = ("better", 1 - ratio) if ratio <= 1 else ("worse", ratio - 1)
     return HeatCell(f"{own:.2f}", f"prior {prior:.2f}", style, round(min(strength, 1.0), 2))
-
-
-def level_titles(columns: pd.Index) -> list[str]:
-    """The heads of a table by level, with `all` at its end."""
-    return ["all" if level == "all" else level_title(level) for level in columns]

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lumbar.compare.systems import MAIN
 from lumbar.report.charts import DotPlot, Mark, Row, round_axis, share_axis
 from lumbar.report.collect import Compared
 from lumbar.report.published import System, describe_system
@@ -82,7 +83,7 @@ def _name(record: Record) -> str:
 
 def _is_pipeline(record: Record) -> bool:
     """The row that the others are compared with."""
-    return not record.get("difference")
+    return record.get("system") == MAIN
 
 
 def _cells(record: Record) -> tuple[str, ...]:
@@ -96,7 +97,7 @@ def _cells(record: Record) -> tuple[str, ...]:
         percent(record.get("most_frequent_class"), 1),
         _with_interval(record.get("score"), record.get("ci95")),
         figure(record.get("excess"), 3),
-        NONE if _is_pipeline(record) else _with_interval(record["difference"], record.get("difference_ci95")),
+        NONE if _is_pipeline(record) else _with_interval(record.get("difference"), record.get("difference_ci95")),
     )
 
 

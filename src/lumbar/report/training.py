@@ -7,8 +7,6 @@ from lumbar.checkpoint import Card
 from lumbar.report.charts import Axis, Chart, Line, round_axis
 from lumbar.report.words import GROUP_TITLES
 
-SUFFIX = "_by_epoch"
-"""A card's details hold a curve under each name that ends so."""
 WATCHED = "watched_"
 """Begins the name of a quantity that was measured on the watched part of the training studies."""
 
@@ -26,11 +24,9 @@ class Curve:
 def training_charts(cards: Mapping[str, Card]) -> list[Chart]:
     """A chart for each group and each quantity of the cards, with a line for each fold and each curve of it."""
     curves = [
-        Curve(GROUP_TITLES.get(card.config.get("group", ""), "All groups"), name.removesuffix(SUFFIX), line, values)
+        Curve(GROUP_TITLES.get(card.config.get("group", ""), "All groups"), name, _line_name(stem, card), values)
         for stem, card in cards.items()
-        for name, values in card.details.items()
-        for line in (_line_name(stem, card),)
-        if name.endswith(SUFFIX)
+        for name, values in card.curves.items()
     ]
     return curve_charts(curves, [*GROUP_TITLES.values(), "All groups"])
 

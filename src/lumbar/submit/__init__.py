@@ -1,4 +1,4 @@
-"""Stage 5: exactly the rows that are asked for. The only place where a missing prediction is made up for."""
+"""The last stage: exactly the rows that are asked for, with the prior where no model has an answer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

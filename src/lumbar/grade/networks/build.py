@@ -8,6 +8,7 @@ import timm
 from timm.models.vgg import ConvMlp
 from torch import nn
 
+from lumbar.config import Config, ConfigError
 from lumbar.grade.networks.block_cnn import BlockCnn
 from lumbar.grade.networks.blocks import ACTIVATIONS
 from lumbar.grade.networks.cnn_lstm import CnnLstm
@@ -30,12 +31,16 @@ def is_own(backbone: str) -> bool:
     return backbone in NETWORKS
 
 
-def suggest_backbones(backbone: str) -> str | None:
-    """What a wrong name could have meant; None for a right one."""
+def expect_backbone(config: Config) -> None:
+    """Raises ConfigError, with what could have been meant, where a config's backbone does not exist."""
+    backbone = config.grade.backbone
     if is_own(backbone) or timm.is_model(backbone):
-        return None
+        return
     near = ", ".join(timm.list_models(f"*{backbone.split('_')[0]}*")[:SIMILAR]) or "see timm.list_models()"
-    return f"timm has no model '{backbone}'; similar ones: {near}; beside timm's there are {', '.join(NETWORKS)}"
+    raise ConfigError(
+        f"config {config.name}: grade.backbone: timm has no model '{backbone}'; similar ones: {near}; beside timm's"
+        f" there are {', '.join(NETWORKS)}"
+    )
 
 
 def build_timm(backbone: str, channels: int, image_size: int, outputs: int, dropout: float) -> Any:
