@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from lumbar.config import read_config
 from lumbar.errors import InputError
 from lumbar.kaggle import COMPETITION
-from lumbar.kaggle.bundle import add_models, check_bundle, pack_config
+from lumbar.kaggle.bundle import add_models, build_bundle, check_bundle, pack_config
 from lumbar.kaggle.kernels import write_inference_kernel, write_training_kernel
 from lumbar.kaggle.manifest import BUNDLE, BundleError, read_manifest, write_manifest
 from lumbar.kaggle.models import find_gaps
@@ -63,6 +63,29 @@ def test_what_an_interrupted_training_left_is_not_packed(trained, tmp_path):
     (models / ".prior.csv.123").write_text("half")
     add_models(models, tmp_path / "bundle")
     check_bundle(tmp_path / "bundle")
+
+
+@pytest.mark.parametrize("out", [Path("bundle"), Path("kernels") / "bundle"])
+def test_a_bundle_never_takes_the_place_of_other_files(trained, tmp_path, out):
+    precious = tmp_path / out / "precious.txt"
+    precious.parent.mkdir(parents=True)
+    precious.write_text("mine")
+    with pytest.raises(InputError, match="holds something else than a bundle"):
+        build_bundle(trained.models, tmp_path / out, REPOSITORY, "somebody", third_party=False)
+    assert precious.read_text() == "mine"
+
+
+def test_a_bundle_that_could_not_be_packed_leaves_the_last_one_whole(copied, trained, tmp_path):
+    with pytest.raises(InputError, match="is not the repository"):
+        build_bundle(trained.models, copied, tmp_path, "somebody", third_party=False)
+    check_bundle(copied)
+    assert [path.name for path in tmp_path.iterdir()] == [copied.name]
+
+
+def test_the_templates_of_the_kernels_are_never_written(tmp_path):
+    shutil.copytree(REPOSITORY / "kernels", tmp_path / "kernels")
+    with pytest.raises(InputError, match="is the kernel's template"):
+        write_inference_kernel(tmp_path, tmp_path / "kernels" / "inference", "somebody")
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

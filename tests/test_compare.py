@@ -12,12 +12,13 @@ from lumbar.compare.cases import describe
 from lumbar.compare.figures import measure
 from lumbar.compare.own_split import choose_rows
 from lumbar.compare.stage import run_compare
-from lumbar.compare.systems import merge, open_systems
+from lumbar.compare.systems import MAIN, merge, open_systems
 from lumbar.compare.table import describe_cells
 from lumbar.config import CellsConfig, CompareConfig, ConfigError
 from lumbar.detect.annotated import annotated_points
 from lumbar.labels import CONDITIONS, GRADES, GROUPS, LEVELS
 from lumbar.priors import nested_prior
+from lumbar.report.collect import collect
 from lumbar.run import Run
 from lumbar.submission import predict_submission
 from lumbar.tables import write_table
@@ -264,3 +265,7 @@ def test_every_condition_can_be_named_as_a_finding():
         assert describe(condition, "spinal_canal_stenosis", "l1_l2").startswith("moderate or severe ")
     assert describe("healthy", "spinal_canal_stenosis", "l1_l2") == "normal or mild spinal canal stenosis at L1/L2"
     assert describe("moderate_or_severe", "spinal_canal_stenosis", "l1_l2").startswith("moderate or severe spinal")
+
+
+def test_the_report_finds_the_figures_of_every_system_and_of_the_main_pipeline(compared):
+    assert set(collect(compared, CONFIG).compared.figures) == {MAIN, *SYSTEMS}

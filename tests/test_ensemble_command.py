@@ -152,3 +152,9 @@ def test_the_ensemble_command_alone_is_the_runs_stage(tmp_path, monkeypatch, cap
     (tmp_path / "x.yaml").write_text("{}\n")
     words = ["ensemble", "--config", str(tmp_path / "x.yaml"), "--data", str(tmp_path)]
     assert "expected a folder in the competition's layout" in refusal(monkeypatch, capsys, words)
+
+
+def test_a_member_may_not_be_called_as_all_of_them_together_are(folder, tmp_path, monkeypatch, capsys):
+    shutil.copy(folder / "a.csv", tmp_path / "pool.csv")
+    error = refusal(monkeypatch, capsys, fit_words(folder, tmp_path / "out", folder / "a.csv", tmp_path / "pool.csv"))
+    assert f"{tmp_path / 'pool.csv'}: 'pool' is what an ensemble calls all its members together" in error

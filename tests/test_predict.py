@@ -9,22 +9,27 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import psutil
 import pytest
 
-from lumbar.dataset import Competition
-from lumbar.labels import GRADES
+from lumbar.config import CellsConfig, Config, GradeConfig
+from lumbar.dataset import Competition, no_predictions
+from lumbar.labels import CELLS, GRADES
+from lumbar.predict.asked import read_asked
 from lumbar.predict.budget import Budget
 from lumbar.predict.job import Job
 from lumbar.predict.journal import Entry, Journal
 from lumbar.predict.replay import replay_fold
+from lumbar.predict.results import read_prior, write_results
+from lumbar.predict.study import explain_gaps
 from lumbar.predict.supervisor import predict_supervised
 from lumbar.predict.worker import grade_studies
 from lumbar.problems import Problems
-from lumbar.submission import predict_submission
+from lumbar.submission import predict_submission, run_submission
 
 
 def test_with_time_to_spare_every_fold_grades_every_study():
@@ -73,6 +78,62 @@ def test_a_study_that_the_process_died_of_comes_last_and_is_given_up_the_second_
     assert journal.left_to_do([1, 2, 3]) == [2, 3]
 
 
+def test_a_study_that_was_left_by_a_decision_is_no_death(tmp_path):
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.write(entry(1))
+    journal.write(entry(2, finished=False))
+    journal.withdraw()
+    assert not journal.fatal()
+    assert list(journal.finished()) == [1]
+
+
+def test_the_study_that_is_being_graded_is_no_death_and_an_earlier_one_is(tmp_path):
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.write(entry(1, finished=False))
+    journal.write(entry(2, finished=False))
+    assert journal.fatal(in_progress=True) == {1: 1}
+    assert journal.fatal() == {1: 1, 2: 1}
+
+
+def test_the_report_while_it_grades_blames_no_study(trained, competition, tmp_path):
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.write(entry(int(competition.series("test")["study_id"].iloc[0]), finished=False))
+    asked, prior = read_asked(competition), read_prior(trained.models / "prior.csv")
+    reports = [
+        write_results(journal, asked, prior, 1e-4, tmp_path / "submission.csv", in_progress=in_progress)
+        for in_progress in (True, False)
+    ]
+    assert [len(report["problems"]) - len(asked.problems) for report in reports] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("cells", "trained", "stage", "reason"),
+    [
+        ({"levels": ("l5_s1",)}, ["spinal"], "", "not among the cells that the config grades"),
+        ({}, ["foraminal"], "", "no grader was trained"),
+        ({}, ["spinal"], "grade spinal", "grade spinal failed"),
+        ({"pooled": True}, ["pooled"], "grade pooled", "grade pooled failed"),
+        ({}, ["spinal"], "", "no slice of Sagittal T2/STIR shows the level"),
+    ],
+)
+def test_a_cell_without_a_prediction_says_why(cells, trained, stage, reason):
+    config = Config(name="x", grade=GradeConfig(cells=CellsConfig(**cells)))
+    problems = Problems()
+    if stage:
+        problems.note(7, stage, "it broke")
+    chains = [SimpleNamespace(graders=dict.fromkeys(trained))]
+    study = {"Sagittal T2/STIR": []}
+    gaps = explain_gaps(SimpleNamespace(config=config), chains, 7, study, no_predictions(), problems)
+    assert gaps["spinal_canal_stenosis_l1_l2"] == reason
+
+
+def test_a_cell_that_is_predicted_needs_no_reason():
+    predicted = pd.DataFrame([("7_spinal_canal_stenosis_l1_l2", 0.5, 0.3, 0.2)], columns=["row_id", *GRADES])
+    gaps = explain_gaps(SimpleNamespace(config=Config(name="x")), [], 7, {}, predicted, Problems())
+    assert len(gaps) == len(CELLS) - 1
+    assert "spinal_canal_stenosis_l1_l2" not in gaps
+
+
 def test_a_problem_is_noted_with_its_exception_and_what_was_used_instead():
     problems = Problems()
     with problems.survive(7, "detect", "the prior"):
@@ -88,6 +149,18 @@ def test_a_strict_prediction_raises_a_studys_error(trained, competition, tmp_pat
     shutil.rmtree(root / "test_images" / str(competition.series("test")["study_id"].iloc[0]))
     with pytest.raises(Exception, match="does not exist"):
         predict_submission(trained.models, Competition(root), tmp_path, tmp_path / "submission.csv", strict=True)
+
+
+def test_a_strict_run_looks_at_every_study_however_often_it_was_run_before(trained, competition, tmp_path):
+    root = Path(shutil.copytree(competition.root, tmp_path / "broken"))
+    shutil.rmtree(root / "test_images" / str(competition.series("test")["study_id"].iloc[0]))
+    folder = tmp_path / "run"
+    shutil.copytree(trained.models, folder / "models")
+    run = type(trained)(trained.config, Competition(root), folder)
+    run_submission(run, tmp_path / "submission.csv")
+    for _ in range(3):
+        with pytest.raises(Exception, match="does not exist"):
+            run_submission(run, tmp_path / "submission.csv", strict=True)
 
 
 @pytest.mark.parametrize("fold", [0, 1])

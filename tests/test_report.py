@@ -169,6 +169,9 @@ def test_the_command_says_which_run_is_not_there(tmp_path, monkeypatch):
     result = CliRunner().invoke(cli.app, ["report", "--config", "lonely.yaml"])
     assert isinstance(result.exception, FileNotFoundError)
     assert str(result.exception) == "runs/lonely: there is no such run; `make cv CONFIG=lonely.yaml` makes it"
+    Path("runs/lonely").mkdir(parents=True)
+    result = CliRunner().invoke(cli.app, ["report", "--config", "lonely.yaml"])
+    assert re.search(r"^data/phantom-\w+: the phantom is gone", str(result.exception))
     assert not Path("data").exists(), "a phantom takes a minute to write, and a report only reads"
 
 

@@ -4,6 +4,8 @@ import json
 import sys
 from math import log
 
+import numpy as np
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -81,3 +83,12 @@ def test_an_unknown_way_to_fill_is_refused(tables):
     result = CliRunner().invoke(cli.app, arguments(tables, "--fill-missing", "zero"))
     assert result.exit_code == 2
     assert "expected error or uniform, got zero" in result.stderr
+
+
+def test_labels_without_a_label_cannot_be_scored(tables, monkeypatch, capsys):
+    empty = pd.read_csv(tables / "train.csv")
+    empty[empty.columns[1:]] = np.nan
+    empty.to_csv(tables / "train.csv", index=False)
+    code, error = run_main(monkeypatch, capsys, arguments(tables))
+    assert code == 2
+    assert error.startswith(f"lumbar: {tables / 'train.csv'}: no cell has a label")

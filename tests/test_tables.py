@@ -21,7 +21,18 @@ from lumbar.dataset import (
     split_row_ids,
 )
 from lumbar.labels import CELLS, CONDITIONS, LEVELS, SERIES_DESCRIPTIONS, row_id
-from lumbar.tables import SAID, TableError, choice, integer, read_table, real, salvage_table, text, write_table
+from lumbar.tables import (
+    SAID,
+    TableError,
+    choice,
+    integer,
+    read_table,
+    real,
+    salvage_table,
+    text,
+    write_table,
+    write_text,
+)
 
 COLUMNS = [integer("study_id"), real("x"), choice("level", LEVELS, may_be_empty=True), text("name")]
 
@@ -120,7 +131,7 @@ def test_a_table_with_a_header_alone_has_no_rows(table):
 def test_a_written_number_is_read_back_as_it_was(tmp_path_factory, values):
     path = tmp_path_factory.getbasetemp() / "deep" / "table.csv"
     write_table(pd.DataFrame({"x": values}), path)
-    assert read_table(path, [real("x")])["x"].tolist() == pytest.approx(values, rel=1e-15, abs=0)
+    assert read_table(path, [real("x")])["x"].tolist() == values
 
 
 def test_writing_leaves_nothing_but_the_table(tmp_path):
@@ -335,3 +346,10 @@ def test_an_id_that_is_no_number_is_no_folder(tmp_path, study_id):
     for ids in ((study_id, 6), (6, study_id)):
         with pytest.raises(TableError, match="expected a whole number that is not negative"):
             Competition(tmp_path).series_directory("test", *ids)
+
+
+def test_a_file_that_is_not_utf8_is_written_over_like_any_other(tmp_path):
+    path = tmp_path / "submission.csv"
+    path.write_bytes("row_id,müde\n".encode("latin-1"))
+    write_text("row_id\n", path)
+    assert path.read_text() == "row_id\n"

@@ -46,7 +46,9 @@ def real(name: str) -> Column:
     """A column of finite numbers."""
 
     def parse(text: pd.Series) -> pd.Series:
-        values = pd.to_numeric(text, errors="coerce").astype("float64")
+        known = pd.to_numeric(text, errors="coerce").notna()
+        # pandas is some units off in the last place of long numbers, and Python is not.
+        values = text[known].map(float).astype("float64").reindex(text.index)
         return values.where(np.isfinite(values))
 
     return Column(name, "a finite number", parse)
