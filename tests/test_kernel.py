@@ -7,10 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from lumbar.kaggle.kernel import run_kernel
+from lumbar.labels import CELLS, GRADES
+from lumbar.predict.results import read_prior
 
 REPOSITORY = Path(__file__).parents[1]
 SLUG = "rsna-2024-lumbar-spine-degenerative-classification"
@@ -73,5 +76,28 @@ def test_a_kernel_whose_models_fail_leaves_priors_and_says_so(one_test_study, bu
     written = pd.read_csv(tmp_path / "working" / "submission.csv")
     report = json.loads((tmp_path / "working" / "run_report.json").read_text())
     assert written["row_id"].tolist() == one_test_study.sample_submission["row_id"].tolist()
+    prior = read_prior(tmp_path / "input" / "bundle" / "models" / "prior.csv").set_index(["condition", "level"])
+    cells = [CELLS[row_id.partition("_")[2]] for row_id in written["row_id"]]
+    expected = prior.loc[[(cell.condition, cell.level) for cell in cells], list(GRADES)]
+    np.testing.assert_allclose(written[list(GRADES)], expected)
+    assert not np.allclose(expected, 1 / 3)
     assert f"{victim.name}: its checksum" in report["error"]
     assert "PRIORS ONLY" in caplog.text
+
+
+def test_grading_that_breaks_off_leaves_a_submission_and_had_nine_hours_less_a_reserve(
+    one_test_study, bundle, tmp_path, monkeypatch
+):
+    def broken(models, competition, work, output, deadline):
+        raise RuntimeError(f"at {deadline}")
+
+    monkeypatch.setattr("lumbar.kaggle.kernel.predict_supervised", broken)
+    shutil.copytree(one_test_study.root, tmp_path / "input" / SLUG)
+    shutil.copytree(bundle, tmp_path / "input" / "bundle")
+    (tmp_path / "working").mkdir()
+    run_kernel(tmp_path / "input", tmp_path / "working", started=1000.0)
+    report = json.loads((tmp_path / "working" / "run_report.json").read_text())
+    assert report["warning"].startswith("grading broke off")
+    assert f"at {1000.0 + 9 * 3600 - 20 * 60}" in report["error"]
+    written = pd.read_csv(tmp_path / "working" / "submission.csv")
+    assert written["row_id"].tolist() == one_test_study.sample_submission["row_id"].tolist()

@@ -3,13 +3,18 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
+from lumbar.checkpoint import read_card
+from lumbar.crop.store import open_crops
 from lumbar.crossvalidation import run_through, score_run
 from lumbar.dataset import Competition
+from lumbar.grade.stage import start_grader, with_grades
 from lumbar.labels import GRADES
 from lumbar.phantom import write_phantom
 from lumbar.run import Run
@@ -164,3 +169,26 @@ def test_training_labels_without_one_condition_leave_the_score_partial(trained, 
     assert result["partial"]
     present = [result[name] for name in ("spinal", "subarticular", "any_severe_spinal")]
     assert result["score"] == pytest.approx(np.mean(present))
+
+
+def test_a_grader_sees_no_crop_and_no_label_of_its_fold(trained):
+    labels = trained.competition.labels
+    for fold in trained.fold_numbers:
+        own = trained.studies_of(fold)
+        for name, part in trained.config.graders.items():
+            index = with_grades(trained, open_crops(trained.folder / "crop", part)).index
+            seen = index[~index["study_id"].isin(own) & index["grade"].notna()]
+            card = read_card(trained.models / f"{name}_fold{fold}")
+            assert (card.details["crops"], card.training_studies) == (len(seen), seen["study_id"].nunique())
+        flipped = labels.assign(grade=labels["grade"].where(~labels["study_id"].isin(own), 2 - labels["grade"]))
+        relabelled = SimpleNamespace(labels=flipped, study_ids=trained.competition.study_ids)
+        runs = (trained, Run(trained.config, relabelled, trained.folder))
+        first, second = (start_grader(run, "spinal", fold, seed=0).state_dict() for run in runs)
+        assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_detector_is_trained_without_its_fold(trained):
+    annotated = set(trained.competition.coordinates["study_id"])
+    for fold in trained.fold_numbers:
+        card = read_card(trained.models / f"detector_fold{fold}")
+        assert card.training_studies == len(annotated - set(trained.studies_of(fold)))

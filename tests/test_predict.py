@@ -19,17 +19,20 @@ import pytest
 from lumbar.config import CellsConfig, Config, GradeConfig
 from lumbar.dataset import Competition, no_predictions
 from lumbar.labels import CELLS, GRADES
-from lumbar.predict.asked import read_asked
+from lumbar.predict import chain, supervisor
+from lumbar.predict.asked import Asked, read_asked
 from lumbar.predict.budget import Budget
 from lumbar.predict.job import Job
 from lumbar.predict.journal import Entry, Journal
 from lumbar.predict.replay import replay_fold
-from lumbar.predict.results import read_prior, write_results
-from lumbar.predict.study import explain_gaps
+from lumbar.predict.results import REPORT, format_report, read_prior, write_results
+from lumbar.predict.study import explain_gaps, load_models, predict_study
 from lumbar.predict.supervisor import predict_supervised
 from lumbar.predict.worker import grade_studies
 from lumbar.problems import Problems
+from lumbar.studies import read_study
 from lumbar.submission import predict_submission, run_submission
+from lumbar.tables import write_text
 
 
 def test_with_time_to_spare_every_fold_grades_every_study():
@@ -68,6 +71,8 @@ def test_a_line_that_its_writer_did_not_finish_is_left_out(tmp_path):
     with journal.path.open("a") as file:
         file.write(entry(2).model_dump_json()[:-5])
     assert list(journal.finished()) == [1]
+    journal.write(entry(3))
+    assert list(journal.finished()) == [1, 3]
 
 
 def test_a_study_that_the_process_died_of_comes_last_and_is_given_up_the_second_time(tmp_path):
@@ -213,12 +218,7 @@ def interfere(journal: Path, sent: signal.Signals, times: int) -> threading.Thre
 
 def children() -> list[int]:
     """The worker processes of this one."""
-    mine = psutil.process_iter(["ppid", "cmdline"])
-    return [
-        one.pid
-        for one in mine
-        if one.info["ppid"] == os.getpid() and "lumbar.predict.worker" in (one.info["cmdline"] or ())
-    ]
+    return [child.pid for child in psutil.Process().children() if "lumbar.predict.worker" in child.cmdline()]
 
 
 def test_a_study_that_takes_the_process_down_twice_costs_only_itself(trained, competition, tmp_path, monkeypatch):
@@ -270,3 +270,86 @@ import lumbar.predict.worker, lumbar.kaggle.kernel
 sys.exit(len(opened))
 """
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize(("graded", "is_warned"), [(95, False), (94, True)])
+def test_more_than_a_twentieth_of_the_rows_on_the_prior_stands_on_top_of_the_log(trained, tmp_path, graded, is_warned):
+    ids = [f"{study}_{cell}" for study in range(4) for cell in CELLS]
+    journal = Journal(tmp_path / "journal")
+    for study in range(4):
+        rows = tuple((row_id, 0.5, 0.3, 0.2) for row_id in ids[:graded] if row_id.startswith(f"{study}_"))
+        journal.write(Entry(study_id=study, finished=True, rows=rows))
+    prior = read_prior(trained.models / "prior.csv")
+    report = write_results(journal, Asked(tuple(ids), (0, 1, 2, 3), ()), prior, 0.0, tmp_path / "submission.csv")
+    assert format_report(report).startswith("!!!") == is_warned
+
+
+def test_models_that_never_load_leave_priors_after_two_tries_the_second_without_a_gpu(
+    trained, competition, tmp_path, monkeypatch
+):
+    models = Path(shutil.copytree(trained.models, tmp_path / "models"))
+    next(models.glob("detector_*.safetensors")).write_bytes(b"x")
+    tried, real = [], supervisor._environment
+    monkeypatch.setattr(supervisor, "_environment", lambda without_gpu: tried.append(without_gpu) or real(without_gpu))
+    report = predict_supervised(models, competition, tmp_path / "work", tmp_path / "submission.csv")
+    assert (tried, report["died"]) == ([False, True], ["exit status 1"] * 2)
+    assert report["rows_from_prior"] == report["rows"]
+
+
+def test_time_that_runs_out_keeps_what_was_graded_and_blames_nobody(trained, competition, tmp_path, monkeypatch):
+    monkeypatch.setattr(supervisor, "_is_over", lambda job: bool(Journal(job.journal).finished()))
+    report = predict_supervised(trained.models, competition, tmp_path / "work", tmp_path / "submission.csv")
+    assert report["studies_graded"] >= 1
+    assert report["died"] == []
+    assert not [problem for problem in report["problems"] if "process died" in problem["message"]]
+
+
+def test_a_grader_that_fails_costs_its_group_only(trained, competition, monkeypatch):
+    models, descriptions = load_models(trained.models), competition.series("test")
+    study_id = int(descriptions["study_id"].iloc[0])
+    study = read_study(competition, "test", study_id, descriptions, Problems())
+    whole, problems = predict_study(models, models.chains, study_id, study, Problems()), Problems()
+    real, spinal = chain.predict_grades, whole["row_id"].str.contains("spinal")
+    assert 0 < spinal.sum() < len(whole)
+
+    def fails_on_canals(grader, config, crops, rows):
+        if crops.index["condition"].iloc[0].startswith("spinal"):
+            raise ValueError("no such canal")
+        return real(grader, config, crops, rows)
+
+    monkeypatch.setattr(chain, "predict_grades", fails_on_canals)
+    left = predict_study(models, models.chains, study_id, study, problems)
+    pd.testing.assert_frame_equal(left, whole[~spinal].reset_index(drop=True), check_exact=True)
+    assert {problem.stage for problem in problems.found} == {"grade spinal"}
+
+
+def test_a_submission_is_kept_while_neither_models_nor_tables_change(trained, competition, tmp_path, monkeypatch):
+    root, made = Path(shutil.copytree(competition.root, tmp_path / "data")), []
+    shutil.copytree(trained.models, tmp_path / "run" / "models")
+    run, output = type(trained)(trained.config, Competition(root), tmp_path / "run"), tmp_path / "submission.csv"
+
+    def predict(models, competition, work, output, strict):
+        made.append(work)
+        write_text("row_id\n", output)
+        write_text("{}\n", output.with_name(REPORT))
+
+    monkeypatch.setattr("lumbar.submission.predict_submission", predict)
+    for _ in range(2):
+        run_submission(run, output)
+    assert len(made) == 1
+    for changed in (run.models / "prior.csv", root / "sample_submission.csv"):
+        with changed.open("a") as file:
+            file.write("\n")
+        run_submission(run, output)
+    assert len(made) == 3
+
+
+def test_an_interruption_blames_no_study(trained, competition, tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lumbar.predict.worker._grade_study", interrupted)
+    job = Job(models=trained.models, competition=competition.root, study_ids=(1, 2), journal=tmp_path / "journal")
+    with pytest.raises(KeyboardInterrupt):
+        grade_studies(job)
+    assert Journal(job.journal).read() == []

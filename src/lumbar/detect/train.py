@@ -149,7 +149,9 @@ def train_detector(
     """Trains a detector on images with label files beside them, and returns its averaged weights (float32)."""
     threads = torch.get_num_threads()
     trainer = LandmarkTrainer(config, images, folder, seed, label)
-    trainer.train()
-    torch.set_num_threads(threads)  # it takes one less than there are cores, for good
+    try:
+        trainer.train()
+    finally:
+        torch.set_num_threads(threads)  # it takes one less than there are cores, for good
     averaged: Any = trainer.ema
     return {name: tensor.float() for name, tensor in averaged.ema.state_dict().items()}

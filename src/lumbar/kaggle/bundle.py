@@ -30,6 +30,9 @@ TRAINING_SLUG = "lumbar-training-bundle"
 """The name on Kaggle of the data set that the training kernel needs."""
 KAGGLE_PYTHON = "312"
 KAGGLE_PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64")
+WHEEL_FILES = ("pyproject.toml", "README.md", "LICENSE")
+"""What the package's wheel is made of beside `src/`."""
+NOT_PACKED = shutil.ignore_patterns("*.egg-info", "__pycache__")
 LEFTOVERS = shutil.ignore_patterns(".*", "*.part")
 """What an interrupted writing leaves beside the models."""
 
@@ -142,8 +145,11 @@ def _refuse(faults: list[str]) -> None:
 def _collect_wheels(wheels: Path, source: Path, third_party: bool, python_version: str) -> None:
     if not (source / "src" / "lumbar").is_dir():
         raise InputError(f"{source.resolve()}: is not the repository, from which the package is packed")
-    shutil.rmtree(source / "build", ignore_errors=True)  # setuptools would pack what an earlier build left there
-    _pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(wheels), str(source))
+    with tempfile.TemporaryDirectory() as scratch:  # setuptools builds beside the sources, and packs what is left there
+        for name in WHEEL_FILES:
+            shutil.copy(source / name, scratch)
+        shutil.copytree(source / "src", Path(scratch) / "src", ignore=NOT_PACKED)
+        _pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(wheels), scratch)
     if third_party:
         target = ["--only-binary=:all:", "--python-version", python_version]
         target += [part for platform in KAGGLE_PLATFORMS for part in ("--platform", platform)]

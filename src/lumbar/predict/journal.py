@@ -1,5 +1,6 @@
 """What prediction has finished so far, a line of JSON for each study: a process that dies loses one study, not all."""
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,9 +43,12 @@ class Journal:
         self.path = path
 
     def write(self, entry: Entry) -> None:
-        """Appends an entry, at once and whole."""
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(entry.model_dump_json() + "\n")
+        """Appends an entry, at once and whole, on a line of its own also after one that its writer did not finish."""
+        with self.path.open("ab+") as file:
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+            gap = b"" if file.read(1) in (b"", b"\n") else b"\n"
+            file.write(gap + entry.model_dump_json().encode() + b"\n")
 
     def withdraw(self) -> None:
         """Takes the last entry back: its study was begun, and left for another reason than the process's death."""
