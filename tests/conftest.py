@@ -77,7 +77,13 @@ def bundle(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
     """Two threads on a busy two-core machine wait for each other; one is faster for nets this small."""
-    torch.set_num_threads(1)  # before each test: Ultralytics sets it where it trains
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def still_one_thread(one_thread: None) -> None:
+    """A test that trained a detector by Ultralytics' own trainer has set it; another number of threads, other bytes."""
+    torch.set_num_threads(1)
