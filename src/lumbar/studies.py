@@ -1,6 +1,10 @@
 """A study's series, read with what is missing or broken left out and noted."""
 
+from collections.abc import Callable
+
 import pandas as pd
+from joblib import Parallel, delayed
+from tqdm import tqdm
 
 from lumbar.dataset import Competition
 from lumbar.dicom import Series, read_series
@@ -9,6 +13,8 @@ from lumbar.problems import HARMLESS, Problems
 
 Study = dict[str, list[Series]]
 """A study's readable series by description."""
+Row = tuple[object, ...]
+"""A row of a table that is made study by study."""
 
 
 def read_study(
@@ -34,6 +40,28 @@ def read_study(
     for name in _unlisted(competition, split, study_id, set(mine["series_id"])):
         problems.note(study_id, "read", f"series {name}: is on disk, but the table of series does not list it")
     return study
+
+
+def collect_rows(
+    competition: Competition,
+    split: str,
+    descriptions: pd.DataFrame,
+    folds: pd.DataFrame,
+    rows_of: Callable[[Study, int, int], list[Row]],
+    label: str,
+    jobs: int = -1,
+) -> list[Row]:
+    """What `rows_of` says of each study of `folds` (study_id, fold), from the study, its id and its fold.
+
+    `descriptions` are the rows of the split's series table that are read.
+    """
+
+    def read(study_id: int, fold: int) -> list[Row]:
+        return rows_of(read_study(competition, split, study_id, descriptions, Problems()), study_id, fold)
+
+    tasks = (delayed(read)(row.study_id, row.fold) for row in folds.itertuples())
+    parts = Parallel(n_jobs=jobs, return_as="generator")(tasks)
+    return [row for part in tqdm(parts, total=len(folds), desc=label, unit="study") for row in part]
 
 
 def _unlisted(competition: Competition, split: str, study_id: int, listed: set[int]) -> list[str]:

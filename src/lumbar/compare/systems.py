@@ -18,16 +18,16 @@ def open_systems(main: Run, config_path: Path, full_size: bool = False) -> dict[
 
     `full_size` leaves every system as its paper has it, whatever the config would change for the sake of time.
     """
-    folder = config_path.parent / "seeds"
     systems = {}
     for name, changes in main.config.compare.systems.items():
-        config = _read_system(folder, config_path, name, {} if full_size else changes, main.config)
+        config = _read_system(config_path, name, {} if full_size else changes, main.config)
         expect_backbone(config)
         systems[name] = Run(config, main.competition, main.folder / name, detected_in=main.folder)
     return systems
 
 
-def _read_system(folder: Path, config_path: Path, name: str, changes: dict[str, Any], main: Config) -> Config:
+def _read_system(config_path: Path, name: str, changes: dict[str, Any], main: Config) -> Config:
+    folder = config_path.parent / "seeds"
     path = folder / f"{name}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(each.stem for each in folder.glob("*.yaml")))

@@ -2,33 +2,22 @@
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 from sklearn.cluster import KMeans
-from tqdm import tqdm
 
 from lumbar.dataset import Competition
 from lumbar.detect.schema import COLUMNS
 from lumbar.dicom import Slice
 from lumbar.geometry import HEAD, Array
 from lumbar.labels import GROUPS, LEVELS, condition_of
-from lumbar.problems import Problems
-from lumbar.studies import Study, read_study
+from lumbar.studies import Row, Study, collect_rows
 
-Row = tuple[object, ...]
 ATTEMPTS = 10
 """Starts of K-means, of which the best is kept."""
 
 
 def clustered_points(competition: Competition, split: str, folds: pd.DataFrame, jobs: int = -1) -> pd.DataFrame:
     """The points of the studies of `folds` (study_id, fold) by `cluster_study`."""
-    descriptions = competition.series(split)
-
-    def of_study(study_id: int, fold: int) -> list[Row]:
-        return _cluster(read_study(competition, split, study_id, descriptions, Problems()), study_id, fold)
-
-    tasks = (delayed(of_study)(row.study_id, row.fold) for row in folds.itertuples())
-    read = Parallel(n_jobs=jobs, return_as="generator")(tasks)
-    rows = [row for part in tqdm(read, total=len(folds), desc="crop: points", unit="study") for row in part]
+    rows = collect_rows(competition, split, competition.series(split), folds, _cluster, "crop: points", jobs)
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

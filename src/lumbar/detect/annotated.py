@@ -5,18 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
-from tqdm import tqdm
 
 from lumbar.annotations import place_annotations
 from lumbar.dataset import Competition
 from lumbar.detect.schema import COLUMNS, read_points
 from lumbar.dicom import Series
-from lumbar.problems import Problems
-from lumbar.studies import read_study
+from lumbar.studies import Row, Study, collect_rows
 from lumbar.tables import read_table, real
 
-Row = tuple[object, ...]
 NORMAL = ["normal_x", "normal_y", "normal_z"]
 """The unit normal of the slice that a point was marked on."""
 
@@ -30,14 +26,11 @@ def annotated_points(competition: Competition, folds: pd.DataFrame, jobs: int = 
     descriptions = descriptions[descriptions["series_id"].isin(coordinates["series_id"])]
     studies = folds[folds["study_id"].isin(coordinates["study_id"])]
 
-    def of_study(study_id: int, fold: int) -> list[Row]:
-        study = read_study(competition, "train", study_id, descriptions, Problems())
+    def of_study(study: Study, study_id: int, fold: int) -> list[Row]:
         series = {one.series_id: one for group in study.values() for one in group}
         return list(_rows(coordinates[coordinates["study_id"] == study_id], series, fold))
 
-    tasks = (delayed(of_study)(row.study_id, row.fold) for row in studies.itertuples())
-    read = Parallel(n_jobs=jobs, return_as="generator")(tasks)
-    rows = [row for part in tqdm(read, total=len(studies), desc="annotated points", unit="study") for row in part]
+    rows = collect_rows(competition, "train", descriptions, studies, of_study, "annotated points", jobs)
     return pd.DataFrame(rows, columns=[*COLUMNS, *NORMAL])
 
 

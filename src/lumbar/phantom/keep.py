@@ -29,12 +29,16 @@ def compose_phantom(
     return break_competition(out, wanted.seed) if faults else None
 
 
-def phantom_folder(wanted: PhantomConfig, rendered: int | None = None, faults: bool = False) -> Path:
-    """Where a phantom is kept, whether it is there or not."""
-    return KEPT / f"phantom-{_made_from(wanted, rendered, faults)[:8]}"
+def phantom_folder(wanted: PhantomConfig) -> Path:
+    """Where a config's phantom is kept, whether it is there or not."""
+    return _folder_of(_made_from(wanted))
 
 
-def _made_from(wanted: PhantomConfig, rendered: int | None, faults: bool) -> str:
+def _folder_of(made_from: str) -> Path:
+    return KEPT / f"phantom-{made_from[:8]}"
+
+
+def _made_from(wanted: PhantomConfig, rendered: int | None = None, faults: bool = False) -> str:
     special = {"rendered": rendered, "faults": faults} if rendered or faults else {}
     return fingerprint(
         code=hash_files(*sorted(Path(__file__).parent.glob("*.py"))), phantom=wanted.model_dump(), **special
@@ -43,7 +47,8 @@ def _made_from(wanted: PhantomConfig, rendered: int | None, faults: bool) -> str
 
 def keep_phantom(wanted: PhantomConfig, rendered: int | None = None, faults: bool = False) -> Path:
     """The folder of a phantom, see `compose_phantom`."""
-    made_from, root = _made_from(wanted, rendered, faults), phantom_folder(wanted, rendered, faults)
+    made_from = _made_from(wanted, rendered, faults)
+    root = _folder_of(made_from)
 
     def write() -> None:
         shutil.rmtree(root)  # what an interrupted writing left
