@@ -8,11 +8,11 @@ import pytest
 import torch
 from hypothesis import settings
 
-from lumbar.crossvalidation import run_through, score_run
-from lumbar.dataset import Competition, read_labels
+from lumbar.data.competition import Competition, read_labels
 from lumbar.kaggle.bundle import build_bundle
 from lumbar.phantom import write_phantom
-from lumbar.run import Run
+from lumbar.pipeline import run_through, score_run
+from lumbar.run.run import Run
 from miniature import tiny_run
 
 settings.register_profile("busy", deadline=None)  # a machine that does other things as well is no failure

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from lumbar.config import Config
-from lumbar.dataset import Competition
-from lumbar.run import Run
+from lumbar.data.competition import Competition
+from lumbar.run.run import Run
 
 
 def tiny_run(competition: Competition, folder: Path) -> Run:

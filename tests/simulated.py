@@ -7,8 +7,7 @@ import pandas as pd
 from scipy.special import log_softmax, softmax
 from scipy.stats import norm
 
-from lumbar.ensemble.members import Members, tabulate
-from lumbar.ensemble.truth import Truth, gather_truth
+from lumbar.ensemble.members import Members, Truth, gather_truth, tabulate
 from lumbar.labels import CELLS, GRADE_WEIGHTS, group_of
 from lumbar.phantom.grades import CELL_CUTS, RATER_DEVIATION, draw_grades, draw_latents
 

@@ -7,14 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lumbar.crossvalidation import run_folds
-from lumbar.dataset import Competition
-from lumbar.detect.annotated import annotated_points
-from lumbar.detect.audit import contradicted_studies, find_contradicted
+from lumbar.data.annotations import annotated_points
+from lumbar.data.competition import Competition
+from lumbar.detect.evaluate import contradicted_studies, find_contradicted
 from lumbar.detect.stage import run_detect
 from lumbar.labels import LEVELS
-from lumbar.run import Part
-from lumbar.stages import UntrainedError
+from lumbar.pipeline import run_folds
+from lumbar.run.run import Part
+from lumbar.run.stamps import UntrainedError
 from miniature import tiny_run
 
 LEVEL_MM = 33.0

@@ -21,7 +21,7 @@ from lumbar.kaggle.kernels import write_inference_kernel, write_training_kernel
 from lumbar.kaggle.manifest import BUNDLE, BundleError, read_manifest, write_manifest
 from lumbar.kaggle.models import find_gaps
 from lumbar.kaggle.mounts import find_bundle, find_competition, find_trained, find_training_bundle
-from lumbar.run import Part
+from lumbar.run.run import Part
 
 REPOSITORY = Path(__file__).parents[1]
 LAYOUTS = {
@@ -281,7 +281,7 @@ def test_each_part_and_run_of_the_training_is_a_kernel_that_goes_on_from_the_one
 
 def test_the_kernel_and_its_check_of_the_bundle_do_without_torch(bundle):
     code = f"""
-import sys, lumbar.kaggle.kernel
+import sys, lumbar.kaggle.inference
 from pathlib import Path
 from lumbar.kaggle.bundle import check_bundle
 check_bundle(Path({str(bundle)!r}))

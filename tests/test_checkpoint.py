@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from lumbar.checkpoint import (
+from lumbar.run.checkpoint import (
     Card,
     CheckpointError,
     current_commit,
@@ -19,7 +19,7 @@ from lumbar.checkpoint import (
     read_card,
     save_checkpoint,
 )
-from lumbar.stages import fingerprint, hash_files, run_stage, stage_seconds
+from lumbar.run.stamps import fingerprint, hash_files, run_stage, stage_seconds
 
 CLASSES = ("a", "b")
 

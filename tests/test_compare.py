@@ -8,20 +8,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lumbar.compare.cases import describe
-from lumbar.compare.figures import measure
-from lumbar.compare.own_split import choose_rows
-from lumbar.compare.stage import run_compare
-from lumbar.compare.systems import MAIN, merge, open_systems
-from lumbar.compare.table import describe_cells
+from lumbar.baselines.cases import describe
+from lumbar.baselines.figures import measure
+from lumbar.baselines.own_split import choose_rows
+from lumbar.baselines.systems import MAIN, merge, open_systems
+from lumbar.baselines.table import describe_cells
+from lumbar.comparison import run_compare
 from lumbar.config import CellsConfig, CompareConfig, ConfigError
-from lumbar.detect.annotated import annotated_points
+from lumbar.data.annotations import annotated_points
+from lumbar.data.priors import nested_prior
+from lumbar.data.tables import write_table
 from lumbar.labels import CONDITIONS, GRADES, GROUPS, LEVELS
-from lumbar.priors import nested_prior
 from lumbar.report.collect import collect
-from lumbar.run import Run
-from lumbar.submission import predict_submission
-from lumbar.tables import write_table
+from lumbar.run.run import Run
+from lumbar.submit.stage import predict_submission
 
 CONFIG = Path(__file__).parents[1] / "configs" / "compare.yaml"
 SMALL = {"size": 32, "whole_slice": True, "slices": 1}

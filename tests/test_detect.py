@@ -9,20 +9,20 @@ import pandas as pd
 import pytest
 import torch
 
-from lumbar.checkpoint import CheckpointError
 from lumbar.config import DetectConfig
-from lumbar.dataset import Competition
+from lumbar.data.annotations import annotated_points
+from lumbar.data.competition import Competition
+from lumbar.data.points import KEY, PATIENT
 from lumbar.detect.anatomy import fill_beside, fill_levels, gather_sites, order_levels
-from lumbar.detect.annotated import annotated_points
 from lumbar.detect.detector import Candidate
 from lumbar.detect.evaluate import measure_errors, summarise_errors
 from lumbar.detect.landmarks import CLASS_NAMES, LANDMARKS, class_of
 from lumbar.detect.network import build_network, start_from
-from lumbar.detect.picture import draw_points
 from lumbar.detect.points import no_points
-from lumbar.detect.schema import KEY, PATIENT
 from lumbar.detect.training_set import write_training_set
 from lumbar.labels import CELLS, LEVELS, level_title, title
+from lumbar.report.points import draw_points
+from lumbar.run.checkpoint import CheckpointError
 from scans import axial_planes, bright_centre, sagittal_planes, write_scan
 
 SPINE = np.array([[0.0, 3 * level, 70.0 - 35 * level] for level in range(5)])

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lumbar.dataset import split_row_ids
+from lumbar.data.competition import split_row_ids
 from lumbar.ensemble.any_severe import fit_lift, lift_largest
 from lumbar.ensemble.apply import apply_ensemble
 from lumbar.ensemble.fit import fit_ensemble

@@ -8,12 +8,10 @@ from hypothesis import strategies as st
 
 from lumbar.ensemble.apply import apply_ensemble, predict
 from lumbar.ensemble.checks import check_folds
-from lumbar.ensemble.choose import weigh_evidence
 from lumbar.ensemble.fit import fit_ensemble
-from lumbar.ensemble.members import Members
+from lumbar.ensemble.members import Members, gather_truth, score_cells
 from lumbar.ensemble.methods import MEAN, METHODS, fit_method, members_by_group, shrink
-from lumbar.ensemble.nested import fit_nested, split_folds
-from lumbar.ensemble.truth import gather_truth, score_cells
+from lumbar.ensemble.nested import fit_nested, split_folds, weigh_evidence
 from lumbar.errors import InputError
 from lumbar.labels import GRADES
 from lumbar.metric import score_losses

@@ -11,14 +11,14 @@ import pytest
 from typer.testing import CliRunner
 
 from lumbar import cli
-from lumbar.crossvalidation import format_table, run_through, score_run
-from lumbar.dataset import read_predictions
+from lumbar.data.competition import read_predictions
 from lumbar.ensemble import average_folds
 from lumbar.ensemble.apply import apply_ensemble
 from lumbar.ensemble.model import read_model
 from lumbar.labels import CELLS, GRADES, grade_title
-from lumbar.run import Run
-from lumbar.stages import stamped
+from lumbar.pipeline import format_table, run_through, score_run
+from lumbar.run.run import Run
+from lumbar.run.stamps import stamped
 from simulated import Maker, simulate
 
 

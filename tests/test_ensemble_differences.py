@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lumbar.ensemble.truth import score_cells
+from lumbar.ensemble.members import score_cells
 from lumbar.metric import (
     Difference,
     bootstrap_scores,

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lumbar.dataset import no_predictions
+from lumbar.data.competition import no_predictions
+from lumbar.data.tables import TableError
 from lumbar.ensemble.members import MemberError, gather_members, read_member, refuse_other_studies, tabulate
 from lumbar.labels import CELLS, GRADES
-from lumbar.tables import TableError
 
 CANAL, RECESS = "spinal_canal_stenosis_l4_l5", "left_subarticular_stenosis_l1_l2"
 HEADER = "row_id,normal_mild,moderate,severe\n"

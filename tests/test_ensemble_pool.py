@@ -5,9 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lumbar.ensemble.loss import weigh_cases, weighted_loss
-from lumbar.ensemble.places import look, places_between
-from lumbar.ensemble.pool import fit_pool, pool_members
+from lumbar.ensemble.members import look, places_between
+from lumbar.ensemble.pool import fit_pool, pool_members, weigh_cases, weighted_loss
 from lumbar.labels import CELLS, GRADE_WEIGHTS, LEVELS
 from simulated import draw_by_weights
 

@@ -4,14 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lumbar.dataset import read_labels
+from lumbar.data.competition import read_labels
+from lumbar.data.tables import integer, read_table
 from lumbar.ensemble.apply import apply_ensemble
 from lumbar.ensemble.fit import Ensemble, fit_ensemble
-from lumbar.ensemble.members import gather_members, read_member
-from lumbar.ensemble.truth import Truth, gather_truth, score_cells
+from lumbar.ensemble.members import Truth, gather_members, gather_truth, read_member, score_cells
 from lumbar.labels import GRADES
 from lumbar.metric import Difference, paired_difference, score_losses
-from lumbar.tables import integer, read_table
 
 PUBLISHED_WEIGHTS = {
     "axial_baseline": 0.37,

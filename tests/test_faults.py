@@ -14,17 +14,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lumbar.dataset import Competition, salvage_series_descriptions
-from lumbar.dicom import Series, SeriesError, read_series
+from lumbar.data.competition import Competition, read_asked, salvage_series_descriptions
+from lumbar.data.problems import Problems
+from lumbar.data.studies import read_study
 from lumbar.errors import InputError
 from lumbar.labels import CELLS, SERIES_DESCRIPTIONS, plane_of, sequence_of
+from lumbar.mri.sampling import sample_square
+from lumbar.mri.series import Series, SeriesError, read_series
 from lumbar.phantom import FAULTS, break_competition, copy_test_studies
-from lumbar.phantom.faults import FILES, RECORD
-from lumbar.phantom.table_faults import PATH_LIKE, SERIES_TABLE, SUBMISSION_TABLE
-from lumbar.predict.asked import read_asked
-from lumbar.problems import Problems
-from lumbar.sampling import sample_square
-from lumbar.studies import read_study
+from lumbar.phantom.faults.catalogue import FILES, RECORD
+from lumbar.phantom.faults.tables import PATH_LIKE, SERIES_TABLE, SUBMISSION_TABLE
 from scans import axial_planes, balls, plane_tags, sagittal_planes, write_image
 
 SIDE, OFFSETS = 32, (-8, -4, 0, 4, 8)

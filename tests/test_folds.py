@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lumbar.dataset import read_study_ids
-from lumbar.folds import make_folds, read_folds, share_table, unevenness
+from lumbar.data.competition import read_study_ids
+from lumbar.data.folds import make_folds, read_folds, share_table, unevenness
+from lumbar.data.priors import nested_prior
+from lumbar.data.tables import TableError, write_table
 from lumbar.labels import CELLS, group_of, row_id
 from lumbar.metric import score
-from lumbar.priors import nested_prior
-from lumbar.tables import TableError, write_table
 
 COMMITTED = Path(__file__).parents[1] / "folds" / "rsna2024.csv"
 

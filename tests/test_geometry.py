@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lumbar.geometry import BACK, HEAD, LEFT, Plane, anatomical_plane, displayed, unit
+from lumbar.mri.geometry import BACK, HEAD, LEFT, Plane, anatomical_plane, displayed, unit
 from scans import AXIAL, SAGITTAL, turned
 
 millimetres = st.floats(-400, 400)

@@ -10,14 +10,14 @@ import timm
 import torch
 from safetensors.torch import load_file, save_file
 
-from lumbar.checkpoint import Card, CheckpointError, save_checkpoint
 from lumbar.config import GradeConfig, ViewConfig
 from lumbar.crop.store import Crops
-from lumbar.grade.network import Grader, level_prior
+from lumbar.data.priors import fit_prior
+from lumbar.grade.net import Grader, level_prior
 from lumbar.grade.predict import load_grader, predict_grades
 from lumbar.grade.train import train_grader
 from lumbar.labels import GRADES, LEVELS, row_id
-from lumbar.priors import fit_prior
+from lumbar.run.checkpoint import Card, CheckpointError, save_checkpoint
 
 TINY = {"backbone": "test_efficientnet", "image_size": 32, "batch_size": 8, "learning_rate": 3e-3, "dropout": 0.0}
 CONDITION = "spinal_canal_stenosis"

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lumbar.kaggle.kernel import run_kernel
+from lumbar.kaggle.inference import run_kernel
 from lumbar.labels import CELLS, GRADES
-from lumbar.predict.results import read_prior
+from lumbar.submit.results import read_prior
 
 REPOSITORY = Path(__file__).parents[1]
 SLUG = "rsna-2024-lumbar-spine-degenerative-classification"
@@ -91,7 +91,7 @@ def test_grading_that_breaks_off_leaves_a_submission_and_had_nine_hours_less_a_r
     def broken(models, competition, work, output, deadline):
         raise RuntimeError(f"at {deadline}")
 
-    monkeypatch.setattr("lumbar.kaggle.kernel.predict_supervised", broken)
+    monkeypatch.setattr("lumbar.kaggle.inference.predict_supervised", broken)
     shutil.copytree(one_test_study.root, tmp_path / "input" / SLUG)
     shutil.copytree(bundle, tmp_path / "input" / "bundle")
     (tmp_path / "working").mkdir()

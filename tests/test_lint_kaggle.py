@@ -15,8 +15,8 @@ from lumbar.kaggle.kernels import write_inference_kernel, write_training_kernel
 from lumbar.kaggle.lint import lint_submission, slugify
 from lumbar.kaggle.manifest import BUNDLE, METADATA, write_manifest
 from lumbar.kaggle.push import Push, PushError, lines_by_hand, run_push
-from lumbar.kaggle.requirements import NOT_ON_KAGGLE, pinned_packages
-from lumbar.run import Part
+from lumbar.kaggle.wheels import NOT_ON_KAGGLE, pinned_packages
+from lumbar.run.run import Part
 
 REPOSITORY = Path(__file__).parents[1]
 KERNEL = Path("kernels/inference/kernel-metadata.json")

@@ -12,8 +12,8 @@ from lumbar.detect.detector import Candidate
 from lumbar.detect.landmarks import CLASS_NAMES
 from lumbar.detect.locate import LocatedPoint, locate_study
 from lumbar.detect.training_set import SHOWN_WITHIN_MM
-from lumbar.dicom import read_series
 from lumbar.labels import LEVELS
+from lumbar.mri.series import read_series
 from scans import axial_planes, sagittal_planes, write_scan
 
 CANAL = {level: np.array([2.0, 0.0, 60.0 - 30 * number]) for number, level in enumerate(LEVELS)}

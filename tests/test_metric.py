@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 from sklearn.metrics import log_loss
 
-from lumbar.dataset import read_predictions
+from lumbar.data.competition import read_predictions
+from lumbar.data.priors import fit_prior, nested_prior, predict_prior
+from lumbar.data.tables import integer, read_table
 from lumbar.labels import CELLS, GRADE_WEIGHTS, GRADES, LEVELS, group_of, row_id
 from lumbar.metric import (
     ANY_SEVERE_SPINAL,
@@ -19,8 +21,6 @@ from lumbar.metric import (
     score_losses,
     study_losses,
 )
-from lumbar.priors import fit_prior, nested_prior, predict_prior
-from lumbar.tables import integer, read_table
 
 CANAL, FORAMEN, RECESS = "spinal_canal_stenosis", "left_neural_foraminal_narrowing", "right_subarticular_stenosis"
 

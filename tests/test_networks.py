@@ -8,9 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from lumbar.baselines.nets import PlaceBranch, expect_backbone
 from lumbar.config import Config, ConfigError, GradeConfig, HeadConfig, InputConfig, read_config
-from lumbar.grade.network import Grader, count_parameters
-from lumbar.grade.networks import PlaceBranch, expect_backbone
+from lumbar.grade.net import Grader, count_parameters
 from lumbar.labels import LEVELS
 
 SEEDS = sorted((Path(__file__).parents[1] / "configs" / "seeds").glob("*.yaml"))

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from lumbar.config import ConfigError
-from lumbar.crossvalidation import run_through
 from lumbar.detect.stage import detectors_made_from
-from lumbar.run import Part, Run
-from lumbar.stages import UntrainedError, stamped
+from lumbar.pipeline import run_through
+from lumbar.run.run import Part, Run
+from lumbar.run.stamps import UntrainedError, stamped
 
 
 @pytest.fixture

@@ -8,16 +8,16 @@ import pandas as pd
 import pydicom
 import pytest
 
-from lumbar.geometry import Plane, anatomical_plane
 from lumbar.labels import CELLS, GRADE_WEIGHTS, GRADES, GROUPS, LEVELS, SEVERE, SIDES, group_of
+from lumbar.mri.geometry import Plane, anatomical_plane
 from lumbar.phantom import write_phantom
-from lumbar.phantom.axial import plan_axials
-from lumbar.phantom.body import draw_body, narrow
-from lumbar.phantom.contrast import TISSUES
+from lumbar.phantom.anatomy.body import draw_body, narrow
+from lumbar.phantom.anatomy.landmarks import place_landmark
+from lumbar.phantom.anatomy.render import Patient, render_slice
 from lumbar.phantom.grades import SHARES, best_answer, draw_grades, draw_latents, grade_probabilities
-from lumbar.phantom.landmarks import place_landmark
 from lumbar.phantom.pictures import draw_pictures
-from lumbar.phantom.render import Patient, render_slice
+from lumbar.phantom.scanner.axial import plan_axials
+from lumbar.phantom.scanner.contrast import TISSUES
 from lumbar.phantom.study import simulate_study
 
 SEED, SIZE = 5, 96

@@ -10,16 +10,16 @@ import pandas as pd
 import pytest
 import torch
 
-from lumbar.checkpoint import read_card
 from lumbar.crop.store import open_crops
-from lumbar.crossvalidation import run_through, score_run
-from lumbar.dataset import Competition
+from lumbar.data.competition import Competition
+from lumbar.data.tables import TableError
 from lumbar.grade.stage import start_grader, with_grades
 from lumbar.labels import GRADES
 from lumbar.phantom import write_phantom
-from lumbar.run import Run
-from lumbar.submission import predict_submission
-from lumbar.tables import TableError
+from lumbar.pipeline import run_through, score_run
+from lumbar.run.checkpoint import read_card
+from lumbar.run.run import Run
+from lumbar.submit.stage import predict_submission
 from miniature import tiny_run
 
 

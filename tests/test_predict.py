@@ -17,22 +17,19 @@ import psutil
 import pytest
 
 from lumbar.config import CellsConfig, Config, GradeConfig
-from lumbar.dataset import Competition, no_predictions
+from lumbar.data.competition import Asked, Competition, no_predictions, read_asked
+from lumbar.data.problems import Problems
+from lumbar.data.studies import read_study
+from lumbar.data.tables import write_text
 from lumbar.labels import CELLS, GRADES
-from lumbar.predict import chain, supervisor
-from lumbar.predict.asked import Asked, read_asked
-from lumbar.predict.budget import Budget
-from lumbar.predict.job import Job
-from lumbar.predict.journal import Entry, Journal
-from lumbar.predict.replay import replay_fold
-from lumbar.predict.results import REPORT, format_report, read_prior, write_results
-from lumbar.predict.study import explain_gaps, load_models, predict_study
-from lumbar.predict.supervisor import predict_supervised
-from lumbar.predict.worker import grade_studies
-from lumbar.problems import Problems
-from lumbar.studies import read_study
-from lumbar.submission import predict_submission, run_submission
-from lumbar.tables import write_text
+from lumbar.submit import chain, supervisor
+from lumbar.submit.chain import explain_gaps, load_models, predict_study
+from lumbar.submit.journal import Entry, Journal
+from lumbar.submit.replay import replay_fold
+from lumbar.submit.results import REPORT, format_report, read_prior, write_results
+from lumbar.submit.stage import predict_submission, run_submission
+from lumbar.submit.supervisor import predict_supervised
+from lumbar.submit.worker import Budget, Job, grade_studies
 
 
 def test_with_time_to_spare_every_fold_grades_every_study():
@@ -218,7 +215,7 @@ def interfere(journal: Path, sent: signal.Signals, times: int) -> threading.Thre
 
 def children() -> list[int]:
     """The worker processes of this one."""
-    return [child.pid for child in psutil.Process().children() if "lumbar.predict.worker" in child.cmdline()]
+    return [child.pid for child in psutil.Process().children() if "lumbar.submit.worker" in child.cmdline()]
 
 
 def test_a_study_that_takes_the_process_down_twice_costs_only_itself(trained, competition, tmp_path, monkeypatch):
@@ -238,7 +235,7 @@ def test_a_study_that_takes_the_process_down_twice_costs_only_itself(trained, co
 
 
 def test_a_process_that_hangs_is_replaced_and_its_study_tried_again(trained, competition, tmp_path, monkeypatch):
-    monkeypatch.setattr("lumbar.predict.supervisor.STALL_SECONDS", 30.0)
+    monkeypatch.setattr("lumbar.submit.supervisor.STALL_SECONDS", 30.0)
     interfere(tmp_path / "work" / "journal.jsonl", signal.SIGSTOP, times=1)
     report = predict_supervised(trained.models, competition, tmp_path / "work", tmp_path / "submission.csv")
     assert report["died"] == ["no study was finished in 30 s"]
@@ -257,7 +254,7 @@ def test_when_the_time_is_up_the_rest_keeps_its_priors(trained, competition, tmp
 
 
 def test_the_supervisor_needs_no_torch_so_that_a_broken_one_cannot_take_it_down():
-    code = "import sys, lumbar.predict.supervisor; sys.exit('torch' in sys.modules)"
+    code = "import sys, lumbar.submit.supervisor; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
@@ -266,7 +263,7 @@ def test_no_library_opens_a_socket_when_it_is_imported():
 import sys
 opened = []
 sys.addaudithook(lambda event, arguments: opened.append(arguments) if event == "socket.__new__" else None)
-import lumbar.predict.worker, lumbar.kaggle.kernel
+import lumbar.submit.worker, lumbar.kaggle.inference
 sys.exit(len(opened))
 """
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
@@ -333,7 +330,7 @@ def test_a_submission_is_kept_while_neither_models_nor_tables_change(trained, co
         write_text("row_id\n", output)
         write_text("{}\n", output.with_name(REPORT))
 
-    monkeypatch.setattr("lumbar.submission.predict_submission", predict)
+    monkeypatch.setattr("lumbar.submit.stage.predict_submission", predict)
     for _ in range(2):
         run_submission(run, output)
     assert len(made) == 1
@@ -348,7 +345,7 @@ def test_an_interruption_blames_no_study(trained, competition, tmp_path, monkeyp
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lumbar.predict.worker._grade_study", interrupted)
+    monkeypatch.setattr("lumbar.submit.worker._grade_study", interrupted)
     job = Job(models=trained.models, competition=competition.root, study_ids=(1, 2), journal=tmp_path / "journal")
     with pytest.raises(KeyboardInterrupt):
         grade_studies(job)

@@ -12,13 +12,13 @@ import pandas as pd
 import psutil
 import pytest
 
-from lumbar.dataset import Competition
-from lumbar.kaggle.requirements import NOT_ON_KAGGLE, ON_KAGGLE, pinned_packages
+from lumbar.data.competition import Competition
+from lumbar.kaggle.rehearse.broken import changed_rows, keep_intact_only, read_record, untold_faults
+from lumbar.kaggle.rehearse.interpreter import build_interpreter
+from lumbar.kaggle.rehearse.rehearsal import check_submission
+from lumbar.kaggle.rehearse.sandbox import LAYOUTS, Ending, Sandbox
+from lumbar.kaggle.wheels import NOT_ON_KAGGLE, ON_KAGGLE, pinned_packages
 from lumbar.phantom import break_competition
-from lumbar.rehearse.broken import changed_rows, keep_intact_only, read_record, untold_faults
-from lumbar.rehearse.interpreter import build_interpreter
-from lumbar.rehearse.rehearsal import check_submission
-from lumbar.rehearse.sandbox import LAYOUTS, Ending, Sandbox
 
 REQUIREMENTS = Path(__file__).parents[1] / "requirements.txt"
 SLUG = "some-competition"

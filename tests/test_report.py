@@ -14,11 +14,11 @@ import pytest
 from typer.testing import CliRunner
 
 from lumbar import cli
-from lumbar.crossvalidation import score_run
-from lumbar.dataset import Competition
+from lumbar.data.competition import Competition
+from lumbar.pipeline import score_run
 from lumbar.report.collect import ReportError, collect
 from lumbar.report.page import write_report
-from lumbar.run import Run
+from lumbar.run.run import Run
 
 CONFIG = Path("configs/tiny.yaml")
 SECTIONS = ("score", "grades", "detection", "training", "cells", "studies")

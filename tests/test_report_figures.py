@@ -8,18 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lumbar.checkpoint import Card
 from lumbar.labels import CELLS, GRADE_WEIGHTS, GRADES, GROUPS, LEVELS, group_of, row_id
 from lumbar.metric import study_losses
 from lumbar.report import figures
 from lumbar.report.blend import describe_blend
 from lumbar.report.charts import Axis, Chart, Line, round_axis
-from lumbar.report.choose import SHOWN_OF_GROUP, choose_cells, choose_studies
 from lumbar.report.collect import Compared
-from lumbar.report.published import describe_system
-from lumbar.report.systems import compare_systems
+from lumbar.report.gallery import SHOWN_OF_GROUP, choose_cells, choose_studies
+from lumbar.report.systems import compare_systems, describe_system
 from lumbar.report.training import training_charts
 from lumbar.report.words import class_words, figure, finding_words, percent
+from lumbar.run.checkpoint import Card
 
 CANAL, LEFT_RECESS = "spinal_canal_stenosis", "left_subarticular_stenosis"
 

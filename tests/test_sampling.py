@@ -9,11 +9,11 @@ import pytest
 from lumbar.config import CropConfig, ViewConfig
 from lumbar.crop.store import open_crops, write_crops
 from lumbar.crop.view import crop_view
-from lumbar.dataset import Competition
-from lumbar.detect.schema import COLUMNS
-from lumbar.dicom import Series, read_series
-from lumbar.geometry import BACK, HEAD, LEFT, Plane
-from lumbar.sampling import sample_square
+from lumbar.data.competition import Competition
+from lumbar.data.points import COLUMNS
+from lumbar.mri.geometry import BACK, HEAD, LEFT, Plane
+from lumbar.mri.sampling import sample_square
+from lumbar.mri.series import Series, read_series
 from scans import (
     AXIAL,
     SAGITTAL,

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from lumbar import cli
-from lumbar.dataset import read_labels, read_predictions
+from lumbar.data.competition import read_labels, read_predictions
 from lumbar.labels import CELLS
 from lumbar.metric import score
 

@@ -6,15 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lumbar.baselines.clustered import cluster_heights, clustered_points
 from lumbar.config import Config, ViewConfig
-from lumbar.crop.clustered import cluster_heights, clustered_points
 from lumbar.crop.store import open_crops, write_crops
 from lumbar.crop.view import crop_view, place_in_slice
-from lumbar.dataset import Competition
-from lumbar.detect.annotated import annotated_points, read_annotated
+from lumbar.data.annotations import annotated_points, read_annotated
+from lumbar.data.competition import Competition
+from lumbar.data.tables import write_table
 from lumbar.detect.evaluate import measure_errors
-from lumbar.dicom import Series, read_series
-from lumbar.tables import write_table
+from lumbar.mri.series import Series, read_series
 from scans import axial_planes, bright_centre, sagittal_planes, write_scan
 
 # Views

@@ -10,17 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from lumbar.baselines.samplers import Examples, balance, hold_out, is_graded, keep_rows, loss_weights, trained_with
+from lumbar.baselines.targets import TARGETS, Cells, answer
 from lumbar.config import AugmentationConfig, Config, ExamplesConfig, GradeConfig, read_config
 from lumbar.crop.store import Crops
-from lumbar.dataset import split_row_ids
-from lumbar.grade.augmentation import augment, reseed
-from lumbar.grade.data import CropDataset
-from lumbar.grade.examples import Examples, balance, hold_out, is_graded, keep_rows, loss_weights, trained_with
-from lumbar.grade.network import Grader, severe_shares
+from lumbar.data.competition import split_row_ids
+from lumbar.data.priors import fit_prior
+from lumbar.grade.data import CropDataset, augment, reseed
+from lumbar.grade.net import Grader, severe_shares
 from lumbar.grade.predict import predict_grades
-from lumbar.grade.targets import TARGETS, Cells, answer
 from lumbar.labels import CONDITIONS, GRADES, LEVELS, finding
-from lumbar.priors import fit_prior
 from scans import bright_centre
 
 SEEDS = sorted((Path(__file__).parents[1] / "configs" / "seeds").glob("*.yaml"))

@@ -6,8 +6,8 @@ import numpy as np
 import pydicom
 import pytest
 
-from lumbar.dicom import FALLBACK_SLICE_STEP_MM, SeriesError, read_series
-from lumbar.geometry import Plane, anatomical_plane
+from lumbar.mri.geometry import Plane, anatomical_plane
+from lumbar.mri.series import FALLBACK_SLICE_STEP_MM, SeriesError, read_series
 from scans import AXIAL, axial_planes, plane_tags, sagittal_planes, write_image, write_scan
 
 RAMP = np.arange(48 * 48, dtype=np.uint16).reshape(48, 48)
@@ -127,7 +127,7 @@ def test_a_senseless_rescale_is_ignored_and_told(tmp_path, tags):
 
 
 def test_a_series_of_more_pixels_than_memory_is_read_as_far_as_it_goes(tmp_path, monkeypatch):
-    monkeypatch.setattr("lumbar.dicom.LARGEST_SERIES", 2 * RAMP.size)
+    monkeypatch.setattr("lumbar.mri.series.LARGEST_SERIES", 2 * RAMP.size)
     write_scan(tmp_path, sagittal_planes(range(0, 24, 4)), [0, 0, 0])
     series = read_series(tmp_path)
     assert series.instance_numbers == [1, 2, 3]

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lumbar.dataset import Competition, no_predictions, read_predictions
+from lumbar.data.competition import Competition, no_predictions, read_predictions
+from lumbar.data.priors import predict_prior
+from lumbar.data.rows import Completed, complete_rows, write_submission
 from lumbar.ensemble import average_folds
 from lumbar.labels import CELLS, CONDITIONS, GRADES, LEVELS
-from lumbar.priors import predict_prior
-from lumbar.submit import Completed, complete_rows, write_submission
 
 
 @pytest.fixture(scope="module")

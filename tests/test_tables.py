@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lumbar.dataset import (
+from lumbar.data.competition import (
     Competition,
     read_coordinates,
     read_labels,
@@ -20,8 +20,7 @@ from lumbar.dataset import (
     salvage_series_descriptions,
     split_row_ids,
 )
-from lumbar.labels import CELLS, CONDITIONS, LEVELS, SERIES_DESCRIPTIONS, row_id
-from lumbar.tables import (
+from lumbar.data.tables import (
     SAID,
     TableError,
     choice,
@@ -33,6 +32,7 @@ from lumbar.tables import (
     write_table,
     write_text,
 )
+from lumbar.labels import CELLS, CONDITIONS, LEVELS, SERIES_DESCRIPTIONS, row_id
 
 COLUMNS = [integer("study_id"), real("x"), choice("level", LEVELS, may_be_empty=True), text("name")]
 

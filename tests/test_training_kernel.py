@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from lumbar.checkpoint import read_card
 from lumbar.kaggle.bundle import build_training_bundle, check_bundle
 from lumbar.kaggle.kernels import write_training_kernel
 from lumbar.kaggle.manifest import BundleError
 from lumbar.kaggle.training import Mark, TrainingError, run_training
-from lumbar.run import Part
+from lumbar.run.checkpoint import read_card
+from lumbar.run.run import Part
 
 REPOSITORY = Path(__file__).parents[1]
 

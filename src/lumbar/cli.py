@@ -9,12 +9,12 @@ import typer
 
 from lumbar import __version__
 from lumbar.config import read_config
+from lumbar.data.tables import TableError
 from lumbar.ensemble import commands as ensemble_commands
 from lumbar.errors import InputError
 from lumbar.kaggle import commands as kaggle_commands
 from lumbar.kaggle.commands import Group
-from lumbar.stages import UNTRAINED, UntrainedError
-from lumbar.tables import TableError
+from lumbar.run.stamps import UNTRAINED, UntrainedError
 
 app = typer.Typer(
     help="From lumbar spine MRI to a submission for RSNA 2024 Lumbar Spine Degenerative Classification.",
@@ -94,7 +94,7 @@ def score(
     import pandas as pd
 
     from lumbar import metric
-    from lumbar.dataset import read_labels, read_predictions
+    from lumbar.data.competition import read_labels, read_predictions
 
     if fill_missing not in ("error", "uniform"):
         raise typer.BadParameter(f"expected error or uniform, got {fill_missing}", param_hint="--fill-missing")
@@ -127,7 +127,7 @@ def cv(
     config: ConfigOption = DEMO, data: DataOption = None, fold: FoldOption = None, group: GroupOption = None
 ) -> None:
     """Run every stage on the training studies and score what they predict out of fold."""
-    from lumbar.crossvalidation import format_table, run_through, score_run
+    from lumbar.pipeline import format_table, run_through, score_run
 
     run = _open_run(config, data, fold, group)
     run_through(run)
@@ -145,9 +145,9 @@ def submission(
     strict: Annotated[bool, typer.Option("--strict", help="Stop at a study's first error.")] = False,
 ) -> None:
     """Predict the test studies with the run's models and write the submission."""
-    from lumbar.crossvalidation import run_through
-    from lumbar.predict.results import format_report
-    from lumbar.submission import run_submission
+    from lumbar.pipeline import run_through
+    from lumbar.submit.results import format_report
+    from lumbar.submit.stage import run_submission
 
     run = _open_run(config, data)
     run_through(run)
@@ -162,8 +162,8 @@ def replay(
     data: DataOption = None,
 ) -> None:
     """Check that the kernel's code reproduces a fold's out-of-fold predictions."""
-    from lumbar.crossvalidation import run_through
-    from lumbar.predict.replay import format_parity, replay_fold
+    from lumbar.pipeline import run_through
+    from lumbar.submit.replay import format_parity, replay_fold
 
     run = _open_run(config, data)
     run_through(run)
@@ -181,9 +181,9 @@ def bundle(
     third_party: Annotated[bool, typer.Option(help="Download the wheels that Kaggle lacks.")] = True,
 ) -> None:
     """Pack a run's models, the package and its wheels for Kaggle, and write the inference kernel."""
-    from lumbar.crossvalidation import run_through
     from lumbar.kaggle.bundle import build_bundle
     from lumbar.kaggle.kernels import write_inference_kernel
+    from lumbar.pipeline import run_through
 
     run, kernel = _open_run(config, data), out.parent / "kernels" / "inference"
     run_through(run)
@@ -204,10 +204,10 @@ def rehearse(
     faults: Annotated[bool, typer.Option("--faults", help="Break most of the studies first.")] = False,
 ) -> None:
     """Run the kernel as Kaggle would, on a phantom's hidden test: offline, inputs read-only, memory capped."""
-    from lumbar.crossvalidation import run_through
-    from lumbar.rehearse.prepare import prepare_rehearsal
-    from lumbar.rehearse.rehearsal import LAYOUT_NAMES, format_figures, rehearse, rehearse_faults, rehearse_kills
-    from lumbar.tables import write_text
+    from lumbar.data.tables import write_text
+    from lumbar.kaggle.rehearse.prepare import prepare_rehearsal
+    from lumbar.kaggle.rehearse.rehearsal import LAYOUT_NAMES, format_figures, rehearse, rehearse_faults, rehearse_kills
+    from lumbar.pipeline import run_through
 
     if layout not in ("both", *LAYOUT_NAMES):
         raise typer.BadParameter(f"expected both, {' or '.join(LAYOUT_NAMES)}, got {layout}", param_hint="--layout")
@@ -255,7 +255,7 @@ def compare(
     ] = False,
 ) -> None:
     """Set the published systems beside the main pipeline, in one table."""
-    from lumbar.compare.stage import run_compare
+    from lumbar.comparison import run_compare
 
     run = _open_run(config, data)
     typer.echo(f"\n{run_compare(run, config, full_size)}\n\nwrote {run.folder / 'compare.json'}")
@@ -273,7 +273,7 @@ def pictures(out: Annotated[Path, typer.Option(help="The folder to write.")] = P
 @app.command()
 def detect(config: ConfigOption = DEMO, data: DataOption = None, fold: FoldOption = None) -> None:
     """Train the detectors and write the out-of-fold points."""
-    from lumbar.crossvalidation import run_through
+    from lumbar.pipeline import run_through
 
     run_through(_open_run(config, data, fold), last="detect")
 
@@ -283,7 +283,7 @@ def grade(
     config: ConfigOption = DEMO, data: DataOption = None, fold: FoldOption = None, group: GroupOption = None
 ) -> None:
     """Train the graders and write their out-of-fold predictions."""
-    from lumbar.crossvalidation import run_through
+    from lumbar.pipeline import run_through
 
     run_through(_open_run(config, data, fold, group), last="grade")
 
@@ -293,7 +293,7 @@ app.add_typer(kaggle_commands.app)
 
 def _stage_command(name: str, text: str) -> None:
     def command(config: ConfigOption = DEMO, data: DataOption = None) -> None:
-        from lumbar.crossvalidation import run_through
+        from lumbar.pipeline import run_through
 
         run_through(_open_run(config, data), last=name)
 
@@ -315,16 +315,16 @@ app.add_typer(ensemble, name="ensemble")
 @ensemble.callback(invoke_without_command=True)
 def _ensemble_stage(context: typer.Context, config: ConfigOption = DEMO, data: DataOption = None) -> None:
     """Fit the run's ensemble to its out-of-fold predictions; fit and apply do it to any predictions."""
-    from lumbar.crossvalidation import run_through
+    from lumbar.pipeline import run_through
 
     if context.invoked_subcommand is None:
         run_through(_open_run(config, data), last="ensemble")
 
 
 def _open_run(config_path: Path, data: Path | None, fold: int | None = None, group: Group | None = None):  # type: ignore[no-untyped-def]  # Run is imported late
-    from lumbar.dataset import Competition
+    from lumbar.data.competition import Competition
     from lumbar.phantom.keep import keep_phantom
-    from lumbar.run import Part, Run
+    from lumbar.run.run import Part, Run
 
     config = read_config(config_path)
     root = data or keep_phantom(config.phantom)

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from lumbar.dataset import split_row_ids
+from lumbar.data.competition import split_row_ids
+from lumbar.data.tables import TableError
 from lumbar.labels import GRADE_WEIGHTS, GRADES, GROUPS, SEVERE
-from lumbar.tables import TableError
 
 ANY_SEVERE_SPINAL = "any_severe_spinal"
 COMPONENTS = (*GROUPS, ANY_SEVERE_SPINAL)

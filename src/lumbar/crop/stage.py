@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from lumbar.crop.clustered import clustered_points
+from lumbar.baselines.clustered import clustered_points
 from lumbar.crop.store import write_crops
-from lumbar.detect import annotated
-from lumbar.detect.schema import COLUMNS, read_points
-from lumbar.run import Run
-from lumbar.stages import fingerprint, hash_files, hash_sources, run_stage
+from lumbar.data import annotations as annotated
+from lumbar.data.points import COLUMNS, read_points
+from lumbar.run.run import Run
+from lumbar.run.stamps import fingerprint, hash_files, hash_sources, run_stage
 
 
 def run_crop(run: Run) -> None:

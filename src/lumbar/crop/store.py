@@ -13,11 +13,11 @@ from tqdm import tqdm
 
 from lumbar.config import POOLED, CropConfig
 from lumbar.crop.view import Place, crop_view, place_in_slice
-from lumbar.dataset import Competition
-from lumbar.detect.schema import PATIENT
-from lumbar.dicom import Series, read_series
+from lumbar.data.competition import Competition
+from lumbar.data.points import PATIENT
+from lumbar.data.tables import write_table
 from lumbar.labels import CONDITIONS, GROUPS, group_of, row_id
-from lumbar.tables import write_table
+from lumbar.mri.series import Series, read_series
 
 INDEX = ["study_id", "fold", "condition", "level", "source"]
 PLACE = ["place_x", "place_y"]

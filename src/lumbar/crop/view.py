@@ -5,9 +5,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lumbar.config import ViewConfig
-from lumbar.dicom import Series, Slice
-from lumbar.geometry import BACK, Array, anatomical_plane, displayed
-from lumbar.sampling import sample_square
+from lumbar.mri.geometry import BACK, Array, anatomical_plane, displayed
+from lumbar.mri.sampling import sample_square
+from lumbar.mri.series import Series, Slice
 
 Place = tuple[float, float]
 """x and y as shares of a square that just holds the slice, 0.5 in its middle."""

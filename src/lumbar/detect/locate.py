@@ -18,12 +18,11 @@ from lumbar.detect.anatomy import (
     gather_sites,
     order_levels,
 )
-from lumbar.detect.canvas import draw_canvas
-from lumbar.detect.detector import Candidate, Detector
+from lumbar.detect.detector import Candidate, Detector, draw_canvas
 from lumbar.detect.landmarks import LANDMARKS
-from lumbar.dicom import Series, Slice
-from lumbar.geometry import lies_in
 from lumbar.labels import GROUPS, LEVELS, SIDES, condition_of
+from lumbar.mri.geometry import lies_in
+from lumbar.mri.series import Series, Slice
 
 TOWARDS_SIDE = {"left": np.array([1.0, 1.0, 1.0]), "right": np.array([-1.0, 1.0, 1.0])}
 """Turns an offset to the left into one to the side."""

@@ -11,8 +11,8 @@ import ultralytics
 import yaml
 from ultralytics.nn.tasks import DetectionModel
 
-from lumbar.checkpoint import CheckpointError, load_state
 from lumbar.detect.landmarks import CLASS_NAMES
+from lumbar.run.checkpoint import CheckpointError, load_state
 
 SCALES = {"p": [0.33, 0.125, 512]}
 """Depth, width and most channels of our own sizes, beside those of Ultralytics."""

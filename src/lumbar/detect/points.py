@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from lumbar.dataset import Competition
+from lumbar.data.competition import Competition
+from lumbar.data.points import COLUMNS
+from lumbar.data.problems import Problems
+from lumbar.data.studies import Study, read_study
 from lumbar.detect.detector import Detector
 from lumbar.detect.locate import LocatedPoint, locate_study
-from lumbar.detect.schema import COLUMNS
-from lumbar.problems import Problems
-from lumbar.studies import Study, read_study
 
 
 def locate_studies(

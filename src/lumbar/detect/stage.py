@@ -5,22 +5,21 @@ from pathlib import Path
 
 import pandas as pd
 
-from lumbar.checkpoint import Card, current_commit, is_current, save_checkpoint
-from lumbar.detect.annotated import annotated_points, read_annotated
-from lumbar.detect.audit import find_contradicted
+from lumbar.data.annotations import annotated_points, read_annotated
+from lumbar.data.points import read_points
+from lumbar.data.problems import Problems, problem_table
+from lumbar.data.tables import write_table
 from lumbar.detect.detector import Detector
-from lumbar.detect.evaluate import measure_errors, summarise_errors
+from lumbar.detect.evaluate import find_contradicted, measure_errors, summarise_errors
 from lumbar.detect.landmarks import CLASS_NAMES
-from lumbar.detect.picture import draw_points
 from lumbar.detect.points import locate_studies
-from lumbar.detect.schema import read_points
 from lumbar.detect.train import train_detector
 from lumbar.detect.training_set import write_training_set
 from lumbar.errors import InputError
-from lumbar.problems import Problems, problem_table
-from lumbar.run import Run
-from lumbar.stages import fingerprint, hash_files, hash_sources, run_stage, stamped, wait_for
-from lumbar.tables import write_table
+from lumbar.report.points import draw_points
+from lumbar.run.checkpoint import Card, current_commit, is_current, save_checkpoint
+from lumbar.run.run import Run
+from lumbar.run.stamps import fingerprint, hash_files, hash_sources, run_stage, stamped, wait_for
 
 
 def run_detect(run: Run) -> None:

@@ -12,13 +12,13 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from lumbar.annotations import place_annotations
 from lumbar.config import DetectConfig
-from lumbar.dataset import Competition
-from lumbar.detect.canvas import Canvas, draw_canvas
+from lumbar.data.annotations import place_annotations
+from lumbar.data.competition import Competition
+from lumbar.detect.detector import Canvas, draw_canvas
 from lumbar.detect.landmarks import class_of
-from lumbar.dicom import Series, SeriesError, read_series
 from lumbar.labels import GROUPS, group_of, plane_of
+from lumbar.mri.series import Series, SeriesError, read_series
 
 logger = logging.getLogger(__name__)
 

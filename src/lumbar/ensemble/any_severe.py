@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from lumbar.ensemble.places import GROUP_CELLS
+from lumbar.ensemble.members import GROUP_CELLS
 from lumbar.labels import GRADE_WEIGHTS, SEVERE
 
 Array = NDArray[np.float64]

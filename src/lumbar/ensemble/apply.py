@@ -8,11 +8,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lumbar.ensemble.any_severe import lift_largest
-from lumbar.ensemble.members import Members, gather_members, tabulate
+from lumbar.ensemble.members import GROUP_CELLS, Members, gather_members, tabulate
 from lumbar.ensemble.model import EnsembleModel, GroupModel
-from lumbar.ensemble.places import GROUP_CELLS
 from lumbar.ensemble.pool import pool_members, soften
-from lumbar.ensemble.terms import read_source
+from lumbar.ensemble.stacker import read_source
 from lumbar.labels import CELLS, GRADES, LEVELS
 
 logger = logging.getLogger(__name__)

@@ -10,11 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lumbar.ensemble.members import Members
+from lumbar.ensemble.members import GROUP_CELLS, Members, Truth, score_cells
 from lumbar.ensemble.methods import members_by_group
-from lumbar.ensemble.places import GROUP_CELLS
 from lumbar.ensemble.pool import pool_members
-from lumbar.ensemble.truth import Truth, score_cells
 
 Array = NDArray[np.float64]
 

@@ -28,12 +28,12 @@ def fit(
     A member's name is its file's, without .csv; that of a run's predictions/<member>/oof.csv is its folder's.
     Writes ensemble.json, nested predictions (oof.csv) and report.json.
     """
-    from lumbar.dataset import read_labels
+    from lumbar.data.competition import read_labels
+    from lumbar.data.tables import integer, read_table
     from lumbar.ensemble import model
     from lumbar.ensemble.fit import fit_ensemble, write_ensemble
     from lumbar.ensemble.members import read_member, refuse_other_studies
     from lumbar.ensemble.report import format_report
-    from lumbar.tables import integer, read_table
 
     fold_table = read_table(folds, [integer("study_id"), integer("fold")], unique=["study_id"])
     members = {name: read_member(path) for name, path in _name_members([*predictions, *(more or [])]).items()}
@@ -52,10 +52,10 @@ def apply(
     more: MoreArgument = None,
 ) -> None:
     """Apply a fitted ensemble to its members' predictions of any studies, matched by their names as in fit."""
+    from lumbar.data.tables import write_table
     from lumbar.ensemble.apply import apply_ensemble
     from lumbar.ensemble.members import read_member
     from lumbar.ensemble.model import FILE_NAME, read_model
-    from lumbar.tables import write_table
 
     fitted = read_model(model / FILE_NAME if model.is_dir() else model)
     paths = _name_members([*predictions, *(more or [])])

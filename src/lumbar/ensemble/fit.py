@@ -8,15 +8,14 @@ from typing import Any
 
 import pandas as pd
 
-from lumbar.checkpoint import current_commit
-from lumbar.ensemble.members import gather_members, tabulate
+from lumbar.data.tables import write_table, write_text
+from lumbar.ensemble.members import gather_members, gather_truth, tabulate
 from lumbar.ensemble.model import EnsembleModel, Trained
 from lumbar.ensemble.nested import Nested, fit_nested
 from lumbar.ensemble.report import FILE_NAME, summarise
-from lumbar.ensemble.truth import gather_truth
 from lumbar.errors import InputError
 from lumbar.labels import GRADES
-from lumbar.tables import write_table, write_text
+from lumbar.run.checkpoint import current_commit
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,16 +3,70 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lumbar.dataset import read_predictions, split_row_ids
+from lumbar.data.competition import read_predictions, split_row_ids
+from lumbar.data.priors import nested_prior
+from lumbar.data.tables import TableError
 from lumbar.errors import InputError
-from lumbar.labels import CELLS, GRADES
-from lumbar.metric import is_distribution, normalise, refuse_unknown_rows
-from lumbar.tables import TableError
+from lumbar.labels import CELLS, GRADES, GROUPS, LEVELS, SIDES, Cell, condition_of, group_of
+from lumbar.metric import is_distribution, normalise, refuse_unknown_rows, row_losses
+
+Array = NDArray[np.float64]
+
+Place = Literal["here", "above", "below", "other_side", "same_side", "same_level", "larger_side", "smaller_side"]
+"""Where to look from a cell. `same_side` is also the other condition's cell on the cell's own side."""
+PLACES: tuple[Place, ...] = get_args(Place)
+
+_ORDER = {cell: number for number, cell in enumerate(CELLS.values())}
+
+
+def _sides_of(group: str) -> tuple[str | None, ...]:
+    return SIDES if GROUPS[group].has_sides else (None,)
+
+
+def _cell_numbers(group: str) -> NDArray[np.int64]:
+    """Places in `labels.CELLS` (sides, 5) of a group's cells."""
+    rows = [[_ORDER[Cell(condition_of(group, side), level)] for level in LEVELS] for side in _sides_of(group)]
+    return np.array(rows, dtype=np.int64)
+
+
+GROUP_CELLS = {group: _cell_numbers(group) for group in GROUPS}
+"""For each group, the places (sides, 5) of its cells in `labels.CELLS`, left before right, head to foot."""
+
+
+def places_between(target: str, source: str) -> tuple[Place, ...]:
+    """Where a target group's cell can look in a source group, the cell itself left out."""
+    if target == source:
+        return ("above", "below", "other_side") if GROUPS[target].has_sides else ("above", "below")
+    if not GROUPS[source].has_sides:
+        return ("same_level",)
+    return ("same_side", "other_side") if GROUPS[target].has_sides else ("larger_side", "smaller_side")
+
+
+def look(values: Array, target: str, source: str, place: Place) -> Array:
+    """What (studies, 25) holds at a place of the source group, for each of the target's cells: (studies, sides, 5).
+
+    The first level's `above` and the last one's `below` are the level itself; the larger or smaller side is that of
+    the values, and where one side is missing (NaN), the other.
+    """
+    there = values[:, GROUP_CELLS[source]]
+    if place == "above":
+        return np.concatenate([there[:, :, :1], there[:, :, :-1]], axis=2)
+    if place == "below":
+        return np.concatenate([there[:, :, 1:], there[:, :, -1:]], axis=2)
+    if place == "other_side":
+        return there[:, ::-1]
+    if place == "larger_side":
+        return np.fmax(there[:, :1], there[:, 1:])
+    if place == "smaller_side":
+        return np.fmin(there[:, :1], there[:, 1:])
+    return np.broadcast_to(there, (len(values), *GROUP_CELLS[target].shape))
+
 
 Array = NDArray[np.float64]
 Grades = NDArray[np.int64]
@@ -111,3 +165,38 @@ def tabulate(probabilities: Array, study_ids: Sequence[int]) -> pd.DataFrame:
     table = pd.DataFrame(probabilities.reshape(-1, len(GRADES)), columns=list(GRADES))
     table.insert(0, "row_id", pd.Series(row_ids, dtype=str))
     return table.dropna(ignore_index=True)
+
+
+Array = NDArray[np.float64]
+
+_GROUP_OF_CELL = np.array([group_of(cell.condition) for cell in CELLS.values()], dtype=object)
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """The studies' grades (studies, 25), -1 where a cell has none, their folds (studies,), and what no member needs to
+    know: the prior (studies, 25, 3) of the other folds."""
+
+    study_ids: tuple[int, ...]
+    grades: Grades
+    folds: NDArray[np.int64]
+    prior: Array
+
+
+def gather_truth(labels: pd.DataFrame, folds: pd.DataFrame, study_ids: Sequence[int]) -> Truth:
+    """The truth of studies in rising order: `labels` is `dataset.read_labels`, `folds` has study_id and fold."""
+    known = labels[labels["study_id"].isin(study_ids)]
+    grades = np.full((len(study_ids), len(CELLS)), -1)
+    grades[np.searchsorted(study_ids, known["study_id"]), cells_of(known["row_id"])] = known["grade"]
+    fold_of = folds.set_index("study_id")["fold"].reindex(list(study_ids)).to_numpy(dtype=np.int64)
+    prior = gather_members({"prior": nested_prior(known, folds)}, study_ids).probabilities[0]
+    return Truth(tuple(study_ids), grades, fold_of, prior)
+
+
+def score_cells(truth: Truth, probabilities: Array) -> pd.DataFrame:
+    """`metric.study_losses` of the graded cells that probabilities (studies, 25, 3) are given for."""
+    study, cell = np.nonzero((truth.grades >= 0) & ~np.isnan(probabilities[..., 0]))
+    ids = np.asarray(truth.study_ids)[study]
+    rows = pd.DataFrame(probabilities[study, cell], columns=list(GRADES))
+    rows = rows.assign(study_id=ids, group=_GROUP_OF_CELL[cell], grade=truth.grades[study, cell])
+    return row_losses(rows, np.unique(ids))

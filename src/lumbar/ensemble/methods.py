@@ -7,12 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lumbar.ensemble.apply import group_logits, pool_group
-from lumbar.ensemble.members import Grades, Members
+from lumbar.ensemble.members import GROUP_CELLS, Grades, Members
 from lumbar.ensemble.model import GradeNumbers, GroupModel
-from lumbar.ensemble.places import GROUP_CELLS
 from lumbar.ensemble.pool import PoolFit, fit_pool, plain_fit, soften
-from lumbar.ensemble.stacker import fit_terms
-from lumbar.ensemble.terms import list_sources, read_source
+from lumbar.ensemble.stacker import fit_terms, list_sources, read_source
 from lumbar.labels import LEVELS
 
 Array = NDArray[np.float64]

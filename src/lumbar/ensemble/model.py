@@ -13,10 +13,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from lumbar.ensemble.places import Place
+from lumbar.data.tables import write_text
+from lumbar.ensemble.members import Place
 from lumbar.errors import InputError
 from lumbar.labels import GRADES, GROUPS, LEVELS
-from lumbar.tables import write_text
 
 FILE_NAME = "ensemble.json"
 POOL = "pool"

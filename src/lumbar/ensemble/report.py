@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from lumbar.ensemble.apply import predict
 from lumbar.ensemble.checks import check_folds
-from lumbar.ensemble.members import Members
+from lumbar.ensemble.members import Members, Truth, score_cells
 from lumbar.ensemble.nested import Nested
-from lumbar.ensemble.truth import Truth, score_cells
 from lumbar.metric import COMPONENTS, Difference, Score, bootstrap_scores, interval, score_losses
 
 FILE_NAME = "report.json"

@@ -6,8 +6,8 @@ from lumbar import metric
 from lumbar.ensemble import model
 from lumbar.ensemble.fit import fit_ensemble, write_ensemble
 from lumbar.ensemble.members import read_member
-from lumbar.run import Run
-from lumbar.stages import fingerprint, hash_files, hash_sources, run_stage
+from lumbar.run.run import Run
+from lumbar.run.stamps import fingerprint, hash_files, hash_sources, run_stage
 
 
 def run_ensemble(run: Run) -> None:

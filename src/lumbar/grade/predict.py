@@ -7,13 +7,13 @@ import pandas as pd
 import torch
 from torch.utils.data import DataLoader
 
-from lumbar.checkpoint import expect_card, load_weights
+from lumbar.baselines.samplers import Examples, is_graded
 from lumbar.config import GradeConfig, ViewConfig
 from lumbar.crop.store import Crops
 from lumbar.grade.data import CropDataset
-from lumbar.grade.examples import Examples, is_graded
-from lumbar.grade.network import Grader
+from lumbar.grade.net import Grader
 from lumbar.labels import CONDITIONS, GRADES, LEVELS
+from lumbar.run.checkpoint import expect_card, load_weights
 
 BATCH = 64
 

@@ -8,19 +8,19 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lumbar.checkpoint import BY_EPOCH, Card, current_commit, is_current, remove_checkpoint, save_checkpoint
+from lumbar.baselines.samplers import is_graded, keep_rows
 from lumbar.config import POOLED, ViewConfig
 from lumbar.crop.store import Crops, open_crops
-from lumbar.dataset import no_predictions
-from lumbar.grade.examples import is_graded, keep_rows
-from lumbar.grade.network import Grader, level_prior, severe_shares
+from lumbar.data.competition import no_predictions
+from lumbar.data.priors import fit_prior
+from lumbar.data.tables import write_table, write_text
+from lumbar.grade.net import Grader, level_prior, severe_shares
 from lumbar.grade.predict import load_grader, predict_grades
 from lumbar.grade.train import Curves, train_grader
 from lumbar.labels import CONDITIONS, GRADES
-from lumbar.priors import fit_prior
-from lumbar.run import Run
-from lumbar.stages import fingerprint, hash_files, hash_sources, run_stage, stamped, wait_for
-from lumbar.tables import write_table, write_text
+from lumbar.run.checkpoint import BY_EPOCH, Card, current_commit, is_current, remove_checkpoint, save_checkpoint
+from lumbar.run.run import Run
+from lumbar.run.stamps import fingerprint, hash_files, hash_sources, run_stage, stamped, wait_for
 
 logger = logging.getLogger(__name__)
 

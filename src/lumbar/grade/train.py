@@ -12,12 +12,12 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping, EMAWeightAverag
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from lumbar.baselines.samplers import Examples, balance, hold_out, keep_rows, loss_weights, trained_with, true_classes
+from lumbar.baselines.targets import TARGETS
 from lumbar.config import GradeConfig, Precision
 from lumbar.crop.store import Crops
 from lumbar.grade.data import CropDataset, EpochSampler
-from lumbar.grade.examples import Examples, balance, hold_out, keep_rows, loss_weights, trained_with, true_classes
-from lumbar.grade.network import Grader
-from lumbar.grade.targets import TARGETS
+from lumbar.grade.net import Grader
 
 WARMUP_SHARE = 0.1
 """The part of the steps in which the learning rate rises."""

@@ -16,13 +16,13 @@ from typing import Any
 
 import yaml
 
-from lumbar.checkpoint import load_state
 from lumbar.config import Config
+from lumbar.data.tables import write_text
 from lumbar.errors import InputError
 from lumbar.kaggle.manifest import BUNDLE, METADATA, TRAINING, BundleError, find_file_faults, write_manifest
 from lumbar.kaggle.models import find_model_faults
-from lumbar.kaggle.requirements import NOT_ON_KAGGLE, pinned_packages
-from lumbar.tables import write_text
+from lumbar.kaggle.wheels import NOT_ON_KAGGLE, pinned_packages
+from lumbar.run.checkpoint import load_state
 
 SLUG = "lumbar-bundle"
 """The name on Kaggle of the data set with the models."""

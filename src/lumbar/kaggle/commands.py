@@ -31,11 +31,11 @@ def bundle_training(
     folder: FolderOption = SUBMISSION,
 ) -> None:
     """Pack a config, its folds and the code for training on Kaggle, and write the training kernel."""
+    from lumbar.baselines.nets import expect_backbone
     from lumbar.config import read_config
-    from lumbar.grade.networks import expect_backbone
     from lumbar.kaggle.bundle import build_training_bundle
     from lumbar.kaggle.kernels import write_training_kernel
-    from lumbar.run import Part
+    from lumbar.run.run import Part
 
     wanted = read_config(config)
     expect_backbone(wanted)

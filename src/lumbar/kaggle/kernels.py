@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lumbar.data.tables import write_text
 from lumbar.errors import InputError
 from lumbar.kaggle import PLACEHOLDER
-from lumbar.run import Part
-from lumbar.tables import write_text
+from lumbar.run.run import Part
 
 KERNEL_METADATA = "kernel-metadata.json"
 

@@ -7,9 +7,9 @@ from pathlib import Path, PurePosixPath
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 import lumbar
-from lumbar.checkpoint import current_commit
+from lumbar.data.tables import write_text
 from lumbar.errors import InputError
-from lumbar.tables import write_text
+from lumbar.run.checkpoint import current_commit
 
 BUNDLE = "bundle.json"
 """The list in the bundle that the inference kernel takes its models from."""

@@ -4,12 +4,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from lumbar.checkpoint import Card, CheckpointError, expect_card
 from lumbar.config import Config, DetectConfig, GradeConfig, ViewConfig, read_saved_config
 from lumbar.detect.landmarks import CLASS_NAMES
 from lumbar.ensemble.model import FILE_NAME, read_model
 from lumbar.errors import InputError
 from lumbar.labels import GRADES
+from lumbar.run.checkpoint import Card, CheckpointError, expect_card
 
 DETECTOR = "detector"
 NAME = re.compile(r"(?P<name>.+)_fold(?P<fold>\d+)")

@@ -20,14 +20,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 import lumbar
 from lumbar.config import read_config
-from lumbar.dataset import Competition
+from lumbar.data.competition import Competition
+from lumbar.data.tables import write_text
 from lumbar.detect.stage import detectors_made_from
 from lumbar.errors import InputError
 from lumbar.kaggle.bundle import add_models, check_training_bundle
 from lumbar.kaggle.mounts import TRAINED, find_competition, find_trained, find_training_bundle
-from lumbar.run import Part, Run
-from lumbar.stages import UNTRAINED
-from lumbar.tables import write_text
+from lumbar.run.run import Part, Run
+from lumbar.run.stamps import UNTRAINED
 
 logger = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """A synthetic competition ("phantom"): lumbar MRI whose anatomy, and so whose best answer, is known."""
 
-from lumbar.phantom.faults import FAULTS, break_competition
+from lumbar.phantom.faults.catalogue import FAULTS, break_competition
 from lumbar.phantom.replicas import copy_test_studies
 from lumbar.phantom.write import write_phantom
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pandas as pd
 
 from lumbar.config import PhantomConfig
-from lumbar.phantom.faults import break_competition
+from lumbar.phantom.faults.catalogue import break_competition
 from lumbar.phantom.replicas import copy_test_studies
 from lumbar.phantom.write import write_phantom
-from lumbar.stages import fingerprint, hash_files, run_stage
+from lumbar.run.stamps import fingerprint, hash_files, run_stage
 
 KEPT = Path("data")
 """Below the folder that the command is run in."""

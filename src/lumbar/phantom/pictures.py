@@ -9,13 +9,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from lumbar.geometry import Plane
 from lumbar.labels import CELLS, GRADES, GROUPS, LEVELS, SIDES, grade_title, group_of, level_title
-from lumbar.phantom.body import draw_body
-from lumbar.phantom.contrast import Sequence, acquire, draw_sequence
+from lumbar.mri.geometry import Plane
+from lumbar.phantom.anatomy.body import draw_body
+from lumbar.phantom.anatomy.landmarks import place_landmark
+from lumbar.phantom.anatomy.render import Patient, render_slice, sample_plane
 from lumbar.phantom.grades import CELL_CUTS
-from lumbar.phantom.landmarks import place_landmark
-from lumbar.phantom.render import Patient, render_slice, sample_plane
+from lumbar.phantom.scanner.contrast import Sequence, acquire, draw_sequence
 
 Array = NDArray[np.float64]
 

@@ -7,8 +7,8 @@ import pandas as pd
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
+from lumbar.data.tables import write_table
 from lumbar.errors import InputError
-from lumbar.tables import write_table
 
 REPLICAS_STREAM = 6
 """The stream of random numbers under the seed; 0 to 3 are the phantom's own."""

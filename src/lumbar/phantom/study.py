@@ -7,15 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from lumbar.geometry import Plane
 from lumbar.labels import CELLS, CONDITIONS, GROUPS, LEVELS
-from lumbar.phantom.acquisition import RARE, Series, Slice, plan_sagittals
-from lumbar.phantom.axial import plan_axials
-from lumbar.phantom.body import draw_body
-from lumbar.phantom.contrast import Sequence, acquire, draw_sequence
+from lumbar.mri.geometry import Plane
+from lumbar.phantom.anatomy.body import draw_body
+from lumbar.phantom.anatomy.landmarks import place_landmark
+from lumbar.phantom.anatomy.render import Patient, render_slice, sample_plane
 from lumbar.phantom.grades import best_answer, draw_grades, draw_latents
-from lumbar.phantom.landmarks import place_landmark
-from lumbar.phantom.render import Patient, render_slice, sample_plane
+from lumbar.phantom.scanner.acquisition import RARE, Series, Slice, plan_sagittals
+from lumbar.phantom.scanner.axial import plan_axials
+from lumbar.phantom.scanner.contrast import Sequence, acquire, draw_sequence
 
 Array = NDArray[np.float64]
 

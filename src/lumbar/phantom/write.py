@@ -7,10 +7,10 @@ import pandas as pd
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
+from lumbar.data.tables import write_table
 from lumbar.labels import CELLS, GRADES, grade_title, level_title, row_id, title
-from lumbar.phantom.files import draw_tag_habits, write_slice
+from lumbar.phantom.scanner.files import draw_tag_habits, write_slice
 from lumbar.phantom.study import Study, draw_looks, image_slice, simulate_study
-from lumbar.tables import write_table
 
 TRAIN, TEST, TRAIN_IDS, TEST_IDS = range(4)
 """Independent streams of random numbers under one seed."""

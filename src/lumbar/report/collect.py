@@ -9,16 +9,16 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from lumbar.checkpoint import Card, read_card
-from lumbar.compare.systems import MAIN
-from lumbar.dataset import read_predictions, split_row_ids
-from lumbar.detect.schema import read_points
+from lumbar.baselines.systems import MAIN
+from lumbar.data.competition import read_predictions, split_row_ids
+from lumbar.data.points import read_points
+from lumbar.data.priors import nested_prior
 from lumbar.ensemble.report import FILE_NAME
 from lumbar.errors import InputError
 from lumbar.labels import GRADE_WEIGHTS, GRADES, GROUPS
 from lumbar.metric import EPSILON, normalise
-from lumbar.priors import nested_prior
-from lumbar.run import Run
+from lumbar.run.checkpoint import Card, read_card
+from lumbar.run.run import Run
 
 Value = TypeVar("Value")
 

@@ -10,12 +10,12 @@ from captum.attr import LayerAttribution, LayerGradCam
 from numpy.typing import NDArray
 from torch import nn
 
-from lumbar.checkpoint import Card
 from lumbar.config import GradeConfig
 from lumbar.crop.store import Crops, open_crops
-from lumbar.grade.network import Grader
+from lumbar.grade.net import Grader
 from lumbar.grade.predict import load_grader, predict_grades
 from lumbar.labels import GRADES
+from lumbar.run.checkpoint import Card
 
 LEAST_CELLS = 6
 """Fewest cells to a side of the feature map that is read: on small crops the last stage has 2 x 2, which says no more

@@ -5,13 +5,13 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from lumbar.data.tables import write_text
 from lumbar.labels import LEVELS, level_title
 from lumbar.metric import COMPONENTS
 from lumbar.report.blend import describe_blend
-from lumbar.report.choose import choose_cells, choose_studies
 from lumbar.report.collect import Findings, collect
 from lumbar.report.detection import describe_detection
-from lumbar.report.gallery import show_galleries
+from lumbar.report.gallery import choose_cells, choose_studies, show_galleries
 from lumbar.report.gradcam import Explainer
 from lumbar.report.grades import GRADE_STYLES, grade_panels
 from lumbar.report.score import loss_table, score_plot, score_rows, score_tiles
@@ -20,8 +20,7 @@ from lumbar.report.studies import show_studies
 from lumbar.report.systems import compare_systems
 from lumbar.report.training import training_charts
 from lumbar.report.words import COMPONENT_TITLES, breakable, figure, grade_words, percent
-from lumbar.run import Run
-from lumbar.tables import write_text
+from lumbar.run.run import Run
 
 
 def write_report(run: Run, config_path: Path, studies: int) -> Path:

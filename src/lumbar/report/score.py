@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from lumbar.dataset import Competition
+from lumbar.data.competition import Competition
 from lumbar.labels import CELLS
 from lumbar.metric import COMPONENTS, study_losses
 from lumbar.report.charts import DotPlot, Mark, Row, round_axis

@@ -1,23 +1,49 @@
 """Slices of a study as square pictures, with points marked on them."""
 
+import base64
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 
+import cv2
+import matplotlib
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lumbar.annotations import place_annotations
-from lumbar.dataset import Competition
-from lumbar.detect.schema import KEY, PATIENT
-from lumbar.dicom import Series, SeriesError, read_series
-from lumbar.geometry import Plane
+from lumbar.data.annotations import place_annotations
+from lumbar.data.competition import Competition
+from lumbar.data.points import KEY, PATIENT
 from lumbar.labels import CONDITIONS, GROUPS, group_of, level_title
+from lumbar.mri.geometry import Plane
+from lumbar.mri.sampling import sample_square
+from lumbar.mri.series import Series, SeriesError, read_series
 from lumbar.report.grades import GRADE_STYLES
-from lumbar.report.images import grey_uri
 from lumbar.report.words import grade_words
-from lumbar.sampling import sample_square
+
+WEBP_QUALITY = 82
+"""Below this, noise in the air begins to show blocks."""
+STRONGEST_OVERLAY = 0.62
+"""Opacity where an overlay is brightest: the anatomy must stay visible below it."""
+
+
+def grey_uri(pixels: NDArray[np.uint8]) -> str:
+    """A grey image (H, W)."""
+    return _uri(".webp", pixels, [cv2.IMWRITE_WEBP_QUALITY, WEBP_QUALITY], "image/webp")
+
+
+def overlay_uri(heat: NDArray[np.floating]) -> str:
+    """A map (H, W) in [0, 1] as colours that grow brighter and more opaque with it."""
+    colours = matplotlib.colormaps["inferno"](0.25 + 0.75 * heat)[..., 2::-1]
+    opacity = STRONGEST_OVERLAY * np.sqrt(heat)[..., None]  # the root, so that weaker places show as well
+    pixels = np.rint(255 * np.concatenate([colours, opacity], axis=-1)).astype(np.uint8)
+    return _uri(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 9], "image/png")
+
+
+def _uri(extension: str, pixels: NDArray[np.uint8], options: list[int], kind: str) -> str:
+    _, encoded = cv2.imencode(extension, pixels, options)
+    return f"data:{kind};base64,{base64.b64encode(encoded.tobytes()).decode('ascii')}"
+
 
 KEPT_SERIES = 6
 """Series kept in memory: those of one study."""

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from lumbar.detect.schema import KEY, PATIENT
-from lumbar.dicom import Series
+from lumbar.data.points import KEY, PATIENT
 from lumbar.labels import CONDITIONS, GROUPS, LEVELS, SIDES, level_title
+from lumbar.mri.series import Series
 from lumbar.report.gallery import Bar, bar_of
 from lumbar.report.slices import Picture, Scans, draw_square, mark
 from lumbar.report.words import LANDMARK_TITLES

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from lumbar.checkpoint import Card
 from lumbar.report.charts import Axis, Chart, Line, round_axis
 from lumbar.report.words import GROUP_TITLES
+from lumbar.run.checkpoint import Card
 
 WATCHED = "watched_"
 """Begins the name of a quantity that was measured on the watched part of the training studies."""

@@ -1,0 +1,1 @@
+"""The published systems: their nets, targets, samplers, points and splits, and their papers' figures."""

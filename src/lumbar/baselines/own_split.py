@@ -1,0 +1,128 @@
+"""A paper's own split: rows at random, so that one study's rows, or copies of one crop, are on both sides of it.
+
+As many rows are trained on as in a fold, for as many epochs, so that what differs is what leaks and not what there is
+to learn from.
+"""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import KFold, StratifiedKFold
+
+from lumbar.baselines.cases import no_cases, open_cases, predict_cases
+from lumbar.baselines.samplers import Examples, Numbers, balance, true_classes
+from lumbar.config import OwnSplitConfig
+from lumbar.crop.store import Crops
+from lumbar.data.tables import write_table
+from lumbar.grade.predict import load_grader
+from lumbar.grade.stage import describe_grader, start_grader
+from lumbar.grade.train import train_on
+from lumbar.run.checkpoint import is_current, read_card, save_checkpoint
+from lumbar.run.run import Run
+from lumbar.run.stamps import fingerprint, hash_files, hash_sources, run_stage, stamped
+
+NO_FOLD = -1
+"""The fold of what no fold is held out from."""
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One of the split's disjoint parts: what its grader is trained on, and what it is tested on."""
+
+    name: str
+    number: int
+    group: str
+    crops: Crops
+    trained: Examples
+    tested: Examples
+
+
+def run_own_split(run: Run, annotated: Run, split: OwnSplitConfig) -> None:
+    """Writes `own_split/cases.csv` and the graders; `annotated` is the run at the points that the papers used."""
+    folder = run.folder / "own_split"
+    made_from = fingerprint(
+        code=[hash_sources("grade"), hash_files(Path(__file__))],
+        crops=stamped(annotated.folder / "crop"),
+        graders=stamped(run.folder / "grade"),
+        split=split.model_dump(),
+    )
+
+    def work() -> None:
+        parts = [part for group in run.config.grade.cells.graders for part in _parts(run, annotated, split, group)]
+        tables = [_train_and_test(run, part, folder / part.name, made_from) for part in parts]
+        write_table(pd.concat(tables, ignore_index=True) if tables else no_cases(run), folder / "cases.csv")
+
+    run_stage(f"{run.config.name}: own split", folder, made_from, work)
+
+
+def _parts(run: Run, annotated: Run, split: OwnSplitConfig, group: str) -> list[Part]:
+    """The parts that are trained for; none where no fold had enough to train on."""
+    wanted = trained_rows(run, group) / (1 - split.share)
+    if not wanted:
+        return []
+    crops, rows = open_cases(annotated, group)
+    rows = choose_rows(crops.index, rows, wanted, run.config.seed)
+    # The balanced number is what is trained on; what is tested comes on top.
+    examples = _balance(run, crops, rows, 1 / (1 - split.share)) if split.balanced_first else Examples.of(rows)
+    tested_in = split_examples(true_classes(crops.index.iloc[examples.rows], run.config.grade.target), split, run)
+    parts = []
+    for number in range(min(split.repeats, tested_in.max() + 1)):
+        trained, tested = (examples.where(chosen) for chosen in (tested_in != number, tested_in == number))
+        trained = trained if split.balanced_first else _balance(run, crops, trained.rows)
+        parts.append(Part(f"{group}_part{number}", number, group, crops, trained, tested))
+    return parts
+
+
+def trained_rows(run: Run, group: str) -> float:
+    """How many rows a fold's grader was trained on, in the mean; 0 where no fold had enough to train on."""
+    cards = [read_card(run.models / f"{group}_fold{fold}") for fold in run.fold_numbers]
+    return float(np.mean([card.details["crops"] for card in cards if card] or [0]))
+
+
+def choose_rows(index: pd.DataFrame, rows: Numbers, count: float, seed: int) -> Numbers:
+    """Rows of whole studies, as many as it takes to have `count`: a smaller data set with all that a study has."""
+    study_ids = index["study_id"].to_numpy()[rows]
+    studies = np.random.default_rng(seed).permutation(np.unique(study_ids))
+    sizes = pd.Series(study_ids).value_counts().loc[studies].to_numpy()
+    enough = int(np.searchsorted(np.cumsum(sizes), count)) + 1
+    return rows[np.isin(study_ids, studies[:enough])]
+
+
+def split_examples(classes: Numbers, split: OwnSplitConfig, run: Run) -> Numbers:
+    """The part (N,) that each example is tested in, of as many as the split's share allows."""
+    kind = StratifiedKFold if split.stratified else KFold
+    splitter = kind(round(1 / split.share), shuffle=True, random_state=run.config.seed)
+    tested_in = np.zeros(len(classes), dtype=np.int64)
+    for number, (_, tested) in enumerate(splitter.split(np.zeros(len(classes)), classes)):
+        tested_in[tested] = number
+    return tested_in
+
+
+def _balance(run: Run, crops: Crops, rows: Numbers, more: float = 1.0) -> Examples:
+    """The rows balanced as the config says, to as many times `more` as it says."""
+    wanted = run.config.grade.examples
+    if wanted.balance_to:
+        wanted = wanted.model_copy(update={"balance_to": round(wanted.balance_to * more)})
+    classes = true_classes(crops.index.iloc[rows], run.config.grade.target)
+    return balance(rows, classes, wanted, run.config.seed)
+
+
+def _train_and_test(run: Run, part: Part, stem: Path, made_from: str) -> pd.DataFrame:
+    if not is_current(stem, made_from):
+        _train(run, part, stem, made_from)
+    return predict_cases(load_grader(stem)[0], part.crops, part.tested).assign(part=part.number)
+
+
+def _train(run: Run, part: Part, stem: Path, made_from: str) -> None:
+    config, seed = run.config.grade, run.config.seed + part.number
+    grader = start_grader(run, part.group, NO_FOLD, seed)
+    folder = stem.with_name(f"{stem.name}_{made_from}")
+    label = f"{run.config.name}: train on its own split, part {part.number}"
+    state, curves = train_on(grader, part.crops, part.trained, None, config, folder, seed, label)
+    index = part.crops.index.iloc[np.unique(part.trained.rows)]
+    save_checkpoint(stem, state, describe_grader(run, part.group, NO_FOLD, seed, made_from, curves, index))
+    for leftover in folder.parent.glob(f"{stem.name}_*"):
+        shutil.rmtree(leftover)

@@ -1,1 +1,0 @@
-"""The published systems beside the main pipeline: one phantom, one set of folds, one detector, one metric."""

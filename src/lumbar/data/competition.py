@@ -1,0 +1,205 @@
+"""A folder in the competition's layout, read into checked tables.
+
+Every reader gives the one spelling of conditions, levels and grades. Grades are 0, 1, 2 (`labels.GRADES`).
+"""
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from numbers import Integral
+from pathlib import Path
+import pandas as pd
+from lumbar.errors import printable
+from lumbar.labels import CELLS, CONDITIONS, GRADES, LEVELS, SERIES_DESCRIPTIONS, group_of
+from lumbar.data.tables import TableError, choice, integer, read_table, real, salvage_column, salvage_table, text
+from dataclasses import dataclass
+import pandas as pd
+from lumbar.data.problems import Problem
+
+
+ROW_ID_PARTS = r"^(?P<study_id>\d{1,18})_(?P<cell>" + "|".join(CELLS) + r")$"
+
+SERIES_COLUMNS = (
+    integer("study_id"),
+    integer("series_id"),
+    choice("series_description", SERIES_DESCRIPTIONS),
+)
+
+
+def read_labels(path: Path) -> pd.DataFrame:
+    """`train.csv` in long form: study_id, condition, level, group, row_id, grade; empty cells are left out."""
+    wide = read_table(
+        path,
+        [integer("study_id"), *(choice(column, GRADES, may_be_empty=True) for column in CELLS)],
+        unique=["study_id"],
+    )
+    long = wide.melt(id_vars="study_id", var_name="cell", value_name="grade", ignore_index=False)
+    long = long.sort_index(kind="stable").dropna(subset="grade").reset_index(drop=True)
+    return pd.DataFrame(
+        {
+            "study_id": long["study_id"],
+            "condition": [CELLS[cell].condition for cell in long["cell"]],
+            "level": [CELLS[cell].level for cell in long["cell"]],
+            "group": [group_of(CELLS[cell].condition) for cell in long["cell"]],
+            "row_id": long["study_id"].astype(str) + "_" + long["cell"],
+            "grade": long["grade"].map(GRADES.index).astype("int64"),
+        }
+    )
+
+
+def read_study_ids(path: Path) -> list[int]:
+    """The studies of a `train.csv`, in its order, whether or not they have a label."""
+    return read_table(path, [integer("study_id")], unique=["study_id"])["study_id"].tolist()
+
+
+def read_coordinates(path: Path) -> pd.DataFrame:
+    """`train_label_coordinates.csv`: study_id, series_id, instance_number, condition, level, x, y (pixels)."""
+    return read_table(
+        path,
+        [
+            *(integer(name) for name in ("study_id", "series_id", "instance_number")),
+            choice("condition", CONDITIONS),
+            choice("level", LEVELS),
+            real("x"),
+            real("y"),
+        ],
+        unique=["study_id", "condition", "level"],
+    )
+
+
+def read_series_descriptions(path: Path) -> pd.DataFrame:
+    """`train_` or `test_series_descriptions.csv`: study_id, series_id, series_description."""
+    return read_table(path, SERIES_COLUMNS, unique=["study_id", "series_id"])
+
+
+def salvage_series_descriptions(path: Path) -> tuple[pd.DataFrame, list[str]]:
+    """The good rows of a series table, as `read_series_descriptions` gives them, and in words what is wrong with it."""
+    return salvage_table(path, SERIES_COLUMNS, unique=["study_id", "series_id"])
+
+
+def salvage_row_ids(path: Path) -> tuple[list[str], list[str]]:
+    """Every row id that a sample submission asks for, in its order and untouched, and what is wrong with it in words.
+
+    Ids of another form and repeated ones are among them: a submission must have the rows that are asked for.
+    """
+    rows, messages = salvage_column(path, "row_id")
+    seen: set[str] = set()
+    odd: dict[str, list[str]] = {}
+    for line, row_id in rows:
+        if not re.match(ROW_ID_PARTS, row_id):
+            study = printable(re.sub(f"_({'|'.join(CELLS)})$", "", row_id))
+            odd.setdefault(f"of study '{study}', expected <study_id>_<condition>_<level>", []).append(f"line {line}")
+        elif row_id in seen:
+            odd.setdefault(f"'{row_id}' stands there already", []).append(f"line {line}")
+        seen.add(row_id)
+    for what, lines in odd.items():
+        more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
+        messages.append(f"{path}: column 'row_id', {lines[0]}: {what}{more}")
+    return [row_id for _, row_id in rows], messages
+
+
+def read_predictions(path: Path) -> pd.DataFrame:
+    """A CSV in submission format (.csv or .csv.gz): row_id, then a finite probability of each grade."""
+    table = read_table(path, [text("row_id"), *(real(grade) for grade in GRADES)], unique=["row_id"])
+    negative = (table[list(GRADES)] < 0).any(axis=1)
+    if negative.any():
+        row_id = table.loc[negative, "row_id"].iloc[0]
+        raise TableError(f"{path}: row '{row_id}': expected probabilities that are not negative")
+    zero = table[list(GRADES)].sum(axis=1) <= 0
+    if zero.any():
+        raise TableError(f"{path}: row '{table.loc[zero, 'row_id'].iloc[0]}': expected a sum above 0")
+    return table
+
+
+def no_predictions() -> pd.DataFrame:
+    """An empty table in submission format, with the columns' types."""
+    return pd.DataFrame({"row_id": pd.Series(dtype=str), **{grade: pd.Series(dtype="float64") for grade in GRADES}})
+
+
+def split_row_ids(row_ids: pd.Series) -> pd.DataFrame:
+    """study_id, condition, level and group of row ids, in their order; an id of another form is a TableError."""
+    parts = row_ids.str.extract(ROW_ID_PARTS)
+    if parts["study_id"].isna().any():
+        wrong = row_ids[parts["study_id"].isna()].iloc[0]
+        raise TableError(f"row_id '{wrong}': expected <study_id>_<condition>_<level>")
+    cells = parts["cell"].map(CELLS)
+    return pd.DataFrame(
+        {
+            "study_id": parts["study_id"].astype("int64"),
+            "condition": [cell.condition for cell in cells],
+            "level": [cell.level for cell in cells],
+            "group": [group_of(cell.condition) for cell in cells],
+        },
+        index=row_ids.index,
+    )
+
+
+def _folder_name(number: int) -> str:
+    if not isinstance(number, Integral) or number < 0:
+        raise TableError(f"id '{number}': expected a whole number that is not negative")
+    return str(int(number))
+
+
+@dataclass(frozen=True)
+class Competition:
+    """A folder in the competition's layout; tables are read when first asked for."""
+
+    root: Path
+
+    def series_directory(self, split: str, study_id: int, series_id: int) -> Path:
+        """Where a series' files lie; `split` is `train` or `test`. An id that is not a number is a TableError: such an
+        id could name any folder of the machine."""
+        return self.root / f"{split}_images" / _folder_name(study_id) / _folder_name(series_id)
+
+    @cached_property
+    def study_ids(self) -> list[int]:
+        """The training studies."""
+        return read_study_ids(self.root / "train.csv")
+
+    @cached_property
+    def labels(self) -> pd.DataFrame:
+        """The training labels, as `read_labels` gives them."""
+        return read_labels(self.root / "train.csv")
+
+    @cached_property
+    def coordinates(self) -> pd.DataFrame:
+        """The annotated points, as `read_coordinates` gives them."""
+        return read_coordinates(self.root / "train_label_coordinates.csv")
+
+    @cached_property
+    def sample_submission(self) -> pd.DataFrame:
+        """The rows that a submission must have, in their order."""
+        return read_table(self.root / "sample_submission.csv", [text("row_id")], unique=["row_id"])
+
+    def series(self, split: str) -> pd.DataFrame:
+        """The series of a split: study_id, series_id, series_description."""
+        return read_series_descriptions(self.root / f"{split}_series_descriptions.csv")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The rows of the submission in their order, the studies they name, and what the tables had wrong."""
+
+    row_ids: tuple[str, ...]
+    study_ids: tuple[int, ...]
+    problems: tuple[Problem, ...]
+
+
+def read_asked(competition: Competition) -> Asked:
+    """Reads `sample_submission.csv` and `test_series_descriptions.csv`; nothing in them is an error here."""
+    row_ids, wrong_rows = salvage_row_ids(competition.root / "sample_submission.csv")
+    series, wrong_series = salvage_series_descriptions(competition.root / "test_series_descriptions.csv")
+    study_ids = _studies_in(row_ids)
+    problems = [Problem(None, "read", message, "the rows as they stand there") for message in wrong_rows]
+    problems += [Problem(None, "read", message, "the rows that can be read") for message in wrong_series]
+    problems += [
+        Problem(study_id, "read", "the table of series lists it, but no row of the submission asks for it")
+        for study_id in sorted(set(series["study_id"]) - set(study_ids))
+    ]
+    return Asked(tuple(row_ids), study_ids, tuple(problems))
+
+
+def _studies_in(row_ids: list[str]) -> tuple[int, ...]:
+    """The studies that well-formed row ids name, in order."""
+    named = pd.Series(row_ids, dtype=str).str.extract(ROW_ID_PARTS)["study_id"].dropna()
+    return tuple(named.astype("int64").unique().tolist())

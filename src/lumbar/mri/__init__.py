@@ -1,0 +1,1 @@
+"""Files turned into slices in patient millimetres."""

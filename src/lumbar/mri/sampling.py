@@ -1,0 +1,50 @@
+"""Square images sampled from a slice around a patient point, at a fixed scale and in display orientation."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lumbar.mri.geometry import Plane, displayed
+from lumbar.mri.series import Series, Slice
+
+
+def sample_square(
+    series: Series, image: Slice, centre: NDArray[np.float64], size: int, mm_per_pixel: float
+) -> tuple[NDArray[np.uint8], Plane]:
+    """The windowed slice around a patient point (3,) projected onto it: pixels (size, size), and their plane.
+
+    What lies outside the slice is black. A slice finer than `mm_per_pixel` is averaged first, so that nothing aliases.
+    """
+    pixels, plane = _shrink(series.windowed(image), image.plane, mm_per_pixel)
+    target = _square(plane, centre, size, mm_per_pixel)
+    corners = np.array([[0, 0], [size - 1, 0], [0, size - 1]], dtype=np.float64)
+    matrix = cv2.getAffineTransform(
+        corners.astype(np.float32), plane.to_pixels(target.to_patient(corners)).astype(np.float32)
+    )
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(pixels, matrix, (size, size), flags=flags).astype(np.uint8), target
+
+
+def _square(plane: Plane, centre: NDArray[np.float64], size: int, mm_per_pixel: float) -> Plane:
+    turned = displayed(plane)
+    on_plane = centre - float(plane.distance(centre)) * plane.normal
+    corner = on_plane - (size - 1) / 2 * mm_per_pixel * (turned.x_axis + turned.y_axis)
+    return Plane(corner, turned.x_axis, turned.y_axis, mm_per_pixel, mm_per_pixel)
+
+
+def _shrink(pixels: NDArray[np.uint8], plane: Plane, mm_per_pixel: float) -> tuple[NDArray[np.uint8], Plane]:
+    """Averages whole blocks of pixels where the slice is at least twice as fine as the target."""
+    factor = min(int(mm_per_pixel / max(plane.x_spacing, plane.y_spacing)), *pixels.shape)
+    if factor < 2:
+        return pixels, plane
+    rows, columns = (length // factor for length in pixels.shape)
+    blocks = pixels[: rows * factor, : columns * factor].reshape(rows, factor, columns, factor)
+    middle = (factor - 1) / 2
+    shrunk = Plane(
+        plane.to_patient([middle, middle]),
+        plane.x_axis,
+        plane.y_axis,
+        plane.x_spacing * factor,
+        plane.y_spacing * factor,
+    )
+    return blocks.mean(axis=(1, 3)).round().astype(np.uint8), shrunk

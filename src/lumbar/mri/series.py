@@ -1,0 +1,235 @@
+"""DICOM files read into a `Series`: slices in order along the stack, each with its own plane in patient space.
+
+Nothing is taken from file names or from instance numbers but the identity of a slice: order and spacing come from
+positions. A series may hold images of several sizes and orientations, so every slice keeps its own pixels and plane.
+"""
+
+import logging
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import compress
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lumbar.errors import InputError
+from lumbar.mri.geometry import BACK, HEAD, LEFT, Plane, anatomical_plane, lies_in
+from lumbar.mri.image import Image, read_image
+from lumbar.mri.notes import SAME_PLACE_MM, Note, note_failures, note_oddities, note_sequence, note_stack
+from lumbar.mri.stack import (
+    FALLBACK_FIELD_OF_VIEW_MM,
+    FALLBACK_SLICE_STEP_MM,
+    leave_out_copies,
+    number_images,
+    place_images,
+)
+
+__all__ = ["FALLBACK_FIELD_OF_VIEW_MM", "FALLBACK_SLICE_STEP_MM", "Series", "SeriesError", "Slice", "read_series"]
+
+logger = logging.getLogger(__name__)
+
+WINDOW_PERCENTILES = (1.0, 99.5)
+"""Percentiles of a series' pixels that become black and white: the Window tags are missing or wrong too often."""
+WINDOW_SAMPLE = 200_000
+"""Pixels from which the percentiles are taken; more change them by less than one grey level in 255."""
+LARGEST_SERIES = 2**28
+"""Pixels, a GiB of memory: more than 192 images of 1024 x 1024, the most and the largest of the real ones."""
+
+
+class SeriesError(InputError):
+    """A series that cannot be used; the message names its directory."""
+
+
+@dataclass(frozen=True, eq=False)
+class Slice:
+    """One image: float32 `pixels` (rows, columns) after rescaling, and where they lie."""
+
+    instance_number: int
+    pixels: NDArray[np.float32]
+    plane: Plane
+
+    @property
+    def centre(self) -> NDArray[np.float64]:
+        """The patient point (3,) in the middle of the image."""
+        rows, columns = self.pixels.shape
+        return self.plane.to_patient([(columns - 1) / 2, (rows - 1) / 2])
+
+    def distance(self, point: Sequence[float] | NDArray[np.float64]) -> float:
+        """Millimetres of a patient point (3,) from the plane, not signed."""
+        return abs(float(self.plane.distance(point)))
+
+    def shows(self, point: NDArray[np.float64]) -> bool:
+        """Whether a patient point (3,), projected onto the plane, falls on the image; a point of NaN never does."""
+        x, y = self.plane.to_pixels(point)
+        rows, columns = self.pixels.shape
+        return bool(0 <= x <= columns - 1 and 0 <= y <= rows - 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """A series' slices, sorted along the stack's normal, each with an instance number of its own.
+
+    `problems` says which files were left out and what was assumed in place of a tag, `remarks` what else is unusual and
+    cost nothing; both name the directory. Unless `is_placed`, the files give no positions, and the stack lies neither
+    among the study's other series nor the right way round for sure.
+    """
+
+    series_id: int
+    slices: tuple[Slice, ...]
+    problems: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    is_placed: bool = True
+
+    @property
+    def instance_numbers(self) -> list[int]:
+        """InstanceNumber of each slice, in the order of the stack."""
+        return [image.instance_number for image in self.slices]
+
+    @property
+    def spacing(self) -> float:
+        """Median millimetres between neighbouring slices, from their positions; NaN where all lie in one place."""
+        steps = np.abs(np.diff(self.offsets))
+        apart = steps > SAME_PLACE_MM
+        return float(np.median(steps[apart])) if apart.any() else float("nan")
+
+    @property
+    def offsets(self) -> NDArray[np.float64]:
+        """Millimetres (S,) of each slice's centre along the stack's normal."""
+        return np.array([image.centre for image in self.slices]) @ _stack_normal(self.slices)
+
+    @cached_property
+    def window(self) -> tuple[float, float]:
+        """Pixel values of black and white, `WINDOW_PERCENTILES` of the whole series."""
+        step = max(1, sum(image.pixels.size for image in self.slices) // WINDOW_SAMPLE)
+        sample = np.concatenate([image.pixels.ravel()[::step] for image in self.slices])
+        low, high = np.percentile(sample, WINDOW_PERCENTILES)
+        return float(low), float(max(high, low + 1e-3))
+
+    def windowed(self, image: Slice) -> NDArray[np.uint8]:
+        """A slice's pixels (rows, columns) as 0-255 between the series' black and white."""
+        low, high = self.window
+        return (np.clip((image.pixels - low) / (high - low), 0, 1) * 255).astype(np.uint8)
+
+    def by_instance_number(self, instance_number: int) -> Slice:
+        """The slice of an instance number; KeyError when there is none."""
+        for image in self.slices:
+            if image.instance_number == instance_number:
+                return image
+        raise KeyError(f"series {self.series_id} has no instance {instance_number}")
+
+    def distances(self, point: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
+        """Millimetres (S,) of a patient point from each slice's plane, not signed."""
+        return np.array([image.distance(point) for image in self.slices])
+
+
+def read_series(directory: Path, expected_plane: str | None = None, expected_sequence: str = "") -> Series:
+    """Reads every DICOM file of a directory.
+
+    A file that cannot be read is left out with a warning that names it. `expected_plane` stands in for an orientation
+    that no file gives (without it, sagittal), and where some images lie in it the others are left out. That none does,
+    or that the files say another sequence (`T1`, `T2`) than `expected_sequence`, is a problem to be told. Raises
+    SeriesError when nothing readable is left.
+    """
+    names, others = _list_files(directory)
+    images, failures = _read_files(directory, names)
+    for note in failures:
+        logger.warning(note.message(directory))
+    if not images:
+        what = "has no readable file" if names else "has no DICOM file"
+        raise SeriesError(": ".join([f"{directory}: the series {what}", *map(str, (*failures, *others))]))
+    slices, is_placed, notes = _stack(images, expected_plane, expected_sequence)
+    notes = [*failures, *notes, *others]
+    return Series(
+        series_id=int(directory.name) if directory.name.isdecimal() else 0,
+        slices=_sort(slices),
+        problems=tuple(note.message(directory) for note in notes if not note.is_harmless),
+        remarks=tuple(note.message(directory) for note in notes if note.is_harmless),
+        is_placed=is_placed,
+    )
+
+
+def _list_files(directory: Path) -> tuple[list[str], list[Note]]:
+    """The names of a directory's DICOM files, and a note of what else is in it."""
+    try:
+        names = sorted(path.name for path in directory.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        raise SeriesError(f"{directory}: the series does not exist") from None
+    except OSError as error:
+        raise SeriesError(f"{directory}: the series cannot be listed: {error}") from error
+    others = tuple(name for name in names if not name.endswith(".dcm"))
+    notes = [Note("no DICOM file by its name", others, "not read", is_harmless=True)] if others else []
+    return [name for name in names if name.endswith(".dcm")], notes
+
+
+def _read_files(directory: Path, names: Sequence[str]) -> tuple[list[Image], list[Note]]:
+    """The images of the readable files, and notes of the others."""
+    images: list[Image] = []
+    failures: list[tuple[str, BaseException]] = []
+    pixels = 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom's, file by file; the notes say it once for each series
+        for name in names:
+            try:
+                if pixels > LARGEST_SERIES:
+                    raise ValueError(f"the files before it hold more than {LARGEST_SERIES} pixels")
+                images.append(read_image(directory / name))
+                pixels += images[-1].pixels.size
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as error:
+                # pydicom and its decoders raise almost anything on a damaged file, one in Rust even what is no
+                # Exception; but one file must not cost the series.
+                failures.append((name, error))
+    return images, note_failures(failures)
+
+
+def _stack(
+    images: Sequence[Image], expected_plane: str | None, expected_sequence: str
+) -> tuple[list[Slice], bool, list[Note]]:
+    """The slices, not sorted, whether the files say where they lie, and what is odd about them."""
+    images, copies = leave_out_copies(images)
+    numbers, renumbered = number_images(images)
+    placement = place_images(images, numbers, expected_plane or "sagittal")
+    fits, misfits = _choose_plane(images, placement.planes, expected_plane)
+    kept = list(compress(images, fits))
+    slices = [
+        Slice(number, image.pixels, plane)
+        for image, number, plane in compress(zip(images, numbers, placement.planes, strict=True), fits)
+    ]
+    notes = [*copies, *renumbered, *placement.notes, *misfits, *note_sequence(kept, expected_sequence)]
+    notes += note_oddities(kept) + note_stack(
+        kept, [one.instance_number for one in slices], [one.plane for one in slices]
+    )
+    return slices, placement.is_known, notes
+
+
+def _choose_plane(
+    images: Sequence[Image], planes: Sequence[Plane], expected: str | None
+) -> tuple[list[bool], list[Note]]:
+    """Which images to keep: those that lie in the expected plane, or all where none does."""
+    fits = [expected is None or lies_in(plane, expected) for plane in planes]
+    if all(fits):
+        return fits, []
+    if not any(fits):
+        what = f"expected {expected} images, got {anatomical_plane(planes[0])} ones"
+        return [True] * len(fits), [Note(what, (), "kept as they are")]
+    others = tuple(image.name for image, is_fitting in zip(images, fits, strict=True) if not is_fitting)
+    return fits, [Note(f"an image that is not {expected}", others, "left out")]
+
+
+def _sort(slices: Sequence[Slice]) -> tuple[Slice, ...]:
+    normal = _stack_normal(slices)
+    return tuple(sorted(slices, key=lambda image: (float(image.centre @ normal), image.instance_number)))
+
+
+def _stack_normal(slices: Sequence[Slice]) -> NDArray[np.float64]:
+    """The normal of most of the stack, turned towards the head, the left or the back, so that its sign is fixed."""
+    kinds = [anatomical_plane(image.plane) for image in slices]
+    kind = max(set(kinds), key=lambda name: (kinds.count(name), name))
+    towards = {"sagittal": LEFT, "coronal": BACK, "axial": HEAD}[kind]
+    normals = [image.plane.normal for image, of in zip(slices, kinds, strict=True) if of == kind]
+    mean = np.sum([normal * np.sign(normal @ towards) for normal in normals], axis=0)
+    return mean / np.linalg.norm(mean)

@@ -1,0 +1,1 @@
+"""One patient's body as a function of patient millimetres."""

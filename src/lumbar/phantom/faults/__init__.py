@@ -1,0 +1,1 @@
+"""Ways to break a phantom's test part, as scanners, exporters, disks and spreadsheets do."""

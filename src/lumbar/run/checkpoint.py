@@ -1,0 +1,138 @@
+"""Weights as safetensors beside a JSON card that says what they are. Loading one never executes code from it.
+
+Cards are read without torch: a bundle is checked by the process that must survive when torch does not load.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+
+from lumbar.data.tables import write_text
+from lumbar.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+
+BY_EPOCH = "_by_epoch"
+
+
+class CheckpointError(InputError):
+    """Weights or a card that do not fit; the message names the file."""
+
+
+class Card(BaseModel):
+    """What a checkpoint says of itself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: str
+    """`detector` or `grader`."""
+    classes: tuple[str, ...]
+    """The outputs, in their order."""
+    fold: int
+    """The fold whose studies the weights have not seen."""
+    config: dict[str, Any]
+    """The config sections that made it: architecture, preprocessing, schedule."""
+    seed: int
+    fingerprint: str
+    """Of the config, the data and the folds: equal fingerprints, equal training."""
+    training_studies: int
+    commit: str
+    """The repository's commit when it was trained, or `unknown`."""
+    details: dict[str, Any] = {}
+    """What else is known; a list of figures by epoch under a name that ends in `BY_EPOCH`."""
+
+    @property
+    def curves(self) -> dict[str, list[float]]:
+        """The figures by epoch, by their names without the ending."""
+        return {name.removesuffix(BY_EPOCH): of for name, of in self.details.items() if name.endswith(BY_EPOCH)}
+
+
+def save_checkpoint(stem: Path, state: dict[str, torch.Tensor], card: Card) -> None:
+    """Writes `<stem>.safetensors`, then `<stem>.json`: where there is a card, the weights are whole."""
+    from safetensors.torch import save
+
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    stem.with_suffix(".json").unlink(missing_ok=True)  # never new weights beside an old card
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    beside = stem.with_suffix(".safetensors.part")
+    beside.write_bytes(save(weights))
+    beside.replace(stem.with_suffix(".safetensors"))
+    write_text(card.model_dump_json(indent=2) + "\n", stem.with_suffix(".json"))
+
+
+def remove_checkpoint(stem: Path) -> None:
+    """Removes a checkpoint, if it is there."""
+    for suffix in (".json", ".safetensors"):
+        stem.with_suffix(suffix).unlink(missing_ok=True)
+
+
+def read_card(stem: Path) -> Card | None:
+    """The card of a checkpoint, or None when there is none; CheckpointError for one that cannot be read."""
+    path = stem.with_suffix(".json")
+    if not path.is_file():
+        return None
+    try:
+        return Card.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except (ValidationError, ValueError) as error:
+        raise CheckpointError(f"{path}: not a checkpoint's card: {error}") from error
+
+
+def is_current(stem: Path, fingerprint: str) -> bool:
+    """Whether the checkpoint is there and was made by the same training."""
+    try:
+        card = read_card(stem)
+    except CheckpointError:
+        return False
+    return card is not None and card.fingerprint == fingerprint and stem.with_suffix(".safetensors").is_file()
+
+
+def load_state(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a `.safetensors` file."""
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise CheckpointError(f"{path}: there are no such weights; nothing is downloaded, give a local file")
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise CheckpointError(f"{path}: not a safetensors file: {error}") from error
+
+
+def expect_card(stem: Path, kind: str, classes: tuple[str, ...]) -> Card:
+    """The card of a checkpoint that must be of this kind and have these outputs."""
+    card = read_card(stem)
+    if card is None:
+        raise CheckpointError(f"{stem.with_suffix('.json')}: there is no card beside the weights")
+    if card.kind != kind or card.classes != classes:
+        raise CheckpointError(
+            f"{stem.with_suffix('.json')}: expected a {kind} of {', '.join(classes)}; "
+            f"it is a {card.kind} of {', '.join(card.classes)}"
+        )
+    return card
+
+
+def load_weights(stem: Path, module: torch.nn.Module) -> None:
+    """Loads a checkpoint's weights into a module, strictly."""
+    try:
+        module.load_state_dict(load_state(stem.with_suffix(".safetensors")), strict=True)
+    except RuntimeError as error:
+        raise CheckpointError(f"{stem.with_suffix('.safetensors')}: does not fit its card: {error}") from error
+
+
+@cache
+def current_commit() -> str:
+    """The commit of the repository that the package lies in, or `unknown` outside one."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short=12", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"

@@ -1,0 +1,109 @@
+"""Parity: the kernel's code on a fold's training studies must say what cross-validation said of them out of fold."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from lumbar.crop.store import Crops, open_crops
+from lumbar.data.competition import read_predictions
+from lumbar.data.problems import Problems
+from lumbar.data.studies import read_study
+from lumbar.labels import GRADES, GROUPS
+from lumbar.run.run import Run
+from lumbar.submit.chain import Chain, cut_study, grade_crops, load_chain
+
+TOLERANCE = 1e-6
+"""Batches of other sizes add up floats in another order, no more."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How a fold's replay compares with its cross-validation."""
+
+    studies: int
+    rows: int
+    """Predictions that both have."""
+    unmatched: tuple[str, ...]
+    """Predictions that only one of them has, as `<grader> <row_id>`."""
+    largest_difference: float
+    crops: int
+    different_crops: tuple[str, ...]
+    """Crops that are not the same to the byte, as `<group> <row_id>`."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether the two agree."""
+        return not self.unmatched and not self.different_crops and self.largest_difference <= TOLERANCE
+
+
+def replay_fold(run: Run, fold: int) -> Parity:
+    """Predicts the training studies of a fold as the kernel would, by that fold's models alone."""
+    chain, descriptions = load_chain(run.models, run.config, fold), run.competition.series("train")
+    stored = {group: _by_row(open_crops(run.folder / "crop", group)) for group in GROUPS}
+    predictions: dict[str, list[pd.DataFrame]] = {name: [] for name in chain.graders}
+    different, count = [], 0
+    studies = run.studies_of(fold)
+    for study_id in tqdm(studies, desc=f"replay fold {fold}", unit="study"):
+        problems = Problems()
+        study = read_study(run.competition, "train", study_id, descriptions, problems)
+        crops = cut_study(chain, study_id, study, problems)
+        different += list(_differences(crops, stored))
+        count += sum(len(one.index) for one in crops.values())
+        for name, table in grade_crops(chain, study_id, crops, problems).items():
+            predictions[name].append(table)
+    return _compare(run, chain, fold, predictions, len(studies), count, different)
+
+
+def _by_row(crops: Crops) -> dict[str, np.ndarray]:
+    return dict(zip(crops.index["row_id"], crops.pixels, strict=True))
+
+
+def _differences(crops: dict[str, Crops], stored: dict[str, dict[str, np.ndarray]]) -> Iterator[str]:
+    for group, one in crops.items():
+        for row_id, pixels in _by_row(one).items():
+            if row_id not in stored[group] or not np.array_equal(pixels, stored[group][row_id]):
+                yield f"{group} {row_id}"
+
+
+def _compare(
+    run: Run,
+    chain: Chain,
+    fold: int,
+    predictions: dict[str, list[pd.DataFrame]],
+    studies: int,
+    crops: int,
+    different: list[str],
+) -> Parity:
+    rows, unmatched, largest = 0, [], 0.0
+    for name in chain.graders:
+        given = read_predictions(run.folder / "predictions" / name / "oof.csv")
+        expected = given[_of_studies(given, run.studies_of(fold))].set_index("row_id")[list(GRADES)]
+        parts = predictions[name]
+        replayed = pd.concat(parts).set_index("row_id")[list(GRADES)] if parts else expected.iloc[:0]
+        both = expected.index.intersection(replayed.index)
+        unmatched += [f"{name} {row_id}" for row_id in expected.index.symmetric_difference(replayed.index)]
+        gaps = np.abs(expected.loc[both].to_numpy() - replayed.loc[both].to_numpy())
+        rows, largest = rows + len(both), max(largest, float(gaps.max(initial=0.0)))
+    return Parity(studies, rows, tuple(unmatched), largest, crops, tuple(different))
+
+
+def _of_studies(predictions: pd.DataFrame, study_ids: list[int]) -> pd.Series:
+    return predictions["row_id"].str.partition("_")[0].astype("int64").isin(study_ids)
+
+
+def format_parity(parity: Parity) -> str:
+    """The comparison in a few lines."""
+    lines = [
+        f"{parity.studies} studies, {parity.rows} rows: largest difference {parity.largest_difference:.1e}",
+        f"{len(parity.different_crops)} of {parity.crops} crops differ" + _first(parity.different_crops),
+        f"{len(parity.unmatched)} rows are predicted by one side only" + _first(parity.unmatched),
+        "the kernel's code and cross-validation agree" if parity.holds else "THEY DO NOT AGREE",
+    ]
+    return "\n".join(lines)
+
+
+def _first(names: tuple[str, ...]) -> str:
+    return f", the first: {', '.join(names[:3])}" if names else ""

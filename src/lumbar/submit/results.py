@@ -1,0 +1,130 @@
+"""From the journal to `submission.csv` and the report beside it."""
+
+import json
+import re
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from lumbar.data.competition import ROW_ID_PARTS, Asked
+from lumbar.data.problems import HARMLESS, Problem
+from lumbar.data.rows import complete_rows, write_submission
+from lumbar.data.tables import choice, read_table, real, write_text
+from lumbar.labels import CELLS, CONDITIONS, GRADES, LEVELS, group_of
+from lumbar.submit.journal import ATTEMPTS, Entry, Journal, predictions_of
+
+REPORT = "run_report.json"
+"""The report's name, beside the submission."""
+ALARMING_SHARE = 0.05
+"""More cells than this on the prior, or studies with an error, is more than a test set's usual quirks: three of the
+1,975 training studies lack a series."""
+UNEXPLAINED = "graded under another row_id"
+SHOWN = 10
+"""Problems that the log shows; the report has all."""
+
+
+def read_prior(path: Path) -> pd.DataFrame:
+    """The prior as `priors.fit_prior` gave it."""
+    columns = [choice("condition", CONDITIONS), choice("level", LEVELS), *(real(grade) for grade in GRADES)]
+    return read_table(path, columns, unique=["condition", "level"])
+
+
+def write_results(
+    journal: Journal,
+    asked: Asked,
+    prior: pd.DataFrame,
+    floor: float,
+    output: Path,
+    died: tuple[str, ...] = (),
+    in_progress: bool = False,
+) -> dict[str, Any]:
+    """Writes the submission as far as it is graded, with priors for the rest, and the report; returns the report.
+
+    `died` says of each process that was lost how it ended; `in_progress`, that a study may have been begun without one.
+    """
+    entries = journal.finished()
+    completed = complete_rows(predictions_of(list(entries.values())), asked.row_ids, prior, floor)
+    write_submission(completed, output)
+    report = _report(asked, entries, _given_up(journal, in_progress), completed.fallback, died)
+    write_text(json.dumps(report, indent=2) + "\n", output.with_name(REPORT))
+    return report
+
+
+def _given_up(journal: Journal, in_progress: bool) -> list[Problem]:
+    """The studies that the process died of."""
+    message = "the process died while it graded this study"
+    return [
+        Problem(study_id, "grade", message, "the prior" if deaths >= ATTEMPTS else "another try, after all others")
+        for study_id, deaths in journal.fatal(in_progress).items()
+    ]
+
+
+def _report(
+    asked: Asked, entries: dict[int, Entry], given_up: list[Problem], fallback: list[str], died: tuple[str, ...]
+) -> dict[str, Any]:
+    noted = [problem for entry in entries.values() for problem in entry.problems]
+    problems = [*asked.problems, *given_up, *noted]
+    graded = [entries[study_id] for study_id in asked.study_ids if study_id in entries]
+    return {
+        "warning": _warning(asked, len(fallback), problems, died),
+        "studies": len(asked.study_ids),
+        "studies_graded": len(graded),
+        "studies_by_folds": dict(Counter(str(len(entry.folds)) for entry in graded)),
+        "rows": len(asked.row_ids),
+        "rows_from_prior": len(fallback),
+        "fallback_reasons": dict(Counter(_explain(row_id, entries) for row_id in fallback).most_common()),
+        "fallback": fallback,
+        "died": list(died),
+        "problems": [asdict(problem) for problem in problems],
+        "seconds": {
+            "read": round(sum(entry.reading for entry in graded), 1),
+            "grade": round(sum(entry.grading for entry in graded), 1),
+        },
+    }
+
+
+def _warning(asked: Asked, fallback: int, problems: list[Problem], died: tuple[str, ...]) -> str | None:
+    """What must not be overlooked, or None."""
+    failed = {problem.study_id for problem in problems if problem.stage != "read"}
+    reasons = []
+    if fallback > ALARMING_SHARE * len(asked.row_ids):
+        reasons.append(f"{fallback} of {len(asked.row_ids)} rows hold the prior")
+    if len(failed) > ALARMING_SHARE * max(1, len(asked.study_ids)):
+        reasons.append(f"{len(failed)} of {len(asked.study_ids)} studies met an error of a stage")
+    if died:
+        reasons.append(f"the grading process was lost {len(died)} times ({died[-1]})")
+    return "; ".join(reasons) or None
+
+
+def _explain(row_id: str, entries: dict[int, Entry]) -> str:
+    """Why a row has no prediction, in words to count by."""
+    match = re.match(ROW_ID_PARTS, row_id)
+    if match is None:
+        return "its row_id names no cell"
+    entry = entries.get(int(match["study_id"]))
+    if entry is None:
+        return "its study was not graded"
+    return f"{group_of(CELLS[match['cell']].condition)}: {entry.gaps.get(match['cell'], UNEXPLAINED)}"
+
+
+def format_report(report: dict[str, Any]) -> str:
+    """The report in a few lines, with what is alarming on top."""
+    lines = [f"{'!' * 20} {report['warning']} {'!' * 20}"] if report["warning"] else []
+    seconds = sum(report["seconds"].values())
+    lines.append(f"{report['rows']} rows, {report['studies_graded']} of {report['studies']} studies in {seconds:.0f} s")
+    lines += [f"  {count} studies by {folds} folds" for folds, count in report["studies_by_folds"].items()]
+    lines.append(f"{report['rows_from_prior']} rows fell back on the prior")
+    lines += [f"  {count} times: {reason}" for reason, count in report["fallback_reasons"].items()]
+    harmful = [problem for problem in report["problems"] if problem["instead"] != HARMLESS]
+    lines += [_line(problem) for problem in harmful[:SHOWN]]
+    if len(report["problems"]) > len(harmful[:SHOWN]):
+        lines.append(f"  ... and {len(report['problems']) - len(harmful[:SHOWN])} more, all in {REPORT}")
+    return "\n".join(lines)
+
+
+def _line(problem: dict[str, Any]) -> str:
+    subject = "tables" if problem["study_id"] is None else f"study {problem['study_id']}"
+    return f"  {subject}, {problem['stage']}: {problem['message']} (instead: {problem['instead']})"

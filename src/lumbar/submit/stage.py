@@ -1,0 +1,57 @@
+"""The submission of a run: its models on the test studies of its own data folder."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from lumbar.config import read_saved_config
+from lumbar.data.competition import Competition, read_asked
+from lumbar.data.tables import write_text
+from lumbar.run.run import Run
+from lumbar.run.stamps import fingerprint, hash_files, hash_sources, run_stage
+from lumbar.submit.journal import Journal
+from lumbar.submit.results import REPORT, read_prior, write_results
+from lumbar.submit.worker import Job, grade_studies
+
+
+def run_submission(run: Run, output: Path, strict: bool = False) -> dict[str, Any]:
+    """`predict_submission` with a run's models, kept while neither they nor the test tables change.
+
+    `strict` keeps nothing: what was finished before may hide an error.
+    """
+    folder, root = run.folder / "test", run.competition.root
+    models = hash_files(*sorted([*run.models.glob("*.json"), run.models / "prior.csv"]))
+    tables = hash_files(root / "sample_submission.csv", root / "test_series_descriptions.csv")
+    code = [hash_sources(stage) for stage in ("predict", "ensemble", "submit")]
+    made_from = fingerprint(code=code, models=models, tables=tables)
+    kept = folder / "submission.csv"
+    if strict:
+        shutil.rmtree(folder, ignore_errors=True)
+    run_stage(
+        "submission",
+        folder,
+        made_from,
+        lambda: predict_submission(run.models, run.competition, folder / made_from, kept, strict),
+    )
+    report = kept.with_name(REPORT).read_text(encoding="utf-8")
+    write_text(kept.read_text(encoding="utf-8"), output)
+    write_text(report, output.with_name(REPORT))
+    return json.loads(report)
+
+
+def predict_submission(
+    models: Path, competition: Competition, work: Path, output: Path, strict: bool = False
+) -> dict[str, Any]:
+    """Writes the submission for a competition's test studies, and a report of what happened beside it.
+
+    `models` is a run's `models` folder; `work` holds the journal from which an interrupted prediction goes on.
+    `strict` raises a study's error. Returns the report.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    journal, asked = work / "journal.jsonl", read_asked(competition)
+    grade_studies(
+        Job(models=models, competition=competition.root, study_ids=asked.study_ids, journal=journal, strict=strict)
+    )
+    floor = read_saved_config(models / "config.json").submit.floor
+    return write_results(Journal(journal), asked, read_prior(models / "prior.csv"), floor, output)
