@@ -19,9 +19,9 @@ from lumbar.kaggle import COMPETITION
 from lumbar.kaggle.bundle import add_models, build_bundle, check_bundle, pack_config
 from lumbar.kaggle.kernels import write_inference_kernel, write_training_kernel
 from lumbar.kaggle.manifest import BUNDLE, BundleError, read_manifest, write_manifest
-from lumbar.kaggle.models import find_gaps
 from lumbar.kaggle.mounts import find_bundle, find_competition, find_trained, find_training_bundle
 from lumbar.run.run import Part
+from lumbar.submit.models import find_gaps
 
 REPOSITORY = Path(__file__).parents[1]
 LAYOUTS = {

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lumbar.data.priors import read_prior
 from lumbar.kaggle.inference import run_kernel
 from lumbar.labels import CELLS, GRADES
-from lumbar.submit.results import read_prior
 
 REPOSITORY = Path(__file__).parents[1]
 SLUG = "rsna-2024-lumbar-spine-degenerative-classification"

@@ -45,6 +45,9 @@ if __name__ == "__main__":
     if bundle is None:
         sys.exit(f"{INPUT}: no {BUNDLE} there; attach the data set that `make bundle` made")
     install_wheels(bundle, BUNDLE)
+    from lumbar.offline import go_offline
+
+    go_offline()  # before any library that asks is imported
     from lumbar.kaggle.inference import run_kernel
 
     run_kernel(INPUT, WORKING, STARTED)

@@ -47,6 +47,9 @@ if __name__ == "__main__":
     if bundle is None:
         sys.exit(f"{INPUT}: no {BUNDLE} there; attach the data set that `make bundle-training` made")
     install_wheels(bundle, BUNDLE)
+    from lumbar.offline import go_offline
+
+    go_offline()  # before any library that asks is imported
     from lumbar.kaggle.training import run_training
 
     run_training(INPUT, WORKING, FOLD, GROUP, STARTED + HOURS * 3600)

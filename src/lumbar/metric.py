@@ -6,14 +6,11 @@ rows matched by row_id rather than by their order.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from lumbar.data.competition import split_row_ids
-from lumbar.data.tables import TableError
 from lumbar.labels import GRADE_WEIGHTS, GRADES, GROUPS, SEVERE
 
 ANY_SEVERE_SPINAL = "any_severe_spinal"
@@ -197,11 +194,3 @@ def fill_missing(labels: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFram
     """The predictions, with 1/3 for every labelled row that they lack."""
     missing = labels.loc[~labels["row_id"].isin(predictions["row_id"]), ["row_id"]]
     return pd.concat([predictions, missing.assign(**dict.fromkeys(GRADES, 1 / len(GRADES)))], ignore_index=True)
-
-
-def refuse_unknown_rows(predictions: pd.DataFrame, path: Path) -> None:
-    """Raises TableError, naming the file, for a row id that names no cell."""
-    try:
-        split_row_ids(predictions["row_id"])
-    except TableError as error:
-        raise TableError(f"{path}: {error}") from error

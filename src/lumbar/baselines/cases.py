@@ -6,42 +6,52 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lumbar.baselines.samplers import Examples, balance, is_graded, keep_rows, true_classes
-from lumbar.baselines.targets import TARGETS, ConditionAndLevel
-from lumbar.crop.store import Crops, open_crops
+from lumbar.baselines.crops import open_system_crops
+from lumbar.baselines.predict import load_system, outputs_of
+from lumbar.baselines.samplers import Examples, Numbers, balance, true_classes
+from lumbar.baselines.stage import chosen_rows
+from lumbar.baselines.systems import described
+from lumbar.baselines.targets import TARGETS, ConditionAndLevel, Target
+from lumbar.crop.store import Crops
 from lumbar.data.tables import write_table
-from lumbar.grade.net import Grader
+from lumbar.grade.data import CropDataset
 from lumbar.grade.predict import load_grader, predict_outputs
 from lumbar.grade.stage import with_grades
 from lumbar.labels import CONDITIONS, LEVELS, finding
+from lumbar.run.code import hash_code
 from lumbar.run.run import Run
-from lumbar.run.stamps import fingerprint, hash_files, hash_sources, run_stage, stamped
+from lumbar.run.stamps import fingerprint, run_stage, stamped
 
 
 def run_cases(run: Run, annotated: Run) -> None:
     """Writes the cases that a run's graders have not seen: `cases/grouped.csv`, at the points that the papers used,
     which are those of `annotated`, and `cases/detected.csv`, at the detector's."""
-    folder = run.folder / "cases"
-    made_from = fingerprint(
-        code=[hash_sources("grade"), hash_files(Path(__file__))],
-        graders=stamped(run.folder / "grade"),
-        crops=[stamped(each.folder / "crop") for each in (run, annotated)],
-        split=run.config.own_split.model_dump() if run.config.own_split else None,
+    folder, split = run.folder / "cases", described(run).own_split
+    made = {"graders": run.folder / "grade", "crops": run.folder / "crop", "annotated": annotated.folder / "crop"}
+    origin = fingerprint(
+        code=hash_code("baselines.cases"),
+        split=split.model_dump() if split else None,
+        **{name: key_of(folder) for name, folder in made.items()},
     )
 
     def work() -> None:
         write_table(predict_out_of_fold(annotated, run), folder / "grouped.csv")
         write_table(predict_out_of_fold(run, run), folder / "detected.csv")
 
-    run_stage(f"{run.config.name}: cases", folder, made_from, work)
+    run_stage(f"{run.config.name}: cases", folder, origin, work)
 
 
-def open_cases(run: Run, group: str) -> tuple[Crops, np.ndarray]:
+def key_of(folder: Path) -> str | None:
+    """What a stage's result in a folder was made from, as one hash; None where it has not run."""
+    origin = stamped(folder)
+    return origin.key if origin else None
+
+
+def open_cases(run: Run, grades: str) -> tuple[Crops, Numbers]:
     """The crops of a grader, and the numbers of those that the system is measured on: labelled, of its own cells, and
     of studies that it does not drop."""
-    crops = with_grades(run, open_crops(run.folder / "crop", group))
-    chosen = is_graded(crops.index, run.config.grade.cells) & crops.index["grade"].notna().to_numpy()
-    return crops, keep_rows(crops.index, np.flatnonzero(chosen), run.config.grade.examples)
+    crops = with_grades(run, open_system_crops(run.folder / "crop", grades))
+    return crops, chosen_rows(run, crops.index)
 
 
 def predict_out_of_fold(run: Run, models: Run) -> pd.DataFrame:
@@ -49,53 +59,74 @@ def predict_out_of_fold(run: Run, models: Run) -> pd.DataFrame:
 
     Where the system's own split balances the classes first, so is each fold here, that the two can be compared.
     """
-    parts = []
-    for group in run.config.grade.cells.graders:
-        crops, rows = open_cases(run, group)
+    tables = []
+    for grades in run.config.cells.graders:
+        crops, rows = open_cases(run, grades)
         for fold in run.fold_numbers:
             held_out = rows[crops.index["fold"].to_numpy()[rows] == fold]
-            stem = models.models / f"{group}_fold{fold}"
+            stem = models.models / f"{grades}_fold{fold}"
             if len(held_out) and stem.with_suffix(".json").is_file():
-                parts.append(predict_cases(load_grader(stem)[0], crops, _as_split(run, crops, held_out, fold)))
-    return pd.concat(parts, ignore_index=True) if parts else no_cases(run)
+                examples = _as_split(run, crops, held_out, fold)
+                tables.append(predict_cases(*_answer(models, stem, crops, examples), crops, examples))
+    return pd.concat(tables, ignore_index=True) if tables else no_cases(run)
+
+
+def _answer(run: Run, stem: Path, crops: Crops, examples: Examples) -> tuple[Target, torch.Tensor]:
+    """A grader's target, and its outputs (N, O) for examples."""
+    if run.config.published:
+        return system_answer(stem, crops, examples)
+    grader = load_grader(stem)
+    dataset = CropDataset(crops, examples.rows, grader.config.image_size)
+    return TARGETS["grades"], predict_outputs(grader, grader.inputs, dataset)
+
+
+def system_answer(stem: Path, crops: Crops, examples: Examples) -> tuple[Target, torch.Tensor]:
+    """A system's target, and its outputs (N, O) for examples."""
+    net = load_system(stem)
+    return net.target, outputs_of(net, crops, examples)
 
 
 def no_cases(run: Run) -> pd.DataFrame:
     """A table without a case, of a system that had too little to train on."""
-    classes = TARGETS[run.config.grade.target].classes
+    classes = TARGETS[described(run).target].classes
     return pd.DataFrame(columns=[*classes, "row_id", "study_id", "copy", "truth", "predicted", "sentence"])
 
 
-def _as_split(run: Run, crops: Crops, rows: np.ndarray, fold: int) -> Examples:
-    if not (run.config.own_split and run.config.own_split.balanced_first):
+def _as_split(run: Run, crops: Crops, rows: Numbers, fold: int) -> Examples:
+    published = described(run)
+    if not (published.own_split and published.own_split.balanced_first):
         return Examples.of(rows)
-    classes = true_classes(crops.index.iloc[rows], run.config.grade.target)
-    return balance(rows, classes, run.config.grade.examples, run.config.seed + fold)
+    classes = true_classes(crops.index.iloc[rows], published.target)
+    return balance(rows, classes, published.examples, run.config.seed + fold)
 
 
-def predict_cases(grader: Grader, crops: Crops, examples: Examples) -> pd.DataFrame:
+def predict_cases(target: Target, outputs: torch.Tensor, crops: Crops, examples: Examples) -> pd.DataFrame:
     """row_id, study_id, copy, truth and predicted (class names), the sentence, and the probability of each class.
 
-    A grader with two heads gives `level_right` as well.
+    A target with two heads gives `level_right` as well.
     """
-    outputs = predict_outputs(grader.eval(), crops, examples).double()
-    probabilities = grader.target.probabilities(outputs).numpy()
-    classes, index = np.array(grader.target.classes), crops.index.iloc[examples.rows]
+    outputs = outputs.double()
+    probabilities = target.probabilities(outputs).numpy()
+    classes, index = np.array(target.classes), crops.index.iloc[examples.rows]
     predicted, levels = classes[probabilities.argmax(axis=1)], index["level"].to_numpy()
     table = pd.DataFrame(probabilities, columns=list(classes))
-    if isinstance(grader.target, ConditionAndLevel):
+    if isinstance(target, ConditionAndLevel):
         seen = np.array(LEVELS)[torch.argmax(outputs[:, len(classes) :], dim=1).numpy()]
         table["level_right"], levels = (seen == levels).astype(int), seen
     return table.assign(
         row_id=index["row_id"].to_numpy(),
         study_id=index["study_id"].to_numpy(),
         copy=examples.copies,
-        truth=classes[true_classes(index, grader.config.target)],
+        truth=classes[_truth(index, target)],
         predicted=predicted,
         sentence=[
             describe(*case) for case in zip(predicted.tolist(), index["condition"], levels.tolist(), strict=True)
         ],
     )
+
+
+def _truth(index: pd.DataFrame, target: Target) -> Numbers:
+    return true_classes(index, next(name for name, known in TARGETS.items() if known is target))
 
 
 def describe(predicted: str, condition: str, level: str) -> str:

@@ -1,6 +1,5 @@
 """The papers' figures, measured on a table of cases."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,10 @@ from numpy.typing import NDArray
 from sklearn import metrics
 
 from lumbar.baselines.own_split import trained_rows
+from lumbar.baselines.systems import described
 from lumbar.baselines.targets import TARGETS
-from lumbar.data.tables import write_text
 from lumbar.metric import BOOTSTRAP_DRAWS, EPSILON, interval
+from lumbar.records import write_json
 from lumbar.run.checkpoint import read_card
 from lumbar.run.run import Run
 
@@ -23,26 +23,27 @@ BETA = 2.0
 
 def write_figures(run: Run) -> dict[str, Any]:
     """Writes a run's `figures.json` and returns it: its figures on its own split and out of fold, and its curves."""
-    config, target = run.config, TARGETS[run.config.grade.target]
+    config, published = run.config, described(run)
+    target = TARGETS[published.target]
     tables = {kind: run.folder / "cases" / f"{kind}.csv" for kind in ("grouped", "detected")}
-    if config.own_split:
+    if published.own_split:
         tables["own_split"] = run.folder / "own_split" / "cases.csv"
     figures = {
         kind: measure(pd.read_csv(path), target.classes, target.ordered, config.seed) for kind, path in tables.items()
     }
-    graders = [run.models / f"{group}_fold{fold}" for group in config.grade.cells.graders for fold in run.fold_numbers]
+    graders = [run.models / f"{group}_fold{fold}" for group in config.cells.graders for fold in run.fold_numbers]
     parts = [path.with_suffix("") for path in sorted((run.folder / "own_split").glob("*_part*.json"))]
     result = {
         "system": config.name,
-        "title": config.title or config.name,
-        "target": config.grade.target,
+        "title": config.title,
+        "target": published.target,
         "classes": list(target.classes),
-        "training_rows": round(sum(trained_rows(run, group) for group in config.grade.cells.graders)),
+        "training_rows": round(sum(trained_rows(run, group) for group in config.cells.graders)),
         "own_split": None,
         **figures,
         "curves": {"grouped": read_curves(graders), "own_split": read_curves(parts)},
     }
-    write_text(json.dumps(result, indent=2, allow_nan=False) + "\n", run.folder / "figures.json")
+    write_json(result, run.folder / "figures.json")
     return result
 
 

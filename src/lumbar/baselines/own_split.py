@@ -12,29 +12,29 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import KFold, StratifiedKFold
 
-from lumbar.baselines.cases import no_cases, open_cases, predict_cases
+from lumbar.baselines.cases import key_of, no_cases, open_cases, predict_cases, system_answer
 from lumbar.baselines.samplers import Examples, Numbers, balance, true_classes
+from lumbar.baselines.stage import SYSTEM, start_system
+from lumbar.baselines.systems import described
+from lumbar.baselines.train import train_on
 from lumbar.config import OwnSplitConfig
 from lumbar.crop.store import Crops
+from lumbar.data.points import NO_FOLD
 from lumbar.data.tables import write_table
-from lumbar.grade.predict import load_grader
-from lumbar.grade.stage import describe_grader, start_grader
-from lumbar.grade.train import train_on
+from lumbar.grade.stage import Training, describe_grader
 from lumbar.run.checkpoint import is_current, read_card, save_checkpoint
+from lumbar.run.code import hash_code
 from lumbar.run.run import Run
-from lumbar.run.stamps import fingerprint, hash_files, hash_sources, run_stage, stamped
-
-NO_FOLD = -1
-"""The fold of what no fold is held out from."""
+from lumbar.run.stamps import fingerprint, run_stage
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class Trial:
     """One of the split's disjoint parts: what its grader is trained on, and what it is tested on."""
 
     name: str
     number: int
-    group: str
+    grades: str
     crops: Crops
     trained: Examples
     tested: Examples
@@ -43,37 +43,37 @@ class Part:
 def run_own_split(run: Run, annotated: Run, split: OwnSplitConfig) -> None:
     """Writes `own_split/cases.csv` and the graders; `annotated` is the run at the points that the papers used."""
     folder = run.folder / "own_split"
-    made_from = fingerprint(
-        code=[hash_sources("grade"), hash_files(Path(__file__))],
-        crops=stamped(annotated.folder / "crop"),
-        graders=stamped(run.folder / "grade"),
+    origin = fingerprint(
+        code=hash_code("baselines.own_split"),
+        crops=key_of(annotated.folder / "crop"),
+        graders=key_of(run.folder / "grade"),
         split=split.model_dump(),
     )
 
     def work() -> None:
-        parts = [part for group in run.config.grade.cells.graders for part in _parts(run, annotated, split, group)]
-        tables = [_train_and_test(run, part, folder / part.name, made_from) for part in parts]
+        trials = [trial for grades in run.config.cells.graders for trial in _trials(run, annotated, split, grades)]
+        tables = [_train_and_test(run, trial, folder / trial.name, origin.key) for trial in trials]
         write_table(pd.concat(tables, ignore_index=True) if tables else no_cases(run), folder / "cases.csv")
 
-    run_stage(f"{run.config.name}: own split", folder, made_from, work)
+    run_stage(f"{run.config.name}: own split", folder, origin, work)
 
 
-def _parts(run: Run, annotated: Run, split: OwnSplitConfig, group: str) -> list[Part]:
-    """The parts that are trained for; none where no fold had enough to train on."""
-    wanted = trained_rows(run, group) / (1 - split.share)
+def _trials(run: Run, annotated: Run, split: OwnSplitConfig, grades: str) -> list[Trial]:
+    """The trials, a part of the split each; none where no fold had enough to train on."""
+    wanted = trained_rows(run, grades) / (1 - split.share)
     if not wanted:
         return []
-    crops, rows = open_cases(annotated, group)
+    crops, rows = open_cases(annotated, grades)
     rows = choose_rows(crops.index, rows, wanted, run.config.seed)
     # The balanced number is what is trained on; what is tested comes on top.
     examples = _balance(run, crops, rows, 1 / (1 - split.share)) if split.balanced_first else Examples.of(rows)
-    tested_in = split_examples(true_classes(crops.index.iloc[examples.rows], run.config.grade.target), split, run)
-    parts = []
+    tested_in = split_examples(true_classes(crops.index.iloc[examples.rows], described(run).target), split, run)
+    trials = []
     for number in range(min(split.repeats, tested_in.max() + 1)):
         trained, tested = (examples.where(chosen) for chosen in (tested_in != number, tested_in == number))
         trained = trained if split.balanced_first else _balance(run, crops, trained.rows)
-        parts.append(Part(f"{group}_part{number}", number, group, crops, trained, tested))
-    return parts
+        trials.append(Trial(f"{grades}_part{number}", number, grades, crops, trained, tested))
+    return trials
 
 
 def trained_rows(run: Run, group: str) -> float:
@@ -103,26 +103,34 @@ def split_examples(classes: Numbers, split: OwnSplitConfig, run: Run) -> Numbers
 
 def _balance(run: Run, crops: Crops, rows: Numbers, more: float = 1.0) -> Examples:
     """The rows balanced as the config says, to as many times `more` as it says."""
-    wanted = run.config.grade.examples
+    wanted = described(run).examples
     if wanted.balance_to:
         wanted = wanted.model_copy(update={"balance_to": round(wanted.balance_to * more)})
-    classes = true_classes(crops.index.iloc[rows], run.config.grade.target)
+    classes = true_classes(crops.index.iloc[rows], described(run).target)
     return balance(rows, classes, wanted, run.config.seed)
 
 
-def _train_and_test(run: Run, part: Part, stem: Path, made_from: str) -> pd.DataFrame:
+def _train_and_test(run: Run, trial: Trial, stem: Path, made_from: str) -> pd.DataFrame:
     if not is_current(stem, made_from):
-        _train(run, part, stem, made_from)
-    return predict_cases(load_grader(stem)[0], part.crops, part.tested).assign(part=part.number)
+        _train(run, trial, stem, made_from)
+    answer = system_answer(stem, trial.crops, trial.tested)
+    return predict_cases(*answer, trial.crops, trial.tested).assign(part=trial.number)
 
 
-def _train(run: Run, part: Part, stem: Path, made_from: str) -> None:
-    config, seed = run.config.grade, run.config.seed + part.number
-    grader = start_grader(run, part.group, NO_FOLD, seed)
-    folder = stem.with_name(f"{stem.name}_{made_from}")
-    label = f"{run.config.name}: train on its own split, part {part.number}"
-    state, curves = train_on(grader, part.crops, part.trained, None, config, folder, seed, label)
-    index = part.crops.index.iloc[np.unique(part.trained.rows)]
-    save_checkpoint(stem, state, describe_grader(run, part.group, NO_FOLD, seed, made_from, curves, index))
-    for leftover in folder.parent.glob(f"{stem.name}_*"):
+def _train(run: Run, trial: Trial, stem: Path, made_from: str) -> None:
+    training = Training(
+        grades=trial.grades,
+        crops=trial.crops,
+        rows=np.unique(trial.trained.rows),
+        fold=NO_FOLD,
+        seed=run.config.seed + trial.number,
+        folder=stem.with_name(f"{stem.name}_{made_from}"),
+        label=f"{run.config.name}: train on its own split, part {trial.number}",
+    )
+    net = start_system(run, trial.grades, NO_FOLD, training.seed)
+    where = (training.folder, training.seed, training.label)
+    state, curves = train_on(net, trial.crops, trial.trained, None, *where)
+    rows = trial.crops.index.iloc[training.rows]
+    save_checkpoint(stem, state, describe_grader(run, SYSTEM, training, made_from, curves, rows))
+    for leftover in training.folder.parent.glob(f"{stem.name}_*"):
         shutil.rmtree(leftover)

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lumbar.baselines.targets import TARGETS
-from lumbar.config import CellsConfig, ExamplesConfig, GradeConfig
+from lumbar.config import CellsConfig, ExamplesConfig, PublishedConfig
 from lumbar.labels import CONDITIONS, GRADE_WEIGHTS
 
 Numbers = NDArray[np.int64]
@@ -92,12 +92,12 @@ def trained_with(before: Numbers, after: Numbers, weights: NDArray[np.float64]) 
     return np.where(seen, weights * shown[1] / np.maximum(shown[0], 1), 1.0)
 
 
-def loss_weights(classes: Numbers, config: GradeConfig) -> NDArray[np.float64]:
+def loss_weights(classes: Numbers, config: PublishedConfig) -> NDArray[np.float64]:
     """The loss's weights (C,) of a config's classes: the metric's, or those that give each class the same sum."""
     count = len(TARGETS[config.target].classes)
-    if config.class_weights == "metric":
+    if config.fit.class_weights == "metric":
         return np.array(GRADE_WEIGHTS)
-    if config.class_weights == "none":
+    if config.fit.class_weights == "none":
         return np.ones(count)
     counts = np.bincount(classes, minlength=count)
     return np.where(counts > 0, len(classes) / (np.count_nonzero(counts) * np.maximum(counts, 1)), 1.0)

@@ -5,6 +5,7 @@ from typing import Any
 
 from lumbar.config import CellsConfig
 from lumbar.labels import CONDITIONS, GROUPS, LEVELS, level_title
+from lumbar.records import align
 
 COLUMNS = {
     "system": "system",
@@ -48,18 +49,10 @@ def _shorten(condition: str) -> str:
 def format_comparison(rows: Sequence[Mapping[str, Any]], main: Mapping[str, Any]) -> str:
     """The table, with the prior and the oracle of the main run's `cv.json` below it."""
     lines = [tuple(COLUMNS.values()), *(tuple(_figure(key, row[key]) for key in COLUMNS) for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(COLUMNS))]
-    text = [
-        "  ".join(_place(value, width, key) for key, value, width in zip(COLUMNS, line, widths, strict=True))
-        for line in lines
-    ]
     references = [f"weighted prior {main['prior']['score']:.4f}"]
     references += [f"oracle {main['oracle']['score']:.4f}"] if main["oracle"] else []
-    return "\n".join([*map(str.rstrip, text), "", f"{main['studies']} studies; {', '.join(references)}", "", LEGEND])
-
-
-def _place(value: str, width: int, key: str) -> str:
-    return value.ljust(width) if key in ("system", "cells") else value.rjust(width)
+    words = [number for number, key in enumerate(COLUMNS) if key in ("system", "cells")]
+    return "\n".join([*align(lines, left=words), "", f"{main['studies']} studies; {', '.join(references)}", "", LEGEND])
 
 
 def _figure(key: str, value: Any) -> str:

@@ -1,22 +1,26 @@
 """What a run does, as frozen models that refuse unknown keys. A YAML file holds only what differs from the defaults.
 
-Each stage with something to choose has its section, with a line under each key that says what it means.
+The defaults are those of the real competition. Each stage with something to choose has its section, with a line under
+each key that says what it means; `base: other.yaml` takes over what another file says.
 """
 
 from lumbar.config.crop import CropConfig, ViewConfig
 from lumbar.config.detect import DetectConfig
-from lumbar.config.files import ConfigError, check_config, read_config, read_saved_config, read_values
-from lumbar.config.grade import (
+from lumbar.config.files import ConfigError, check_config, merge, read_config, read_saved_config, read_values
+from lumbar.config.grade import GradeConfig, Precision
+from lumbar.config.published import (
     POOLED,
     AugmentationConfig,
     CellsConfig,
+    CompareConfig,
     ExamplesConfig,
-    GradeConfig,
     HeadConfig,
     InputConfig,
-    Precision,
+    OwnSplitConfig,
+    PublishedConfig,
+    SliceConfig,
 )
-from lumbar.config.run import CompareConfig, Config, FoldsConfig, OwnSplitConfig, PhantomConfig, SubmitConfig
+from lumbar.config.run import Config, FoldsConfig, PhantomConfig, SubmitConfig
 
 __all__ = [
     "POOLED",
@@ -35,9 +39,12 @@ __all__ = [
     "OwnSplitConfig",
     "PhantomConfig",
     "Precision",
+    "PublishedConfig",
+    "SliceConfig",
     "SubmitConfig",
     "ViewConfig",
     "check_config",
+    "merge",
     "read_config",
     "read_saved_config",
     "read_values",

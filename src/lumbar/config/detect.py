@@ -5,25 +5,25 @@ from typing import Literal
 
 from pydantic import Field, PositiveFloat
 
-from lumbar.config.section import Section
+from lumbar.records import Record
 
 
-class DetectConfig(Section):
+class DetectConfig(Record):
     """The YOLOv8 detector of landmarks, one for each fold."""
 
-    scale: Literal["p", "n", "s", "m", "l", "x"] = "n"
+    scale: Literal["p", "n", "s", "m", "l", "x"] = "s"
     """YOLOv8's size; `p` is half as wide as `n`, for machines without a GPU."""
     weights: Path | None = None
     """A local `.pt` or `.safetensors` to start from; null trains from scratch. Nothing is ever downloaded."""
-    image_size: int = Field(320, ge=64, multiple_of=32)
+    image_size: int = Field(512, ge=64, multiple_of=32)
     """Side of the detector's square image in pixels."""
-    mm_per_pixel: float = Field(1.0, gt=0)
+    mm_per_pixel: float = Field(0.6, gt=0)
     """Scale of the detector's image; image_size × mm_per_pixel is its field of view."""
     box_mm: float = Field(28.0, gt=0)
     """Side of the square box around each annotated point, about a disc and its canal."""
-    epochs: int = Field(60, ge=1)
+    epochs: int = Field(30, ge=1)
     """Passes over the training images."""
-    batch_size: int = Field(8, ge=1)
+    batch_size: int = Field(16, ge=1)
     """Images a step."""
     learning_rate: float = Field(3e-3, gt=0)
     """AdamW's largest learning rate."""

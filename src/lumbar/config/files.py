@@ -9,6 +9,10 @@ from pydantic_core import ErrorDetails
 
 from lumbar.config.run import Config
 from lumbar.errors import InputError
+from lumbar.records import read_record
+
+BASE = "base"
+"""The key that names the config, beside this one, whose values hold where this one says nothing."""
 
 
 class ConfigError(InputError):
@@ -21,16 +25,44 @@ def read_config(path: Path) -> Config:
 
 
 def read_values(path: Path) -> dict[str, Any]:
-    """What a YAML config says, not yet checked."""
+    """What a YAML config says, with what it takes over from its base; only the bases are checked yet."""
+    return _read_with_bases(path, ())
+
+
+def _read_with_bases(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
+    values = _read_yaml(path)
+    base = values.pop(BASE, None)
+    if base is None:
+        return values
+    if not isinstance(base, str):
+        raise ConfigError(f"{path}: {BASE}: expected the name of a config beside this one, got {base!r}")
+    below = path.parent / base
+    if below.resolve() in (path.resolve(), *above):
+        raise ConfigError(f"{path}: {BASE}: {base} is built on this config itself")
+    inherited = _read_with_bases(below, (*above, path.resolve()))
+    check_config(below, inherited)
+    return merge({key: value for key, value in inherited.items() if key != "name"}, values)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ConfigError(f"{path}: there is no such config")
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not YAML: {error}") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: expected keys and values, got {type(values).__name__}")
     return values
+
+
+def merge(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """The values with the changes in their place, section by section."""
+    merged = dict(values)
+    for key, change in changes.items():
+        before = merged.get(key)
+        merged[key] = merge(before, change) if isinstance(before, dict) and isinstance(change, dict) else change
+    return merged
 
 
 def check_config(path: Path, values: dict[str, Any], section: str = "") -> Config:
@@ -54,12 +86,9 @@ def _explain(details: ErrorDetails) -> str:
         return "there is no such key; see src/lumbar/config/ for the keys"
     if isinstance(details["input"], dict):  # a whole section, or all of them
         return details["msg"].removeprefix("Value error, ")
-    return f"{details['msg']}, got {details['input']!r}"
+    return f"{details['msg'].removeprefix('Value error, ')}, got {details['input']!r}"
 
 
 def read_saved_config(path: Path) -> Config:
     """Reads the whole config that a run keeps beside its models as JSON."""
-    try:
-        return Config.model_validate_json(path.read_text(encoding="utf-8"))
-    except ValidationError as error:
-        raise ConfigError(f"{path}: not a saved config of this version: {error}") from error
+    return read_record(path, Config, "a saved config of this version", ConfigError)

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral
 from pathlib import Path
+
 import pandas as pd
+
+from lumbar.data.problems import Problem
+from lumbar.data.tables import TableError, choice, integer, read_table, real, salvage_column, salvage_table, text
 from lumbar.errors import printable
 from lumbar.labels import CELLS, CONDITIONS, GRADES, LEVELS, SERIES_DESCRIPTIONS, group_of
-from lumbar.data.tables import TableError, choice, integer, read_table, real, salvage_column, salvage_table, text
-from dataclasses import dataclass
-import pandas as pd
-from lumbar.data.problems import Problem
-
 
 ROW_ID_PARTS = r"^(?P<study_id>\d{1,18})_(?P<cell>" + "|".join(CELLS) + r")$"
 
@@ -132,6 +131,14 @@ def split_row_ids(row_ids: pd.Series) -> pd.DataFrame:
         },
         index=row_ids.index,
     )
+
+
+def refuse_unknown_rows(predictions: pd.DataFrame, path: Path) -> None:
+    """Raises TableError, naming the file, for a row id that names no cell."""
+    try:
+        split_row_ids(predictions["row_id"])
+    except TableError as error:
+        raise TableError(f"{path}: {error}") from error
 
 
 def _folder_name(number: int) -> str:

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
+from lumbar.data.tables import TableError, integer, read_table
 from lumbar.errors import InputError
 from lumbar.labels import SEVERE
-from lumbar.data.tables import TableError, integer, read_table
 
 SHUFFLES = 12
 """The splitter is greedy and depends on the order of the studies, so the most even of several shuffles is kept."""
@@ -79,3 +79,26 @@ def unevenness(folds: pd.DataFrame, labels: pd.DataFrame, annotated: Collection[
     spread = round(float((counts.max() - counts.min()) / max(counts.mean(), 1)), 1)
     error = (share_table(folds, labels) - 1).abs().to_numpy()
     return without, spread, float(np.nanmax(error)) if np.isfinite(error).any() else 0.0
+
+
+def find_folds(named: Path, root: Path, study_ids: list[int]) -> Path:
+    """The fold file of a data set: `named` where that has its studies, else one that has just these.
+
+    That may be `folds.csv` in the data set's own folder `root`, or any beside `named`. Where there is none it is
+    `named`, whether or not that exists.
+    """
+    if _has_studies(named, study_ids):
+        return named
+    others = [root / "folds.csv", *sorted(named.parent.glob("*.csv"))]
+    return next((path for path in others if _has_studies(path, study_ids, only=True)), named)
+
+
+def _has_studies(path: Path, study_ids: list[int], only: bool = False) -> bool:
+    """Whether a fold file can be read and has all of the studies, and `only` these."""
+    if not path.is_file():
+        return False
+    try:
+        known = set(read_table(path, [integer("study_id"), integer("fold")], unique=["study_id"])["study_id"])
+    except TableError:
+        return False
+    return known == set(study_ids) if only else known >= set(study_ids)

@@ -4,9 +4,12 @@ The share of each grade in a condition and level, each case counted with the met
 answer with the least weighted log loss.
 """
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
+from lumbar.data.tables import choice, read_table, real
 from lumbar.labels import CELLS, CONDITIONS, GRADE_WEIGHTS, GRADES, LEVELS, row_id
 
 PSEUDO_CASES = 1.0
@@ -49,3 +52,9 @@ def nested_prior(labels: pd.DataFrame, folds: pd.DataFrame) -> pd.DataFrame:
         others = labels[~labels["study_id"].isin(members["study_id"])]
         parts.append(predict_prior(fit_prior(others), members["study_id"].tolist()))
     return pd.concat(parts, ignore_index=True)
+
+
+def read_prior(path: Path) -> pd.DataFrame:
+    """A prior as `fit_prior` gave it, from its CSV."""
+    columns = [choice("condition", CONDITIONS), choice("level", LEVELS), *(real(grade) for grade in GRADES)]
+    return read_table(path, columns, unique=["condition", "level"])

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 import pandas as pd
 
@@ -48,3 +49,9 @@ def problem_table(problems: Iterable[Problem]) -> pd.DataFrame:
     """study_id, stage, message, instead."""
     columns = ["study_id", "stage", "message", "instead"]
     return pd.DataFrame([asdict(problem) for problem in problems], columns=columns)
+
+
+def read_problems(path: Path) -> list[Problem]:
+    """The problems that a `problem_table` holds, as it was written."""
+    rows = pd.read_csv(path, dtype=str, keep_default_na=False).to_dict("records")
+    return [Problem(**row | {"study_id": int(row["study_id"]) if row["study_id"] else None}) for row in rows]

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from lumbar.data.competition import ROW_ID_PARTS
+from lumbar.data.tables import write_table
 from lumbar.labels import CELLS, GRADES, Cell
 from lumbar.metric import is_distribution, normalise
-from lumbar.data.tables import write_table
 
 
 @dataclass(frozen=True, eq=False)

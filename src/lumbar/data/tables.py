@@ -3,7 +3,6 @@
 import codecs
 import csv
 import gzip
-import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import pandas as pd
 
 from lumbar.errors import InputError, printable
 from lumbar.labels import spell
+from lumbar.records import write_text
 
 SAID = 20
 """Messages of one kind that are put in words, before the rest is counted."""
@@ -246,13 +246,3 @@ def _name_duplicates(table: pd.DataFrame, key: list[str]) -> list[str]:
 def write_table(table: pd.DataFrame, path: Path) -> None:
     """Writes a CSV whole or not at all: beside its place first, then moved onto it."""
     write_text(table.to_csv(index=False), path)
-
-
-def write_text(content: str, path: Path) -> None:
-    """Writes a text file whole or not at all; one that holds this already is left alone."""
-    if path.is_file() and path.read_bytes() == content.encode():
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(content, encoding="utf-8")
-    beside.replace(path)

@@ -4,41 +4,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torchvision.ops import batched_nms
 
 from lumbar.config import DetectConfig
+from lumbar.detect.canvas import Canvas
 from lumbar.detect.landmarks import CLASS_NAMES
 from lumbar.detect.network import build_network
-from lumbar.mri.geometry import Plane
-from lumbar.mri.sampling import sample_square
-from lumbar.mri.series import Series, Slice
 from lumbar.run.checkpoint import expect_card, load_weights
-
-CLIP_LIMIT, TILES = 4.0, (4, 4)
-"""Of the local equalisation: tiles of two to three vertebrae, and a limit that keeps noise in the air down."""
-
-
-@dataclass(frozen=True, eq=False)
-class Canvas:
-    """A square grey image (S, S), the plane its pixels lie in, and the slice it shows."""
-
-    pixels: NDArray[np.uint8]
-    plane: Plane
-    series_id: int
-    instance_number: int
-
-
-def draw_canvas(series: Series, image: Slice, config: DetectConfig, scale: float = 1.0) -> Canvas:
-    """The canvas of one slice, on which everything is `scale` times smaller than the config has it."""
-    pixels, plane = sample_square(series, image, image.centre, config.image_size, scale * config.mm_per_pixel)
-    if config.equalise:
-        pixels = cv2.createCLAHE(CLIP_LIMIT, TILES).apply(pixels).astype(np.uint8)
-    return Canvas(pixels, plane, series.series_id, image.instance_number)
-
 
 BATCH = 16
 """Canvases a forward pass: more gains nothing on a CPU and costs memory on a large canvas."""
@@ -68,9 +43,9 @@ class Detector:
         self.network = network.eval().to(self.device)
 
     @classmethod
-    def load(cls, stem: Path) -> "Detector":
-        """From a checkpoint, strictly."""
-        config = DetectConfig.model_validate(expect_card(stem, "detector", CLASS_NAMES).config)
+    def load(cls, stem: Path, config: DetectConfig) -> "Detector":
+        """From a checkpoint, strictly; `config` says how it looks, as its run has it now."""
+        expect_card(stem, "detector", CLASS_NAMES)
         network = build_network(config.scale)
         load_weights(stem, network)
         return cls(network, config)

@@ -4,11 +4,12 @@ The sagittal series come first. Their points, in patient space, say which axial 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lumbar.data.points import NO_FOLD, Point
 from lumbar.detect.anatomy import (
     FORAMEN_OFFSET_MM,
     RECESS_OFFSET_MM,
@@ -18,7 +19,8 @@ from lumbar.detect.anatomy import (
     gather_sites,
     order_levels,
 )
-from lumbar.detect.detector import Candidate, Detector, draw_canvas
+from lumbar.detect.canvas import draw_canvas
+from lumbar.detect.detector import Candidate, Detector
 from lumbar.detect.landmarks import LANDMARKS
 from lumbar.labels import GROUPS, LEVELS, SIDES, condition_of
 from lumbar.mri.geometry import lies_in
@@ -28,53 +30,47 @@ TOWARDS_SIDE = {"left": np.array([1.0, 1.0, 1.0]), "right": np.array([-1.0, 1.0,
 """Turns an offset to the left into one to the side."""
 NOWHERE: Points = np.full((len(LEVELS), 3), np.nan)
 """The points of levels that are not known."""
+UNKNOWN = 0
+"""The study of a point before it is told."""
 
 
-@dataclass(frozen=True, eq=False)
-class LocatedPoint:
-    """One cell's point: on which slice, at which pixel, how sure; `detected` or `interpolated`."""
-
-    series_id: int
-    instance_number: int
-    condition: str
-    level: str
-    pixel: NDArray[np.float64]
-    point: NDArray[np.float64]
-    confidence: float
-    source: str
-
-
-def locate_study(detector: Detector, series: Mapping[str, Sequence[Series]]) -> list[LocatedPoint]:
-    """The points of a study's cells; `series` is the study's readable series by description.
+def locate_study(
+    detector: Detector, study: Mapping[str, Sequence[Series]], study_id: int, fold: int = NO_FOLD
+) -> list[Point]:
+    """The points of a study's cells; `study` holds its readable series by description, `fold` is the detector's.
 
     A group whose series are missing, show nothing or lie in another plane than expected has no points, and the others
     do not suffer. A stack without positions has a space of its own: it is graded, and says nothing about the others.
     """
+    return [replace(point, study_id=study_id, fold=fold) for point in _locate_cells(detector, study)]
+
+
+def _locate_cells(detector: Detector, study: Mapping[str, Sequence[Series]]) -> list[Point]:
     canal_series, foramen_series, axial_series = (
-        _usable(series.get(group.series_description, []), group.plane) for group in GROUPS.values()
+        _usable(study.get(group.series_description, []), group.plane) for group in GROUPS.values()
     )
     canal, canal_confidence = _find_canal(detector, canal_series)
     is_shared = _are_placed(canal_series) and _are_placed(foramen_series)
     foramina = _find_foramina(detector, foramen_series, canal if is_shared else NOWHERE)
     middle = _middle([points for points, _ in foramina.values()])
-    located = [*_place("spinal", None, canal_series, fill_levels(canal), canal_confidence)]
+    located = _place("spinal", None, canal_series, fill_levels(canal), canal_confidence)
     for side, (points, confidence) in foramina.items():
         anchors = _first_known((canal, is_shared), (middle, True))
         filled = fill_beside(points, anchors, FORAMEN_OFFSET_MM * TOWARDS_SIDE[side])
-        located.extend(_place("foraminal", side, foramen_series, filled, confidence))
+        located += _place("foraminal", side, foramen_series, filled, confidence)
     anchors = _first_known((canal, _are_placed(canal_series)), (middle, _are_placed(foramen_series)))
-    located.extend(_locate_axial(detector, [one for one in axial_series if one.is_placed], anchors))
-    return located
+    placed = [series for series in axial_series if series.is_placed]
+    return located + _locate_axial(detector, placed, anchors)
 
 
 def _usable(series: Sequence[Series], plane: str) -> Sequence[Series]:
     """The series that lie in their plane; of stacks without positions only one, and only where there is no other."""
-    fitting = [one for one in series if lies_in(one.slices[0].plane, plane)]
-    return [one for one in fitting if one.is_placed] or fitting[:1]
+    fitting = [stack for stack in series if lies_in(stack.slices[0].plane, plane)]
+    return [stack for stack in fitting if stack.is_placed] or fitting[:1]
 
 
 def _are_placed(series: Sequence[Series]) -> bool:
-    return all(one.is_placed for one in series)
+    return all(stack.is_placed for stack in series)
 
 
 def _first_known(*choices: tuple[Points, bool]) -> Points:
@@ -115,7 +111,9 @@ def _canal_x(canal: Points, height: float, otherwise: float) -> float:
 
 
 def _look_everywhere(detector: Detector, series: Sequence[Series], scale: float) -> list[Candidate]:
-    return detector.look([draw_canvas(one, image, detector.config, scale) for one in series for image in one.slices])
+    return detector.look(
+        [draw_canvas(stack, image, detector.config, scale) for stack in series for image in stack.slices]
+    )
 
 
 def _levels_of(group: str) -> dict[int, int]:
@@ -127,7 +125,7 @@ def _levels_of(group: str) -> dict[int, int]:
 
 
 def _stack_middle(series: Sequence[Series]) -> float:
-    centres = [image.centre[0] for one in series for image in one.slices]
+    centres = [image.centre[0] for stack in series for image in stack.slices]
     return (min(centres) + max(centres)) / 2 if centres else 0.0
 
 
@@ -139,30 +137,40 @@ def _middle(sides: Sequence[Points]) -> Points:
 
 def _place(
     group: str, side: str | None, series: Sequence[Series], points: Points, confidence: NDArray[np.float64]
-) -> list[LocatedPoint]:
+) -> list[Point]:
     """Puts points onto the nearest slice that shows them; a point outside every image is left out."""
     located = []
     for level, point, sure in zip(LEVELS, points, confidence, strict=True):
-        slices = [(one, image) for one in series for image in one.slices if image.shows(point)]
+        slices = [(stack, image) for stack in series for image in stack.slices if image.shows(point)]
         if slices:
-            one, image = min(slices, key=lambda pair: pair[1].distance(point))
-            located.append(_located(one, image, condition_of(group, side), level, point, float(sure)))
+            stack, image = min(slices, key=lambda pair: pair[1].distance(point))
+            located.append(_point(stack, image, condition_of(group, side), level, point, float(sure)))
     return located
 
 
-def _located(
-    series: Series, image: Slice, condition: str, level: str, point: NDArray[np.float64], confidence: float
-) -> LocatedPoint:
-    source = "detected" if confidence > 0 else "interpolated"
-    pixel = image.plane.to_pixels(point)
-    return LocatedPoint(series.series_id, image.instance_number, condition, level, pixel, point, confidence, source)
+def _point(
+    series: Series, image: Slice, condition: str, level: str, patient: NDArray[np.float64], confidence: float
+) -> Point:
+    """The point of a cell on the slice below a patient point (3,); the study and the fold come on top."""
+    return Point(
+        study_id=UNKNOWN,
+        condition=condition,
+        level=level,
+        patient=patient,
+        series_id=series.series_id,
+        instance_number=image.instance_number,
+        pixel=image.plane.to_pixels(patient),
+        normal=image.plane.normal,
+        confidence=confidence,
+        source="detected" if confidence > 0 else "interpolated",
+    )
 
 
-def _locate_axial(detector: Detector, series: Sequence[Series], anchors: Points) -> list[LocatedPoint]:
+def _locate_axial(detector: Detector, series: Sequence[Series], anchors: Points) -> list[Point]:
     located = []
     for level, anchor in zip(LEVELS, anchors, strict=True):
         chosen = _closest_slices(series, anchor, detector.config.axial_tolerance_mm)
-        candidates = detector.look([draw_canvas(one, image, detector.config) for one, image in chosen])
+        candidates = detector.look([draw_canvas(stack, image, detector.config) for stack, image in chosen])
         for side in SIDES if chosen else ():
             located.append(_recess(side, level, anchor, chosen, candidates))
     return located
@@ -173,11 +181,11 @@ def _closest_slices(
 ) -> list[tuple[Series, Slice]]:
     """The slice of each axial series that lies closest to a level, if it shows it within the tolerance."""
     chosen = []
-    for one in series:
-        slices = [image for image in one.slices if image.shows(anchor)]
+    for stack in series:
+        slices = [image for image in stack.slices if image.shows(anchor)]
         near = min(slices, key=lambda image: image.distance(anchor), default=None)
         if near is not None and near.distance(anchor) <= tolerance:
-            chosen.append((one, near))
+            chosen.append((stack, near))
     return chosen
 
 
@@ -187,15 +195,15 @@ def _recess(
     anchor: NDArray[np.float64],
     chosen: Sequence[tuple[Series, Slice]],
     candidates: Sequence[Candidate],
-) -> LocatedPoint:
+) -> Point:
     """The most confident box of the side that lies on that side of the canal, or a typical place beside it."""
-    landmark = next(index for index, one in enumerate(LANDMARKS) if one.side == side)
+    landmark = next(index for index, known in enumerate(LANDMARKS) if known.side == side)
     towards = TOWARDS_SIDE[side][0]
-    beside = [one for one in candidates if one.landmark == landmark and towards * (one.point[0] - anchor[0]) > 0]
+    beside = [box for box in candidates if box.landmark == landmark and towards * (box.point[0] - anchor[0]) > 0]
     condition = condition_of("subarticular", side)
     if beside:
-        best = max(beside, key=lambda one: one.confidence)
-        one, image = next(pair for pair in chosen if pair[0].series_id == best.series_id)
-        return _located(one, image, condition, level, best.point, best.confidence)
-    one, image = min(chosen, key=lambda pair: pair[1].distance(anchor))
-    return _located(one, image, condition, level, anchor + RECESS_OFFSET_MM * TOWARDS_SIDE[side], 0.0)
+        best = max(beside, key=lambda box: box.confidence)
+        stack, image = next(pair for pair in chosen if pair[0].series_id == best.series_id)
+        return _point(stack, image, condition, level, best.point, best.confidence)
+    stack, image = min(chosen, key=lambda pair: pair[1].distance(anchor))
+    return _point(stack, image, condition, level, anchor + RECESS_OFFSET_MM * TOWARDS_SIDE[side], 0.0)

@@ -1,59 +1,75 @@
 """The detect stage: a detector for each fold, and the points of the studies that it has not seen."""
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
 
-from lumbar.data.annotations import annotated_points, read_annotated
-from lumbar.data.points import read_points
-from lumbar.data.problems import Problems, problem_table
+from lumbar.data.points import Point, points_table, read_points
+from lumbar.data.problems import Problem, problem_table, read_problems
+from lumbar.data.studies import Study, count_lost_series, map_studies
 from lumbar.data.tables import write_table
 from lumbar.detect.detector import Detector
 from lumbar.detect.evaluate import find_contradicted, measure_errors, summarise_errors
 from lumbar.detect.landmarks import CLASS_NAMES
-from lumbar.detect.points import locate_studies
+from lumbar.detect.locate import locate_study
 from lumbar.detect.train import train_detector
 from lumbar.detect.training_set import write_training_set
 from lumbar.errors import InputError
-from lumbar.report.points import draw_points
 from lumbar.run.checkpoint import Card, current_commit, is_current, save_checkpoint
+from lumbar.run.code import hash_code
 from lumbar.run.run import Run
-from lumbar.run.stamps import fingerprint, hash_files, hash_sources, run_stage, stamped, wait_for
+from lumbar.run.stamps import Origin, fingerprint, hash_files, run_stage, stamped, wait_for
+
+DRAWN_WITH = {"image_size", "mm_per_pixel", "box_mm", "equalise", "every_slice", "background"}
+"""The keys of the config that the training images depend on."""
+LOOKS_WITH = {"min_confidence", "scales", "axial_tolerance_mm"}
+"""The keys that say how a detector that is trained already finds points."""
 
 
 def run_detect(run: Run) -> None:
-    """Writes the detectors, and into `detect/` the out-of-fold points, their errors, the problems and a picture."""
-    run_stage("detect", run.folder / "detect", detectors_made_from(run), lambda: _detect(run))
+    """Writes the detectors, and into `detect/` the out-of-fold points, their errors and the problems."""
+    run_stage("detect", run.folder / "detect", points_made_from(run), lambda: _detect(run))
 
 
-def detectors_made_from(run: Run) -> str:
-    """The fingerprint of all that the detectors are made from: code, data, folds, config, seed and first weights."""
+def detectors_made_from(run: Run) -> Origin:
+    """What the detectors are made from: code, data, folds, config, seed and first weights."""
     config = run.config.detect
+    audit = ("detect.locate", "detect.evaluate") if config.audit_parts else ()
     return fingerprint(
-        code=hash_sources("detect"),
+        code=hash_code("detect.train", "detect.training_set", *audit),
         data=run.data_fingerprint,
-        detect=config.model_dump(exclude={"weights"}),  # what they hold counts, not where they lie
+        # What the weights hold counts, not where they lie. An audit looks as the detectors do that come of it.
+        config=config.model_dump(exclude={"weights"} if audit else {"weights", *LOOKS_WITH}),
         weights=hash_files(config.weights) if config.weights else None,
         seed=run.config.seed,
     )
 
 
-def _detect(run: Run) -> None:
+def points_made_from(run: Run) -> Origin:
+    """What the out-of-fold points are made from: the detectors, the code that looks, and how it is to look."""
+    looks = run.config.detect.model_dump(include=LOOKS_WITH)
+    code = hash_code("detect.locate", "detect.evaluate")
+    detectors = {f"detectors' {name}": part for name, part in detectors_made_from(run).parts.items()}
+    return fingerprint(code=code, config=looks, **detectors)
+
+
+def _detect(run: Run) -> list[str]:
     for fold in run.fold_numbers:
-        if run.part.includes(fold):
+        if run.selection.includes(fold):
             _train_fold(run, fold)
             _locate_fold(run, fold)
     wait_for("detect", [f"fold {fold}" for fold in run.fold_numbers if not _is_done(run, fold)])
-    folder, parts = run.folder / "detect", [_folder_of(run, fold) for fold in run.fold_numbers]
-    points = pd.concat([read_points(part / "points.csv") for part in parts], ignore_index=True)
-    problems = [pd.read_csv(part / "problems.csv", dtype=str, keep_default_na=False) for part in parts]
+    folder, folds = run.folder / "detect", [_folder_of(run, fold) for fold in run.fold_numbers]
+    points = pd.concat([read_points(fold / "points.csv") for fold in folds], ignore_index=True)
+    problems = [problem for fold in folds for problem in read_problems(fold / "problems.csv")]
     errors = measure_errors(_annotated(run), points)
     write_table(points, folder / "points.csv")
-    write_table(pd.concat(problems, ignore_index=True), folder / "problems.csv")
+    write_table(problem_table(problems), folder / "problems.csv")
     write_table(errors, folder / "errors.csv")
     write_table(summarise_errors(errors), folder / "summary.csv")
-    draw_points(run.competition, points, folder / "points.png")
+    return [f"{remark} (all in {folder / 'problems.csv'})" for remark in count_lost_series(problems)]
 
 
 def _folder_of(run: Run, fold: int) -> Path:
@@ -65,13 +81,13 @@ def _stem_of(run: Run, fold: int) -> Path:
     return run.models / f"detector_fold{fold}"
 
 
-def _fold_made_from(run: Run, fold: int) -> str:
-    return fingerprint(stage=detectors_made_from(run), fold=fold)
+def _detector_made_from(run: Run, fold: int) -> str:
+    return fingerprint(detectors=detectors_made_from(run).key, fold=fold).key
 
 
 def _is_done(run: Run, fold: int) -> bool:
-    made_from = _fold_made_from(run, fold)
-    return is_current(_stem_of(run, fold), made_from) and stamped(_folder_of(run, fold)) == made_from
+    made = stamped(_folder_of(run, fold))
+    return is_current(_stem_of(run, fold), _detector_made_from(run, fold)) and made == points_made_from(run)
 
 
 def _locate_fold(run: Run, fold: int) -> None:
@@ -79,35 +95,55 @@ def _locate_fold(run: Run, fold: int) -> None:
     folder = _folder_of(run, fold)
 
     def locate() -> None:
-        detector = Detector.load(_stem_of(run, fold))
-        problems = Problems()
-        points = locate_studies(detector, run.competition, run.studies_of(fold), fold, problems)
+        detector = Detector.load(_stem_of(run, fold), run.config.detect)
+        points, problems = _locate_studies(detector, run, run.studies_of(fold), fold)
         write_table(points, folder / "points.csv")
-        write_table(problem_table(problems.found), folder / "problems.csv")
+        write_table(problem_table(problems), folder / "problems.csv")
 
-    run_stage(f"detect: fold {fold}", folder, _fold_made_from(run, fold), locate)
+    run_stage(f"detect: fold {fold}", folder, points_made_from(run), locate)
+
+
+def _locate_studies(
+    detector: Detector, run: Run, study_ids: Iterable[int], fold: int
+) -> tuple[pd.DataFrame, list[Problem]]:
+    """The points of training studies by the detector of their fold, and what could not be read."""
+
+    def locate(study_id: int, study: Study, _: object) -> list[Point]:
+        return locate_study(detector, study, study_id, fold)
+
+    label = f"detect: points by fold {fold}"
+    done = list(map_studies(run.competition, "train", study_ids, locate, label, stage=("detect", "the prior")))
+    points = points_table(point for result in done for point in result.value or ())
+    return points, [problem for result in done for problem in result.problems]
+
+
+def _training_set(run: Run) -> Path:
+    """The folder of the training images and the annotated points, which are written once for all folds."""
+    folder = run.folder / "detect" / "training_set"
+    origin = fingerprint(
+        code=hash_code("detect.training_set"),
+        data=run.data_fingerprint,
+        config=run.config.detect.model_dump(include=DRAWN_WITH),
+    )
+
+    def write() -> list[str]:
+        images, points, problems = write_training_set(run.competition, run.config.detect, folder, run.folds)
+        write_table(images, folder / "images.csv")
+        write_table(points, run.annotated_points_file)
+        return [f"{remark}; they are not trained on" for remark in count_lost_series(problems)]
+
+    run_stage("detect: training set", folder, origin, write)
+    return folder
 
 
 def _annotated(run: Run) -> pd.DataFrame:
-    """The annotated points, which are read from the images once."""
-    folder = run.folder / "detect" / "annotated"
-
-    def write() -> None:
-        write_table(annotated_points(run.competition, run.folds), folder / "points.csv")
-
-    run_stage("detect: annotated points", folder, detectors_made_from(run), write)
-    return read_annotated(folder / "points.csv")
+    _training_set(run)
+    return read_points(run.annotated_points_file)
 
 
 def _training_images(run: Run) -> pd.DataFrame:
-    """study_id and image of the training set, which is written once for all folds."""
-    folder = run.folder / "detect" / "training_set"
-
-    def write() -> None:
-        write_table(write_training_set(run.competition, run.config.detect, folder), folder / "images.csv")
-
-    run_stage("detect: training set", folder, detectors_made_from(run), write)
-    return pd.read_csv(folder / "images.csv", dtype={"image": str})
+    """study_id and image (its name) of the training set."""
+    return pd.read_csv(_training_set(run) / "images.csv", dtype={"image": str})
 
 
 def _paths(run: Run, images: pd.DataFrame) -> list[Path]:
@@ -115,24 +151,24 @@ def _paths(run: Run, images: pd.DataFrame) -> list[Path]:
 
 
 def _audit(run: Run, fold: int, images: pd.DataFrame) -> list[int]:
-    """The studies outside a fold that are not to be trained on, see `audit.find_contradicted`."""
+    """The studies outside a fold that are not to be trained on, see `evaluate.find_contradicted`."""
     config = run.config.detect
     if config.audit_parts is None:
         return []
-    folder, made_from = _folder_of(run, fold) / "audit", _fold_made_from(run, fold)
+    folder = _folder_of(run, fold) / "audit"
 
     def points_by_others(part: int, seen: list[int], unseen: list[int]) -> pd.DataFrame:
         """The points of unseen studies by a detector of the seen ones, kept for when training goes on."""
-        here = folder / f"part{part}"
+        here, origin = folder / f"part{part}", fingerprint(detector=_detector_made_from(run, fold))
 
         def locate() -> None:
             paths = _paths(run, images[images["study_id"].isin(seen)])
-            label, work = f"detect: audit fold {fold}, part {part}", here / f"training_{made_from}"
+            label, work = f"detect: audit fold {fold}, part {part}", here / f"training_{origin.key}"
             detector = Detector.of_state(train_detector(config, paths, work, run.config.seed + fold, label), config)
             shutil.rmtree(work)
-            write_table(locate_studies(detector, run.competition, unseen, fold, Problems()), here / "points.csv")
+            write_table(_locate_studies(detector, run, unseen, fold)[0], here / "points.csv")
 
-        run_stage(f"detect: audit fold {fold}, part {part}", here, made_from, locate)
+        run_stage(f"detect: audit fold {fold}, part {part}", here, origin, locate)
         return read_points(here / "points.csv")
 
     annotated = _annotated(run)
@@ -144,7 +180,7 @@ def _audit(run: Run, fold: int, images: pd.DataFrame) -> list[int]:
 
 def _train_fold(run: Run, fold: int) -> None:
     """Trains the detector of a fold on the other folds' images, unless it is there already."""
-    stem, made_from = _stem_of(run, fold), _fold_made_from(run, fold)
+    stem, made_from = _stem_of(run, fold), _detector_made_from(run, fold)
     if is_current(stem, made_from):
         return
     images = _training_images(run)

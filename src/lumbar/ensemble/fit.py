@@ -1,6 +1,5 @@
 """An ensemble fitted to members' out-of-fold predictions: the model, the nested rows and the report."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,13 +7,14 @@ from typing import Any
 
 import pandas as pd
 
-from lumbar.data.tables import write_table, write_text
+from lumbar.data.tables import write_table
 from lumbar.ensemble.members import gather_members, gather_truth, tabulate
 from lumbar.ensemble.model import EnsembleModel, Trained
 from lumbar.ensemble.nested import Nested, fit_nested
-from lumbar.ensemble.report import FILE_NAME, summarise
+from lumbar.ensemble.report import REPORT_FILE, summarise
 from lumbar.errors import InputError
 from lumbar.labels import GRADES
+from lumbar.records import write_json
 from lumbar.run.checkpoint import current_commit
 
 
@@ -65,4 +65,4 @@ def _describe(nested: Nested, studies: int) -> EnsembleModel:
 def write_ensemble(ensemble: Ensemble, folder: Path) -> None:
     """Writes `oof.csv` and `report.json`."""
     write_table(ensemble.out_of_fold, folder / "oof.csv")
-    write_text(json.dumps(ensemble.report, indent=1, allow_nan=False) + "\n", folder / FILE_NAME)
+    write_json(ensemble.report, folder / REPORT_FILE)

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lumbar.data.competition import read_predictions, split_row_ids
+from lumbar.data.competition import read_predictions, refuse_unknown_rows, split_row_ids
 from lumbar.data.priors import nested_prior
 from lumbar.data.tables import TableError
 from lumbar.errors import InputError
 from lumbar.labels import CELLS, GRADES, GROUPS, LEVELS, SIDES, Cell, condition_of, group_of
-from lumbar.metric import is_distribution, normalise, refuse_unknown_rows, row_losses
+from lumbar.metric import is_distribution, normalise, row_losses
 
 Array = NDArray[np.float64]
 
@@ -68,7 +68,6 @@ def look(values: Array, target: str, source: str, place: Place) -> Array:
     return np.broadcast_to(there, (len(values), *GROUP_CELLS[target].shape))
 
 
-Array = NDArray[np.float64]
 Grades = NDArray[np.int64]
 
 SUM_TOLERANCE = 2e-3
@@ -166,8 +165,6 @@ def tabulate(probabilities: Array, study_ids: Sequence[int]) -> pd.DataFrame:
     table.insert(0, "row_id", pd.Series(row_ids, dtype=str))
     return table.dropna(ignore_index=True)
 
-
-Array = NDArray[np.float64]
 
 _GROUP_OF_CELL = np.array([group_of(cell.condition) for cell in CELLS.values()], dtype=object)
 

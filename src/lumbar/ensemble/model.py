@@ -11,14 +11,14 @@ and the grades' probabilities are their softmax; then the odds of the study's la
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from lumbar.data.tables import write_text
 from lumbar.ensemble.members import Place
 from lumbar.errors import InputError
 from lumbar.labels import GRADES, GROUPS, LEVELS
+from lumbar.records import Record, read_record, write_record
 
-FILE_NAME = "ensemble.json"
+MODEL_FILE = "ensemble.json"
 POOL = "pool"
 """The name of a term's source that is the group's pool rather than one member."""
 
@@ -30,13 +30,13 @@ class EnsembleModelError(InputError):
     """A file that is no ensemble of this version; the message names the file and the key."""
 
 
-class Part(BaseModel):
-    """A part of an ensemble."""
+class Numbers(Record):
+    """A part of an ensemble, whose numbers are finite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(allow_inf_nan=False)
 
 
-class Source(Part):
+class Source(Numbers):
     """A number that can be read off a study's predictions, for each cell of a group."""
 
     member: str
@@ -49,7 +49,7 @@ class Source(Part):
     """What is looked at: a probability, moderate + 2 x severe, or how far members' log-odds spread."""
 
 
-class Term(Part):
+class Term(Numbers):
     """What a source adds to the logits: coefficients x (value - centre); a value that is missing adds nothing."""
 
     source: Source
@@ -57,7 +57,7 @@ class Term(Part):
     coefficients: GradeNumbers
 
 
-class GroupModel(Part):
+class GroupModel(Numbers):
     """How a condition group's members become one prediction."""
 
     exponent: float = Field(ge=0, le=1)
@@ -78,7 +78,7 @@ class GroupModel(Part):
         return bias
 
 
-class Trained(Part):
+class Trained(Numbers):
     """What an ensemble was fitted on."""
 
     studies: int
@@ -86,7 +86,7 @@ class Trained(Part):
     commit: str
 
 
-class EnsembleModel(Part):
+class EnsembleModel(Numbers):
     """A fitted ensemble; see the module's docstring for the formula."""
 
     version: Literal[1]
@@ -128,16 +128,11 @@ class EnsembleModel(Part):
 
 def write_model(model: EnsembleModel, path: Path) -> None:
     """Writes the JSON."""
-    write_text(model.model_dump_json(indent=1) + "\n", path)
+    write_record(model, path)
 
 
 def read_model(path: Path) -> EnsembleModel:
     """Reads the JSON; EnsembleModelError for a key, a version or an order of grades that it should not have."""
     if not path.is_file():
         raise EnsembleModelError(f"{path}: there is no such ensemble")
-    try:
-        return EnsembleModel.model_validate_json(path.read_text(encoding="utf-8"))
-    except ValidationError as error:
-        item = error.errors()[0]
-        where = ".".join(map(str, item["loc"]))
-        raise EnsembleModelError(f"{path}: {f'{where}: ' if where else ''}{item['msg']}") from error
+    return read_record(path, EnsembleModel, "an ensemble of this version", EnsembleModelError)

@@ -61,7 +61,6 @@ def weigh_evidence(deviations: float, studies: int) -> float:
     return 1 - (doubt / deviations) ** 2 if deviations > doubt else 0.0
 
 
-Array = NDArray[np.float64]
 Parting = NDArray[np.int64]
 
 LEAST_INNER_PARTS = 3

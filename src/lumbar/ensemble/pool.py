@@ -38,8 +38,6 @@ def weighted_loss(logits: Array, cases: Cases) -> tuple[float, Array]:
     return float(loss), cases.weights * powers / total - cases.weighted_truth
 
 
-Array = NDArray[np.float64]
-
 LEAST_PROBABILITY = 1e-5
 """A member's least probability in a pool: a grade ruled out costs 11.5 times its weight, and has a logarithm."""
 LEAST_WEIGHT = 1e-4

@@ -15,8 +15,9 @@ from lumbar.ensemble.checks import check_folds
 from lumbar.ensemble.members import Members, Truth, score_cells
 from lumbar.ensemble.nested import Nested
 from lumbar.metric import COMPONENTS, Difference, Score, bootstrap_scores, interval, score_losses
+from lumbar.records import align, figure
 
-FILE_NAME = "report.json"
+REPORT_FILE = "report.json"
 ENSEMBLE = "ensemble"
 """The row of what was chosen inside the folds, beside the methods' own rows."""
 
@@ -82,16 +83,14 @@ def _leave_members_out(nested: Nested, members: Members, truth: Truth) -> Iterat
 
 def read_report(folder: Path) -> dict[str, Any]:
     """The report that a fit left in its folder."""
-    return json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
+    return json.loads((folder / REPORT_FILE).read_text(encoding="utf-8"))
 
 
 def format_report(report: dict[str, Any]) -> str:
     """The report as text."""
-    rows = [["", "score", *COMPONENTS]]
-    for name, score in report["scores"].items():
-        rows.append([name, *(_figure(score[key]) for key in ("score", *COMPONENTS))])
-    widths = np.array([[len(value) for value in row] for row in rows]).max(axis=0)
-    lines = ["  ".join(value.rjust(width) for value, width in zip(row, widths, strict=True)) for row in rows]
+    keys = ("score", *COMPONENTS)
+    scores = report["scores"].items()
+    lines = align([("", *keys), *((name, *(figure(score[key]) for key in keys)) for name, score in scores)])
     lines += ["", *format_differences(report), "", _describe_choice(report)]
     for group, weights in report["weights"].items():
         lines.append(f"{group}: " + ", ".join(f"{name} {weight:.2f}" for name, weight in weights.items()))
@@ -111,7 +110,3 @@ def format_differences(report: dict[str, Any]) -> list[str]:
 
 def _read(row: dict[str, Any]) -> Difference:
     return Difference(row["difference"], *row["ci95"])
-
-
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"

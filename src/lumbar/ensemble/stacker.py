@@ -78,8 +78,6 @@ def _spread(members: Members, names: list[str], grade: int) -> Array:
     return np.where(count > 1, np.sqrt(variance), np.nan)
 
 
-Array = NDArray[np.float64]
-
 SEVERITY = np.linspace(-1.0, 1.0, len(GRADES))
 """The direction of the logits in which a cell gets more severe. One coefficient for each source of the surroundings
 instead of three: on real predictions the score gets better by .0004."""

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from lumbar import metric
 from lumbar.ensemble import model
 from lumbar.ensemble.fit import fit_ensemble, write_ensemble
 from lumbar.ensemble.members import read_member
+from lumbar.run.code import hash_code
 from lumbar.run.run import Run
-from lumbar.run.stamps import fingerprint, hash_files, hash_sources, run_stage
+from lumbar.run.stamps import Origin, fingerprint, hash_files, run_stage
 
 
 def run_ensemble(run: Run) -> None:
@@ -20,11 +20,10 @@ def run_ensemble(run: Run) -> None:
     run_stage("ensemble", run.folder / "ensemble", _made_from(run, sources), lambda: _fit(run, sources))
 
 
-def _made_from(run: Run, sources: dict[str, Path]) -> str:
+def _made_from(run: Run, sources: dict[str, Path]) -> Origin:
     return fingerprint(
-        code=hash_sources("ensemble"),
-        metric=hash_files(Path(metric.__file__)),
-        data=run.data_fingerprint,
+        code=hash_code("ensemble.fit"),
+        labels=run.labels_fingerprint,
         members=list(sources),
         predictions=hash_files(*sources.values()),
     )
@@ -34,4 +33,4 @@ def _fit(run: Run, sources: dict[str, Path]) -> None:
     members = {name: read_member(path) for name, path in sources.items()}
     ensemble = fit_ensemble(members, run.competition.labels, run.folds)
     write_ensemble(ensemble, run.folder / "ensemble")
-    model.write_model(ensemble.model, run.models / model.FILE_NAME)
+    model.write_model(ensemble.model, run.models / model.MODEL_FILE)

@@ -4,7 +4,6 @@ One for inference: a run's models, the package and the wheels that Kaggle's imag
 folds and the same wheels.
 """
 
-import json
 import shutil
 import subprocess
 import sys
@@ -17,12 +16,12 @@ from typing import Any
 import yaml
 
 from lumbar.config import Config
-from lumbar.data.tables import write_text
 from lumbar.errors import InputError
 from lumbar.kaggle.manifest import BUNDLE, METADATA, TRAINING, BundleError, find_file_faults, write_manifest
-from lumbar.kaggle.models import find_model_faults
 from lumbar.kaggle.wheels import NOT_ON_KAGGLE, pinned_packages
+from lumbar.records import write_json, write_text
 from lumbar.run.checkpoint import load_state
+from lumbar.submit.models import find_model_faults
 
 SLUG = "lumbar-bundle"
 """The name on Kaggle of the data set with the models."""
@@ -164,7 +163,7 @@ def _collect_wheels(wheels: Path, source: Path, third_party: bool, python_versio
 
 def _write_metadata(out: Path, owner: str, slug: str) -> None:
     metadata = {"title": slug, "id": f"{owner}/{slug}", "licenses": [{"name": "other"}]}
-    write_text(json.dumps(metadata, indent=2) + "\n", out / METADATA)
+    write_json(metadata, out / METADATA)
 
 
 def _pip(*arguments: str) -> None:

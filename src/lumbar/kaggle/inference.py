@@ -1,6 +1,5 @@
 """What the inference kernel does: a valid submission from its first second, and the models' own as it is graded."""
 
-import json
 import logging
 import tempfile
 import time
@@ -11,12 +10,13 @@ import pandas as pd
 
 import lumbar
 from lumbar.data.competition import Asked, Competition, no_predictions, read_asked
+from lumbar.data.priors import read_prior
 from lumbar.data.rows import complete_rows, write_submission
-from lumbar.data.tables import write_text
 from lumbar.kaggle.bundle import check_bundle
 from lumbar.kaggle.mounts import find_bundle, find_competition
 from lumbar.labels import CONDITIONS, GRADES, LEVELS
-from lumbar.submit.results import REPORT, format_report, read_prior
+from lumbar.records import write_json
+from lumbar.submit.results import REPORT, format_report
 from lumbar.submit.supervisor import predict_supervised
 
 logger = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ def _fall_back_on_priors(asked: Asked, inputs: Path, output: Path) -> None:
 def _tell(output: Path, warning: str) -> None:
     """Says loudly, in the log and in the report, that the error at hand has cost the models' answers."""
     error = traceback.format_exc()
-    write_text(json.dumps({"warning": warning, "error": error}, indent=2) + "\n", output.with_name(REPORT))
+    write_json({"warning": warning, "error": error}, output.with_name(REPORT))
     logger.error("%s\n%s", error, warning.upper())
 
 

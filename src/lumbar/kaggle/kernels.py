@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lumbar.data.tables import write_text
 from lumbar.errors import InputError
 from lumbar.kaggle import PLACEHOLDER
-from lumbar.run.run import Part
+from lumbar.records import write_json, write_text
+from lumbar.run.run import Selection
 
 KERNEL_METADATA = "kernel-metadata.json"
 
@@ -29,24 +29,26 @@ def write_inference_kernel(source: Path, out: Path, owner: str, trained_by: Sequ
 
 
 def write_training_kernel(
-    source: Path, out: Path, owner: str, part: Part, number: int = 1, attached: Sequence[str] = ()
+    source: Path, out: Path, owner: str, selection: Selection, number: int = 1, attached: Sequence[str] = ()
 ) -> str:
     """Writes the training kernel of a part of the run, and returns its id.
 
     The second run of a part, and every later one, goes on with the output of the one before, whose kernel is attached;
     `attached` are further kernels, as `owner/slug`, whose models are taken over.
     """
-    before = [f"{owner}/{training_slug(part, number - 1)}"] if number > 1 else []
-    slug = training_slug(part, number)
+    before = [f"{owner}/{training_slug(selection, number - 1)}"] if number > 1 else []
+    slug = training_slug(selection, number)
     changes = {"id": f"{owner}/{slug}", "title": slug, "kernel_sources": [*before, *attached]}
-    _write_kernel(source / "kernels" / "training", out, owner, changes, {"FOLD": part.fold, "GROUP": part.group})
+    _write_kernel(
+        source / "kernels" / "training", out, owner, changes, {"FOLD": selection.fold, "GROUP": selection.group}
+    )
     return f"{owner}/{slug}"
 
 
-def training_slug(part: Part, number: int) -> str:
+def training_slug(selection: Selection, number: int) -> str:
     """The name of a part's training kernel: a kernel of its own for each run, since none can be its own source."""
-    named = [f"fold{part.fold}"] if part.fold is not None else []
-    return "-".join(["lumbar-training", *named, *([part.group] if part.group else []), f"run{number}"])
+    named = [f"fold{selection.fold}"] if selection.fold is not None else []
+    return "-".join(["lumbar-training", *named, *([selection.group] if selection.group else []), f"run{number}"])
 
 
 def _write_kernel(
@@ -61,4 +63,4 @@ def _write_kernel(
         script = re.sub(rf"^({name}: .*) = None$", rf"\1 = {value!r}", script, flags=re.MULTILINE)
     shutil.rmtree(out, ignore_errors=True)
     write_text(script, out / metadata["code_file"])
-    write_text(json.dumps(metadata, indent=2) + "\n", out / KERNEL_METADATA)
+    write_json(metadata, out / KERNEL_METADATA)

@@ -13,8 +13,8 @@ from typing import Any
 from lumbar.kaggle import COMPETITION, PLACEHOLDER
 from lumbar.kaggle.kernels import KERNEL_METADATA
 from lumbar.kaggle.manifest import BUNDLE, METADATA, TRAINING, find_file_faults
-from lumbar.kaggle.models import find_gaps, find_model_faults
 from lumbar.kaggle.wheels import find_wheel_faults
+from lumbar.submit.models import find_gaps, find_model_faults
 
 DATA_SETS = {"bundle": BUNDLE, "training": TRAINING}
 """The folders that are uploaded as data sets, each with the list of its files."""

@@ -4,11 +4,9 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
 import lumbar
-from lumbar.data.tables import write_text
 from lumbar.errors import InputError
+from lumbar.records import Record, read_record, write_record
 from lumbar.run.checkpoint import current_commit
 
 BUNDLE = "bundle.json"
@@ -23,10 +21,8 @@ class BundleError(InputError):
     """A bundle that is not what it should be; the message names every file that is not."""
 
 
-class Manifest(BaseModel):
+class Manifest(Record):
     """The files of a bundle, with what made them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     version: str
     """The package's version."""
@@ -40,17 +36,15 @@ def write_manifest(folder: Path, name: str) -> None:
     """Lists every file of a folder with its checksum, as `name` in it."""
     files = {file: _checksum(folder / file) for file in _files_in(folder, name)}
     manifest = Manifest(version=lumbar.__version__, commit=current_commit(), files=files)
-    write_text(manifest.model_dump_json(indent=2) + "\n", folder / name)
+    write_record(manifest, folder / name)
 
 
 def read_manifest(folder: Path, name: str) -> Manifest:
     """The list of a bundle's files; BundleError when it is not there or not a list."""
     try:
-        return Manifest.model_validate_json((folder / name).read_text(encoding="utf-8"))
+        return read_record(folder / name, Manifest, "a list of a bundle's files", BundleError)
     except FileNotFoundError:
         raise BundleError(f"{folder / name}: there is no such list of the bundle's files; make the bundle") from None
-    except (ValidationError, UnicodeDecodeError) as error:
-        raise BundleError(f"{folder / name}: not a list of a bundle's files: {error}") from error
 
 
 def find_file_faults(folder: Path, name: str) -> Iterator[str]:

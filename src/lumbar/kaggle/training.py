@@ -16,17 +16,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
 import lumbar
 from lumbar.config import read_config
 from lumbar.data.competition import Competition
-from lumbar.data.tables import write_text
 from lumbar.detect.stage import detectors_made_from
 from lumbar.errors import InputError
 from lumbar.kaggle.bundle import add_models, check_training_bundle
 from lumbar.kaggle.mounts import TRAINED, find_competition, find_trained, find_training_bundle
-from lumbar.run.run import Part, Run
+from lumbar.records import Record, read_record, write_record
+from lumbar.run.run import Run, Selection
 from lumbar.run.stamps import UNTRAINED
 
 logger = logging.getLogger(__name__)
@@ -44,10 +42,8 @@ class TrainingError(InputError):
     """What is attached to the training kernel does not go together; the message says what."""
 
 
-class Mark(BaseModel):
+class Trained(Record):
     """What a training kernel says of its output, in `trained.json`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     made_from: str
     """The fingerprint of what the detectors are made from."""
@@ -72,22 +68,22 @@ def run_training(inputs: Path, working: Path, fold: int | None, group: str | Non
     for name in ("configs", "folds"):
         _copy_files(bundle / name, Path(name))
     config = next(Path("configs").glob("*.yaml"))
-    run = _open_run(config, find_competition(inputs), Part(fold, group))
+    run = _open_run(config, find_competition(inputs), Selection(fold, group))
     with _kept_outside(run, bundle):
-        made_from = detectors_made_from(run)
+        made_from = detectors_made_from(run).key
         _take_over(find_trained(inputs), made_from)
         status = _train(run, config, deadline)
     if status == 0:
         _copy_files(bundle / "wheels", Path("bundle/wheels"))
         add_models(run.models, Path("bundle"))
-    mark = Mark(made_from=made_from, time=time.time(), verdict=VERDICTS.get(status, FAILED))
-    write_text(mark.model_dump_json(indent=2) + "\n", Path(TRAINED))
+    mark = Trained(made_from=made_from, time=time.time(), verdict=VERDICTS.get(status, FAILED))
+    write_record(mark, Path(TRAINED))
     logger.info("\n%s", mark.verdict)
 
 
-def _open_run(path: Path, competition: Path, part: Part) -> Run:
+def _open_run(path: Path, competition: Path, selection: Selection) -> Run:
     config = read_config(path)
-    return Run(config, Competition(competition), Path("runs") / config.name, part)
+    return Run(config, Competition(competition), Path("runs") / config.name, selection)
 
 
 def _take_over(outputs: list[Path], made_from: str) -> None:
@@ -103,11 +99,8 @@ def _take_over(outputs: list[Path], made_from: str) -> None:
         _copy_files(output / "runs", Path("runs"))
 
 
-def _read_mark(path: Path) -> Mark:
-    try:
-        return Mark.model_validate_json(path.read_text(encoding="utf-8"))
-    except (ValidationError, UnicodeDecodeError) as error:
-        raise TrainingError(f"{path}: not the mark of a training kernel's output: {error}") from error
+def _read_mark(path: Path) -> Trained:
+    return read_record(path, Trained, "the mark of a training kernel's output", TrainingError)
 
 
 def _copy_files(source: Path, target: Path) -> None:
@@ -143,8 +136,8 @@ def _kept_outside(run: Run, bundle: Path) -> Iterator[None]:
 def _train(run: Run, config: Path, deadline: float) -> int | None:
     """Trains in a process of its own and returns its exit status; None when it had to be stopped at the deadline."""
     command = [sys.executable, "-m", "lumbar.cli", "cv", "--config", str(config), "--data", str(run.competition.root)]
-    command += ["--fold", str(run.part.fold)] if run.part.fold is not None else []
-    command += ["--group", run.part.group] if run.part.group else []
+    command += ["--fold", str(run.selection.fold)] if run.selection.fold is not None else []
+    command += ["--group", run.selection.group] if run.selection.group else []
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}  # the bundle's wheels are on it
     child = subprocess.Popen(command, env=environment, start_new_session=True)
     try:

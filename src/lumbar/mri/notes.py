@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lumbar.errors import printable
-from lumbar.mri.geometry import Plane
+from lumbar.mri.geometry import SAME_PLACE_MM, Plane
 from lumbar.mri.image import BAD_PIXELS, BAD_RESCALE, MADE_UP_FOR, UNNEEDED_TAGS, Image
 
 NAMED = 5
@@ -18,8 +18,6 @@ USUAL_NUMBERS = 1000
 """Instance numbers up to here are not worth a remark: the longest real series has 192 images."""
 TURNED = np.cos(np.deg2rad(2.0))
 """Cosine of the angle below which images are not said to be turned against each other."""
-SAME_PLACE_MM = 0.01
-"""Images nearer to each other than this lie in one place: real neighbours are millimetres apart."""
 
 
 @dataclass(frozen=True)

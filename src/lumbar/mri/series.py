@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lumbar.errors import InputError
-from lumbar.mri.geometry import BACK, HEAD, LEFT, Plane, anatomical_plane, lies_in
+from lumbar.mri.geometry import BACK, HEAD, LEFT, SAME_PLACE_MM, Plane, anatomical_plane, lies_in
 from lumbar.mri.image import Image, read_image
-from lumbar.mri.notes import SAME_PLACE_MM, Note, note_failures, note_oddities, note_sequence, note_stack
+from lumbar.mri.notes import Note, note_failures, note_oddities, note_sequence, note_stack
 from lumbar.mri.stack import (
     FALLBACK_FIELD_OF_VIEW_MM,
     FALLBACK_SLICE_STEP_MM,
@@ -125,15 +125,32 @@ class Series:
         return np.array([image.distance(point) for image in self.slices])
 
 
-def read_series(directory: Path, expected_plane: str | None = None, expected_sequence: str = "") -> Series:
-    """Reads every DICOM file of a directory.
+def read_series(directory: Path | str, expected_plane: str | None = None, expected_sequence: str = "") -> Series:
+    """Reads every DICOM file (`.dcm`) of a directory.
 
     A file that cannot be read is left out with a warning that names it. `expected_plane` stands in for an orientation
     that no file gives (without it, sagittal), and where some images lie in it the others are left out. That none does,
     or that the files say another sequence (`T1`, `T2`) than `expected_sequence`, is a problem to be told. Raises
     SeriesError when nothing readable is left.
     """
+    directory = Path(directory)
     names, others = _list_files(directory)
+    series_id = int(directory.name) if directory.name.isdecimal() else 0
+    return read_files(directory, names, series_id, expected_plane, expected_sequence, others)
+
+
+def read_files(
+    directory: Path,
+    names: Sequence[str],
+    series_id: int = 0,
+    expected_plane: str | None = None,
+    expected_sequence: str = "",
+    others: Sequence[Note] = (),
+) -> Series:
+    """Reads the files of a series, given by their names or paths in a directory; see `read_series`.
+
+    `others` are notes of what else lies there.
+    """
     images, failures = _read_files(directory, names)
     for note in failures:
         logger.warning(note.message(directory))
@@ -143,7 +160,7 @@ def read_series(directory: Path, expected_plane: str | None = None, expected_seq
     slices, is_placed, notes = _stack(images, expected_plane, expected_sequence)
     notes = [*failures, *notes, *others]
     return Series(
-        series_id=int(directory.name) if directory.name.isdecimal() else 0,
+        series_id=series_id,
         slices=_sort(slices),
         problems=tuple(note.message(directory) for note in notes if not note.is_harmless),
         remarks=tuple(note.message(directory) for note in notes if note.is_harmless),

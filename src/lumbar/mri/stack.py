@@ -6,9 +6,9 @@ from itertools import count
 
 import numpy as np
 
-from lumbar.mri.geometry import DISPLAY_AXES, Array, Plane
+from lumbar.mri.geometry import DISPLAY_AXES, SAME_PLACE_MM, Array, Plane
 from lumbar.mri.image import NO_NUMBER, NO_ORIENTATION, NO_POSITION, NO_SPACING, Image
-from lumbar.mri.notes import SAME_PLACE_MM, Note
+from lumbar.mri.notes import Note
 
 FALLBACK_FIELD_OF_VIEW_MM = 260.0
 """The width assumed for an image without PixelSpacing: the middle of the usual 180-340 mm."""

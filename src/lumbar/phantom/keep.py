@@ -9,7 +9,8 @@ from lumbar.config import PhantomConfig
 from lumbar.phantom.faults.catalogue import break_competition
 from lumbar.phantom.replicas import copy_test_studies
 from lumbar.phantom.write import write_phantom
-from lumbar.run.stamps import fingerprint, hash_files, run_stage
+from lumbar.run.code import hash_code
+from lumbar.run.stamps import Origin, fingerprint, run_stage
 
 KEPT = Path("data")
 """Below the folder that the command is run in."""
@@ -34,25 +35,24 @@ def phantom_folder(wanted: PhantomConfig) -> Path:
     return _folder_of(_made_from(wanted))
 
 
-def _folder_of(made_from: str) -> Path:
-    return KEPT / f"phantom-{made_from[:8]}"
+def _folder_of(origin: Origin) -> Path:
+    return KEPT / f"phantom-{origin.key[:8]}"
 
 
-def _made_from(wanted: PhantomConfig, rendered: int | None = None, faults: bool = False) -> str:
+def _made_from(wanted: PhantomConfig, rendered: int | None = None, faults: bool = False) -> Origin:
     special = {"rendered": rendered, "faults": faults} if rendered or faults else {}
-    return fingerprint(
-        code=hash_files(*sorted(Path(__file__).parent.glob("*.py"))), phantom=wanted.model_dump(), **special
-    )
+    code = ("phantom.replicas", "phantom.faults.catalogue") if special else ()
+    return fingerprint(code=hash_code("phantom.write", *code), phantom=wanted.model_dump(), **special)
 
 
 def keep_phantom(wanted: PhantomConfig, rendered: int | None = None, faults: bool = False) -> Path:
     """The folder of a phantom, see `compose_phantom`."""
-    made_from = _made_from(wanted, rendered, faults)
-    root = _folder_of(made_from)
+    origin = _made_from(wanted, rendered, faults)
+    root = _folder_of(origin)
 
     def write() -> None:
         shutil.rmtree(root)  # what an interrupted writing left
         compose_phantom(root, wanted, rendered, faults)
 
-    run_stage("phantom", root, made_from, write)
+    run_stage("phantom", root, origin, write)
     return root

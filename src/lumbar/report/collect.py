@@ -9,16 +9,15 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from lumbar.baselines.systems import MAIN
 from lumbar.data.competition import read_predictions, split_row_ids
 from lumbar.data.points import read_points
 from lumbar.data.priors import nested_prior
-from lumbar.ensemble.report import FILE_NAME
+from lumbar.ensemble.report import REPORT_FILE
 from lumbar.errors import InputError
 from lumbar.labels import GRADE_WEIGHTS, GRADES, GROUPS
 from lumbar.metric import EPSILON, normalise
 from lumbar.run.checkpoint import Card, read_card
-from lumbar.run.run import Run
+from lumbar.run.run import MAIN, Run
 
 Value = TypeVar("Value")
 
@@ -98,7 +97,7 @@ def collect(run: Run, config_path: Path) -> Findings:
         cards=cards,
         crops=find("Crops", folder / "crop" / "stamp.json", "crop", lambda path: path.parent),
         compared=find("The five published systems", comparison, "compare", _read_comparison),
-        blend=find("The ensemble's weights", folder / "ensemble" / FILE_NAME, "ensemble", read_json),
+        blend=find("The ensemble's weights", folder / "ensemble" / REPORT_FILE, "ensemble", read_json),
         missing=missing,
     )
     if findings.cells is None and findings.points is None:

@@ -200,7 +200,7 @@ def _overlay(attention: Attention | None, row: Any, view: ViewConfig) -> Overlay
         return None
     side = SIDE * attention.field_mm / (view.size * view.mm_per_pixel)
     is_right = CONDITIONS[row.condition].side == "right" and GROUPS[row.group].plane == "axial"
-    heat: Array = attention.heat[:, ::-1] if is_right and attention.mirrored else attention.heat
+    heat: Array = attention.heat[:, ::-1] if is_right else attention.heat
     return Overlay(overlay_uri(heat), round((SIDE - side) / 2, 1), round(side, 1))
 
 

@@ -10,7 +10,7 @@ from captum.attr import LayerAttribution, LayerGradCam
 from numpy.typing import NDArray
 from torch import nn
 
-from lumbar.config import GradeConfig
+from lumbar.config import ViewConfig
 from lumbar.crop.store import Crops, open_crops
 from lumbar.grade.net import Grader
 from lumbar.grade.predict import load_grader, predict_grades
@@ -30,11 +30,10 @@ Inputs = tuple[torch.Tensor, ...]
 @dataclass(frozen=True, eq=False)
 class Attention:
     """What spoke for a grade: a map (PICTURE, PICTURE) in [0, 1] over the square of `field_mm` in the crop's middle,
-    as the grader saw it, `mirrored` or not."""
+    as the grader saw it: on the left."""
 
     heat: NDArray[np.float64]
     field_mm: float
-    mirrored: bool
 
 
 def explain(grader: nn.Module, inputs: Inputs, grade: int) -> NDArray[np.float64] | None:
@@ -80,14 +79,14 @@ def _stages(grader: nn.Module) -> Iterable[nn.Module]:
     return [modules[stage["module"]] for stage in listed if stage["module"] in modules]
 
 
-def inputs_of(grader: Grader, config: GradeConfig, crops: Crops, row: int) -> Inputs | None:
-    """Exactly what `predict_grades` calls the grader with for one crop; None for a cell that it leaves out."""
+def inputs_of(grader: Grader, crops: Crops, row: int) -> Inputs:
+    """Exactly what `predict_grades` calls the grader with for one crop."""
     seen: list[Inputs] = []
     hook = grader.register_forward_pre_hook(lambda _, arguments: seen.append(arguments))
-    predict_grades(grader, config, crops, np.array([row]))
+    predict_grades(grader, crops, np.array([row]))
     hook.remove()
     grader.cpu()
-    return tuple(tensor.cpu().clone() for tensor in seen[0]) if seen else None
+    return tuple(tensor.cpu().clone() for tensor in seen[0])
 
 
 class Explainer:
@@ -95,42 +94,35 @@ class Explainer:
 
     def __init__(self, models: Path, crops: Path, cards: Mapping[str, Card]) -> None:
         self.models, self.folder = models, crops
-        self.cards = {stem: card for stem, card in cards.items() if card.classes == GRADES}
+        self.cards = {stem: card for stem, card in cards.items() if "published" not in card.config}
         self._crops: dict[str, Crops] = {}
-        self._graders: dict[str, tuple[Grader, GradeConfig]] = {}
+        self._graders: dict[str, Grader] = {}
 
     def explain(self, row_id: str, group: str, fold: int, grade: int) -> Attention | None:
-        """The attention of a cell's grader, or None where there is no grader, no crop or no feature map."""
+        """The attention of a cell's grader, or None where there is no grader of our own, no crop or no feature map."""
         stem = self._grader_of(group, fold)
         crops = self._open_crops(group)
         rows = np.flatnonzero((crops.index["row_id"] == row_id) & (crops.index["fold"] == fold))
         if stem is None or not len(rows):
             return None
-        grader, config = self._load(stem)
-        inputs = inputs_of(grader, config, crops, int(rows[0]))
-        heat = None if inputs is None else explain(grader, inputs, grade)
-        if inputs is None or heat is None:
+        inputs = inputs_of(self._load(stem), crops, int(rows[0]))
+        heat = explain(self._load(stem), inputs, grade)
+        if heat is None:
             return None
-        view = self.cards[stem].config["view"]
-        return Attention(heat, inputs[0].shape[-1] * float(view["mm_per_pixel"]), bool(view.get("mirror", True)))
+        view = ViewConfig.model_validate(self.cards[stem].config["view"])
+        return Attention(heat, inputs[0].shape[-1] * view.mm_per_pixel)
 
     def _grader_of(self, group: str, fold: int) -> str | None:
-        """The first grader of a group or of all of them, whose crops have a scale."""
-        fitting = (
-            stem
-            for stem, card in self.cards.items()
-            if card.fold == fold
-            and card.config.get("group") in (group, "pooled")
-            and not card.config["view"].get("whole_slice", False)
-        )
-        return next(fitting, None)
+        """The first grader of a group."""
+        cards = self.cards.items()
+        return next((stem for stem, card in cards if card.fold == fold and card.config["group"] == group), None)
 
     def _open_crops(self, group: str) -> Crops:
         if group not in self._crops:
             self._crops[group] = open_crops(self.folder, group)
         return self._crops[group]
 
-    def _load(self, stem: str) -> tuple[Grader, GradeConfig]:
+    def _load(self, stem: str) -> Grader:
         if stem not in self._graders:
             self._graders[stem] = load_grader(self.models / stem)
         return self._graders[stem]

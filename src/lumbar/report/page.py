@@ -5,9 +5,9 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from lumbar.data.tables import write_text
 from lumbar.labels import LEVELS, level_title
 from lumbar.metric import COMPONENTS
+from lumbar.records import write_text
 from lumbar.report.blend import describe_blend
 from lumbar.report.collect import Findings, collect
 from lumbar.report.detection import describe_detection
@@ -30,12 +30,12 @@ def write_report(run: Run, config_path: Path, studies: int) -> Path:
     """
     findings = collect(run, config_path)
     path = run.folder / "report.html"
-    write_text(render(describe(run, findings, studies)), path)
+    write_text(set_page("report.html", describe(run, findings, studies)), path)
     return path
 
 
-def render(context: dict[str, Any]) -> str:
-    """The page's HTML."""
+def set_page(template: str, context: dict[str, Any]) -> str:
+    """The HTML of one of the `templates/`."""
     environment = Environment(
         loader=PackageLoader("lumbar.report"),
         autoescape=True,
@@ -45,7 +45,7 @@ def render(context: dict[str, Any]) -> str:
     )
     environment.filters |= {"figure": figure, "percent": percent, "grade": grade_words, "breakable": breakable}
     environment.globals |= {"grade_styles": GRADE_STYLES, "levels": [level_title(level) for level in LEVELS]}
-    return environment.get_template("report.html").render(context)
+    return environment.get_template(template).render(context)
 
 
 def describe(run: Run, findings: Findings, studies: int) -> dict[str, Any]:

@@ -104,7 +104,8 @@ class Scans:
         opened = {series_id: self.open(study_id, series_id, plane) for series_id, plane in planes.items()}
         placed = place_annotations(mine, {series_id: one for series_id, one in opened.items() if one})
         return pd.DataFrame(
-            [(one.study_id, one.condition, one.level, *one.point) for one in placed], columns=[*KEY, *PATIENT]
+            [(point.study_id, point.condition, point.level, *point.patient) for point in placed],
+            columns=[*KEY, *PATIENT],
         )
 
 

@@ -1,7 +1,8 @@
 """A study on one screen: its three series with the detected levels, and its 25 grades."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -10,13 +11,23 @@ from lumbar.data.points import KEY, PATIENT
 from lumbar.labels import CONDITIONS, GROUPS, LEVELS, SIDES, level_title
 from lumbar.mri.series import Series
 from lumbar.report.gallery import Bar, bar_of
-from lumbar.report.slices import Picture, Scans, draw_square, mark
+from lumbar.report.slices import Picture, draw_square, mark
 from lumbar.report.words import LANDMARK_TITLES
 
 SAGITTAL_SIDE, SAGITTAL_MM = 300, 210.0
 """Pixels and field of view of a sagittal picture: L1 to S1 of a tall patient."""
 AXIAL_SIDE, AXIAL_MM = 170, 85.0
 """Pixels and field of view of an axial picture: the disc, the canal and the facets."""
+
+
+class SeriesSource(Protocol):
+    """What gives a study's series and annotated points, such as `slices.Scans`."""
+
+    def of_kind(self, study_id: int, group: str) -> list[Series]:
+        """A study's readable series of the type that a group is seen on."""
+
+    def annotated(self, study_id: int, conditions: Collection[str] = CONDITIONS) -> pd.DataFrame:
+        """A study's annotated points: the `KEY` columns and `PATIENT`."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +55,13 @@ class StudyPage:
 
 
 def show_studies(
-    scans: Scans, chosen: Sequence[tuple[int, str]], cells: pd.DataFrame, points: pd.DataFrame
+    scans: SeriesSource, chosen: Sequence[tuple[int, str]], cells: pd.DataFrame, points: pd.DataFrame
 ) -> list[StudyPage]:
     """A page for each chosen (study_id, reason)."""
     return [_show(scans, study, reason, cells[cells["study_id"] == study], points) for study, reason in chosen]
 
 
-def _show(scans: Scans, study_id: int, reason: str, cells: pd.DataFrame, points: pd.DataFrame) -> StudyPage:
+def _show(scans: SeriesSource, study_id: int, reason: str, cells: pd.DataFrame, points: pd.DataFrame) -> StudyPage:
     known = cells[cells["grade"].notna()]
     found = points[points["study_id"] == study_id].merge(cells[[*KEY, "predicted"]], on=KEY, how="left")
     found = found.rename(columns={"predicted": "grade"})
@@ -72,7 +83,7 @@ def _show(scans: Scans, study_id: int, reason: str, cells: pd.DataFrame, points:
 
 
 def _sagittal(
-    scans: Scans, study_id: int, group: str, side: str | None, found: pd.DataFrame, annotated: pd.DataFrame
+    scans: SeriesSource, study_id: int, group: str, side: str | None, found: pd.DataFrame, annotated: pd.DataFrame
 ) -> Picture:
     condition = next(name for name, of in CONDITIONS.items() if (of.group, of.side) == (group, side))
     title = f"{GROUPS[group].series_description}: {f'{side} ' if side else ''}{LANDMARK_TITLES[group]}"
@@ -80,14 +91,14 @@ def _sagittal(
     return _draw(scans, study_id, group, title, mine, truth, SAGITTAL_SIDE, SAGITTAL_MM)
 
 
-def _axial(scans: Scans, study_id: int, level: str, found: pd.DataFrame, annotated: pd.DataFrame) -> Picture:
+def _axial(scans: SeriesSource, study_id: int, level: str, found: pd.DataFrame, annotated: pd.DataFrame) -> Picture:
     names = [name for name, of in CONDITIONS.items() if of.group == "subarticular"]
     mine, truth = (table[table["condition"].isin(names) & (table["level"] == level)] for table in (found, annotated))
     return _draw(scans, study_id, "subarticular", level_title(level), mine, truth, AXIAL_SIDE, AXIAL_MM)
 
 
 def _draw(
-    scans: Scans,
+    scans: SeriesSource,
     study_id: int,
     group: str,
     title: str,

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from lumbar.baselines.systems import MAIN
 from lumbar.report.charts import Chart, DotPlot, Mark, Row, round_axis, share_axis
 from lumbar.report.collect import Compared
 from lumbar.report.grades import Count, count_rows
-from lumbar.report.training import Curve, curve_charts
+from lumbar.report.training import EpochCurve, curve_charts
 from lumbar.report.words import NONE, class_words, figure, minus, percent
+from lumbar.run.run import MAIN
 
 SPLITS = {"own_split": "own split", "grouped": "grouped folds"}
 """How a system was tested, and what that is called."""
@@ -61,7 +61,7 @@ def describe_system(title: str, found: Mapping[str, Any]) -> System:
         if figures.get("confusion_matrix")
     )
     curves = [
-        Curve(SPLITS[split], quantity, name, values)
+        EpochCurve(SPLITS[split], quantity, name, values)
         for split in measured
         for name, quantities in (found.get("curves") or {}).get(split, {}).items()
         for quantity, values in quantities.items()

@@ -12,7 +12,7 @@ WATCHED = "watched_"
 
 
 @dataclass(frozen=True)
-class Curve:
+class EpochCurve:
     """One quantity by epoch: the chart it belongs to, its name, which of the chart's lines it is, and its values."""
 
     chart: str
@@ -24,7 +24,7 @@ class Curve:
 def training_charts(cards: Mapping[str, Card]) -> list[Chart]:
     """A chart for each group and each quantity of the cards, with a line for each fold and each curve of it."""
     curves = [
-        Curve(GROUP_TITLES.get(card.config.get("group", ""), "All groups"), name, _line_name(stem, card), values)
+        EpochCurve(GROUP_TITLES.get(card.config.get("group", ""), "All groups"), name, _line_name(stem, card), values)
         for stem, card in cards.items()
         for name, values in card.curves.items()
     ]
@@ -37,7 +37,7 @@ def _line_name(stem: str, card: Card) -> str:
     return f"{rest} fold {card.fold}".strip()
 
 
-def curve_charts(curves: Sequence[Curve], order: Sequence[str]) -> list[Chart]:
+def curve_charts(curves: Sequence[EpochCurve], order: Sequence[str]) -> list[Chart]:
     """Charts in the given order, first of losses; a quantity and its watched sister share a chart.
 
     All charts of a quantity share their axes, so that they can be compared by eye.
@@ -53,11 +53,11 @@ def curve_charts(curves: Sequence[Curve], order: Sequence[str]) -> list[Chart]:
     return charts
 
 
-def _plain(curve: Curve) -> str:
+def _plain(curve: EpochCurve) -> str:
     return curve.quantity.removeprefix(WATCHED)
 
 
-def _line(curve: Curve) -> Line:
+def _line(curve: EpochCurve) -> Line:
     style = "watched" if curve.quantity.startswith(WATCHED) else "training"
     points = [(float(epoch), float(value)) for epoch, value in enumerate(curve.values, start=1)]
     return Line(points, style, f"{curve.line}, {style}")

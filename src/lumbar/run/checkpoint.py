@@ -5,17 +5,16 @@ Cards are read without torch: a bundle is checked by the process that must survi
 
 from __future__ import annotations
 
-import json
 import subprocess
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field
 from safetensors import SafetensorError
 
-from lumbar.data.tables import write_text
 from lumbar.errors import InputError
+from lumbar.records import Record, read_record, write_record
 
 if TYPE_CHECKING:
     import torch
@@ -28,10 +27,8 @@ class CheckpointError(InputError):
     """Weights or a card that do not fit; the message names the file."""
 
 
-class Card(BaseModel):
+class Card(Record):
     """What a checkpoint says of itself."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: str
     """`detector` or `grader`."""
@@ -47,7 +44,7 @@ class Card(BaseModel):
     training_studies: int
     commit: str
     """The repository's commit when it was trained, or `unknown`."""
-    details: dict[str, Any] = {}
+    details: dict[str, Any] = Field(default_factory=dict)
     """What else is known; a list of figures by epoch under a name that ends in `BY_EPOCH`."""
 
     @property
@@ -66,7 +63,7 @@ def save_checkpoint(stem: Path, state: dict[str, torch.Tensor], card: Card) -> N
     beside = stem.with_suffix(".safetensors.part")
     beside.write_bytes(save(weights))
     beside.replace(stem.with_suffix(".safetensors"))
-    write_text(card.model_dump_json(indent=2) + "\n", stem.with_suffix(".json"))
+    write_record(card, stem.with_suffix(".json"))
 
 
 def remove_checkpoint(stem: Path) -> None:
@@ -80,10 +77,7 @@ def read_card(stem: Path) -> Card | None:
     path = stem.with_suffix(".json")
     if not path.is_file():
         return None
-    try:
-        return Card.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except (ValidationError, ValueError) as error:
-        raise CheckpointError(f"{path}: not a checkpoint's card: {error}") from error
+    return read_record(path, Card, "a checkpoint's card", CheckpointError)
 
 
 def is_current(stem: Path, fingerprint: str) -> bool:

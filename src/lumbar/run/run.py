@@ -5,17 +5,27 @@ from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
+from pydantic import ValidationError
 
+import lumbar
 from lumbar.config import Config
 from lumbar.data.competition import Competition
-from lumbar.data.folds import read_folds
-from lumbar.run.stamps import hash_files
+from lumbar.data.folds import find_folds, read_folds
+from lumbar.errors import InputError
+from lumbar.records import Record, write_record
+from lumbar.run.stamps import fingerprint, hash_files, hash_listing
 
 TRAINING_TABLES = ("train.csv", "train_label_coordinates.csv", "train_series_descriptions.csv")
+LAYOUT = 2
+"""Of a run's folder. It changes when what lies in one means something else, or lies elsewhere, than before."""
+RESULTS = ("detect", "crop", "grade", "predictions", "ensemble", "models")
+"""Folders that show that something has been run."""
+MAIN = "main"
+"""What a comparison calls the run that the others are set beside."""
 
 
 @dataclass(frozen=True)
-class Part:
+class Selection:
     """The models that a run trains now: of one fold, of one condition group, or all. Others are taken as they are."""
 
     fold: int | None = None
@@ -26,6 +36,14 @@ class Part:
         return self.fold in (None, fold) and (group is None or self.group in (None, group))
 
 
+class RunRecord(Record):
+    """What a run's folder says of itself, as `run.json`."""
+
+    layout: int
+    version: str
+    """The package's version when the run was begun."""
+
+
 @dataclass(frozen=True)
 class Run:
     """A config on a data folder; every stage of it has a folder of its name below `folder`."""
@@ -33,7 +51,7 @@ class Run:
     config: Config
     competition: Competition
     folder: Path
-    part: Part = Part()
+    selection: Selection = Selection()
     detected_in: Path | None = None
     """The folder of another run, on the same data and folds, whose detect stage serves this one as well."""
 
@@ -48,14 +66,27 @@ class Run:
         return self.detect_folder / "points.csv"
 
     @property
+    def annotated_points_file(self) -> Path:
+        """The annotated points, as far as their images can be read."""
+        return self.detect_folder / "training_set" / "points.csv"
+
+    @property
     def models(self) -> Path:
         """What prediction needs, and all that a bundle carries: checkpoints, the prior and the config."""
         return self.folder / "models"
 
     @cached_property
+    def folds_file(self) -> Path:
+        """The config's fold file; where it is not of this data set, one of the data set's own, if there is any."""
+        named = self.config.folds_file
+        if self.config.folds.file:
+            return named
+        return find_folds(named, self.competition.root, self.competition.study_ids)
+
+    @cached_property
     def folds(self) -> pd.DataFrame:
         """study_id and fold of the training studies."""
-        return read_folds(self.config.folds_file, self.competition.study_ids)
+        return read_folds(self.folds_file, self.competition.study_ids)
 
     @property
     def fold_numbers(self) -> list[int]:
@@ -68,5 +99,29 @@ class Run:
 
     @cached_property
     def data_fingerprint(self) -> str:
-        """A hash of the training tables and of the folds."""
-        return hash_files(*(self.competition.root / name for name in TRAINING_TABLES), self.config.folds_file)
+        """A hash of the training tables, of the folds, and of the names and sizes of the images."""
+        root = self.competition.root
+        tables = hash_files(*(root / name for name in TRAINING_TABLES), self.folds_file)
+        return fingerprint(tables=tables, images=hash_listing(root / "train_images")).key
+
+    @cached_property
+    def labels_fingerprint(self) -> str:
+        """A hash of the labels and the folds: what is learned from crops and predictions that are there already."""
+        return hash_files(self.competition.root / "train.csv", self.folds_file)
+
+    def enter(self) -> None:
+        """Claims the run's folder; InputError where an earlier version has left results that this one cannot use."""
+        self.refuse_other_layout()
+        write_record(RunRecord(layout=LAYOUT, version=lumbar.__version__), self.folder / "run.json")
+
+    def refuse_other_layout(self) -> None:
+        """InputError where the run's folder holds results of an earlier version."""
+        try:
+            layout = RunRecord.model_validate_json((self.folder / "run.json").read_text(encoding="utf-8")).layout
+        except (OSError, UnicodeDecodeError, ValidationError):
+            layout = None
+        if layout != LAYOUT and any((self.folder / name).exists() for name in RESULTS):
+            raise InputError(
+                f"{self.folder}: was made by an earlier version of lumbar, whose results {lumbar.__version__} cannot use. "
+                f"Keep it under another name (mv {self.folder} {self.folder}-old) or remove it, and run again"
+            )

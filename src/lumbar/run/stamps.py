@@ -3,31 +3,53 @@
 import hashlib
 import json
 import logging
+import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 import lumbar
-from lumbar.data.tables import write_text
 from lumbar.errors import InputError
+from lumbar.records import Record, write_record
 
 logger = logging.getLogger(__name__)
 
-SHARED_SOURCES = ("annotations", "dicom", "geometry", "image_file", "labels", "notes", "sampling", "stack", "studies")
-"""The modules by which all stages read images."""
 UNTRAINED = 3
 """The command's exit status for an UntrainedError: nothing is wrong, but others must train first."""
 
 
 class UntrainedError(InputError):
-    """Models that a stage needs are not there, and the run's part leaves their training to others."""
+    """Models that a stage needs are not there, and the run's selection leaves their training to others."""
 
 
-def fingerprint(**inputs: Any) -> str:
-    """A short hash of what something is made from, together with the package's version."""
-    text = json.dumps({"version": lumbar.__version__, **inputs}, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+@dataclass(frozen=True)
+class Origin:
+    """What a result is made from: a short hash for each of its inputs, such as `code`, `data` and `config`."""
+
+    parts: Mapping[str, str]
+
+    @property
+    def key(self) -> str:
+        """All of it as one short hash."""
+        return _digest(dict(self.parts))
+
+    def changes_from(self, other: "Origin") -> list[str]:
+        """The names of the inputs in which the two differ."""
+        names = sorted({*self.parts, *other.parts})
+        return [name for name in names if self.parts.get(name) != other.parts.get(name)]
+
+
+def fingerprint(**inputs: Any) -> Origin:
+    """The origin of something made from these inputs, and by the package's version."""
+    return Origin({name: _digest(value) for name, value in {**inputs, "version": lumbar.__version__}.items()})
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def hash_files(*paths: Path) -> str:
@@ -39,31 +61,63 @@ def hash_files(*paths: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def hash_sources(stage: str) -> str:
-    """A short hash of a stage's code and of what all stages read images with: other code, other results."""
-    package = Path(lumbar.__file__).parent
-    shared = [package / f"{name}.py" for name in SHARED_SOURCES]
-    return hash_files(*sorted((package / stage).rglob("*.py")), *shared)
+def hash_listing(folder: Path) -> str:
+    """A short hash of the names and sizes of all files below a folder, so that images that arrive later are noticed."""
+    digest = hashlib.sha256()
+    for name, size in sorted(_list_files(folder, "")):
+        digest.update(f"{name}\0{size}\0".encode(errors="surrogateescape"))
+    return digest.hexdigest()[:16]
 
 
-def run_stage(name: str, folder: Path, made_from: str, work: Callable[[], object]) -> None:
+def _list_files(folder: Path, prefix: str) -> Iterator[tuple[str, int]]:
+    if not folder.is_dir():
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                yield from _list_files(Path(entry.path), f"{prefix}{entry.name}/")
+            elif entry.is_file():
+                yield f"{prefix}{entry.name}", entry.stat().st_size
+
+
+class Stamp(Record):
+    """What a finished stage leaves in its folder as `stamp.json`."""
+
+    made_from: dict[str, str]
+    """The parts of its origin."""
+    seconds: float
+    """How long it took."""
+    remarks: tuple[str, ...] = ()
+    """What must be said of the result each time it is used."""
+
+
+def run_stage(name: str, folder: Path, origin: Origin, work: Callable[[], Sequence[str] | None]) -> None:
     """Runs a stage's work, unless its folder bears the stamp of the same inputs; notes the seconds it took.
 
-    The stamp is written last, so a stage that was interrupted runs again; what it keeps for itself lets it go on.
+    The stamp is written last, so a stage that was interrupted runs again; what it keeps for itself lets it go on. What
+    the work returns are remarks on the result, which are repeated as often as it is kept.
     """
-    stamp = folder / "stamp.json"
-    if _read_stamp(stamp).get("made_from") == made_from:
+    stamp = _read_stamp(folder)
+    if stamp and stamp.made_from == origin.parts:
         logger.info("%s: nothing has changed, kept as it is (%s)", name, folder)
+        _say(name, stamp.remarks)
         return
-    logger.info("%s ...", name)
-    stamp.unlink(missing_ok=True)
+    changes = origin.changes_from(Origin(stamp.made_from)) if stamp else []
+    logger.info("%s ...%s", name, f" (again, for another {', '.join(changes)})" if changes else "")
+    (folder / "stamp.json").unlink(missing_ok=True)
     started = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
-    work()
+    remarks = tuple(work() or ())
     seconds = round(time.monotonic() - started, 1)
     folder.mkdir(parents=True, exist_ok=True)  # the work may have begun by clearing it
-    write_text(json.dumps({"made_from": made_from, "seconds": seconds}) + "\n", stamp)
+    write_record(Stamp(made_from=dict(origin.parts), seconds=seconds, remarks=remarks), folder / "stamp.json")
     logger.info("%s done in %.0f s", name, seconds)
+    _say(name, remarks)
+
+
+def _say(name: str, remarks: Sequence[str]) -> None:
+    for remark in remarks:
+        logger.warning("%s: %s", name, remark)
 
 
 def wait_for(stage: str, untrained: Sequence[str]) -> None:
@@ -72,18 +126,20 @@ def wait_for(stage: str, untrained: Sequence[str]) -> None:
         raise UntrainedError(f"{stage}: still to be trained: {', '.join(untrained)}")
 
 
-def stamped(folder: Path) -> str | None:
+def stamped(folder: Path) -> Origin | None:
     """What a finished stage was made from, or None when it has not run."""
-    return _read_stamp(folder / "stamp.json").get("made_from")
+    stamp = _read_stamp(folder)
+    return Origin(stamp.made_from) if stamp else None
 
 
 def stage_seconds(folder: Path) -> float | None:
     """How long a stage took when it last ran, or None when it has not."""
-    return _read_stamp(folder / "stamp.json").get("seconds")
+    stamp = _read_stamp(folder)
+    return stamp.seconds if stamp else None
 
 
-def _read_stamp(path: Path) -> Mapping[str, Any]:
+def _read_stamp(folder: Path) -> Stamp | None:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
+        return Stamp.model_validate_json((folder / "stamp.json").read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ValidationError):
+        return None

@@ -1,1 +1,1 @@
-"""The last stage: predictions of studies nobody has seen, one at a time; what the Kaggle kernel and `replay` run, too."""
+"""Stage 5: predictions of studies nobody has seen, one at a time; what the Kaggle kernel and `replay` run, too."""

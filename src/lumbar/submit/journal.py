@@ -6,28 +6,26 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field, ValidationError
 
 from lumbar.data.competition import no_predictions
 from lumbar.data.problems import Problem
-from lumbar.data.tables import write_text
 from lumbar.labels import GRADES
+from lumbar.records import Record, write_text
 
 ATTEMPTS = 2
 """A study during which the process died is tried once more, after all others."""
 
 
-class Entry(BaseModel):
+class Entry(Record):
     """A study that was started, and, unless the process died on the way, what came of it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     study_id: int
     finished: bool
     folds: tuple[int, ...] = ()
     """The folds that graded it."""
     rows: tuple[tuple[str, float, float, float], ...] = ()
-    gaps: dict[str, str] = {}
+    gaps: dict[str, str] = Field(default_factory=dict)
     """Why a cell has no prediction, by its column in `train.csv`."""
     problems: tuple[Problem, ...] = ()
     reading: float = 0.0

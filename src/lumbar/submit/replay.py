@@ -5,12 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from lumbar.crop.store import Crops, open_crops
 from lumbar.data.competition import read_predictions
 from lumbar.data.problems import Problems
-from lumbar.data.studies import read_study
+from lumbar.data.studies import Study, map_studies
 from lumbar.labels import GRADES, GROUPS
 from lumbar.run.run import Run
 from lumbar.submit.chain import Chain, cut_study, grade_crops, load_chain
@@ -41,18 +40,20 @@ class Parity:
 
 def replay_fold(run: Run, fold: int) -> Parity:
     """Predicts the training studies of a fold as the kernel would, by that fold's models alone."""
-    chain, descriptions = load_chain(run.models, run.config, fold), run.competition.series("train")
+    chain, studies = load_chain(run.models, run.config, fold), run.studies_of(fold)
     stored = {group: _by_row(open_crops(run.folder / "crop", group)) for group in GROUPS}
     predictions: dict[str, list[pd.DataFrame]] = {name: [] for name in chain.graders}
     different, count = [], 0
-    studies = run.studies_of(fold)
-    for study_id in tqdm(studies, desc=f"replay fold {fold}", unit="study"):
-        problems = Problems()
-        study = read_study(run.competition, "train", study_id, descriptions, problems)
+
+    def predict(study_id: int, study: Study, problems: Problems) -> tuple[dict[str, Crops], dict[str, pd.DataFrame]]:
         crops = cut_study(chain, study_id, study, problems)
+        return crops, grade_crops(chain, study_id, crops, problems)
+
+    for done in map_studies(run.competition, "train", studies, predict, f"replay fold {fold}"):
+        crops, graded = done.value or ({}, {})
         different += list(_differences(crops, stored))
-        count += sum(len(one.index) for one in crops.values())
-        for name, table in grade_crops(chain, study_id, crops, problems).items():
+        count += sum(len(cut.index) for cut in crops.values())
+        for name, table in graded.items():
             predictions[name].append(table)
     return _compare(run, chain, fold, predictions, len(studies), count, different)
 
@@ -62,8 +63,8 @@ def _by_row(crops: Crops) -> dict[str, np.ndarray]:
 
 
 def _differences(crops: dict[str, Crops], stored: dict[str, dict[str, np.ndarray]]) -> Iterator[str]:
-    for group, one in crops.items():
-        for row_id, pixels in _by_row(one).items():
+    for group, cut in crops.items():
+        for row_id, pixels in _by_row(cut).items():
             if row_id not in stored[group] or not np.array_equal(pixels, stored[group][row_id]):
                 yield f"{group} {row_id}"
 
@@ -81,8 +82,8 @@ def _compare(
     for name in chain.graders:
         given = read_predictions(run.folder / "predictions" / name / "oof.csv")
         expected = given[_of_studies(given, run.studies_of(fold))].set_index("row_id")[list(GRADES)]
-        parts = predictions[name]
-        replayed = pd.concat(parts).set_index("row_id")[list(GRADES)] if parts else expected.iloc[:0]
+        tables = predictions[name]
+        replayed = pd.concat(tables).set_index("row_id")[list(GRADES)] if tables else expected.iloc[:0]
         both = expected.index.intersection(replayed.index)
         unmatched += [f"{name} {row_id}" for row_id in expected.index.symmetric_difference(replayed.index)]
         gaps = np.abs(expected.loc[both].to_numpy() - replayed.loc[both].to_numpy())

@@ -1,6 +1,5 @@
 """From the journal to `submission.csv` and the report beside it."""
 
-import json
 import re
 from collections import Counter
 from dataclasses import asdict
@@ -12,8 +11,8 @@ import pandas as pd
 from lumbar.data.competition import ROW_ID_PARTS, Asked
 from lumbar.data.problems import HARMLESS, Problem
 from lumbar.data.rows import complete_rows, write_submission
-from lumbar.data.tables import choice, read_table, real, write_text
-from lumbar.labels import CELLS, CONDITIONS, GRADES, LEVELS, group_of
+from lumbar.labels import CELLS, group_of
+from lumbar.records import write_json
 from lumbar.submit.journal import ATTEMPTS, Entry, Journal, predictions_of
 
 REPORT = "run_report.json"
@@ -24,12 +23,6 @@ ALARMING_SHARE = 0.05
 UNEXPLAINED = "graded under another row_id"
 SHOWN = 10
 """Problems that the log shows; the report has all."""
-
-
-def read_prior(path: Path) -> pd.DataFrame:
-    """The prior as `priors.fit_prior` gave it."""
-    columns = [choice("condition", CONDITIONS), choice("level", LEVELS), *(real(grade) for grade in GRADES)]
-    return read_table(path, columns, unique=["condition", "level"])
 
 
 def write_results(
@@ -49,7 +42,7 @@ def write_results(
     completed = complete_rows(predictions_of(list(entries.values())), asked.row_ids, prior, floor)
     write_submission(completed, output)
     report = _report(asked, entries, _given_up(journal, in_progress), completed.fallback, died)
-    write_text(json.dumps(report, indent=2) + "\n", output.with_name(REPORT))
+    write_json(report, output.with_name(REPORT))
     return report
 
 

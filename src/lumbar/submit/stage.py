@@ -1,4 +1,4 @@
-"""The submission of a run: its models on the test studies of its own data folder."""
+"""The submit stage: a run's models on the test studies of its own data folder."""
 
 import json
 import shutil
@@ -7,37 +7,49 @@ from typing import Any
 
 from lumbar.config import read_saved_config
 from lumbar.data.competition import Competition, read_asked
-from lumbar.data.tables import write_text
+from lumbar.data.priors import read_prior
+from lumbar.data.studies import OTHER_SERIES
+from lumbar.records import write_text
+from lumbar.run.code import hash_code
 from lumbar.run.run import Run
-from lumbar.run.stamps import fingerprint, hash_files, hash_sources, run_stage
+from lumbar.run.stamps import fingerprint, hash_files, hash_listing, run_stage
+from lumbar.submit.job import Job
 from lumbar.submit.journal import Journal
-from lumbar.submit.results import REPORT, read_prior, write_results
-from lumbar.submit.worker import Job, grade_studies
+from lumbar.submit.results import REPORT, write_results
+from lumbar.submit.worker import grade_studies
 
 
-def run_submission(run: Run, output: Path, strict: bool = False) -> dict[str, Any]:
-    """`predict_submission` with a run's models, kept while neither they nor the test tables change.
+def run_submit(run: Run, output: Path, strict: bool = False) -> dict[str, Any]:
+    """`predict_submission` with a run's models, kept while neither they nor the test tables or images change.
 
     `strict` keeps nothing: what was finished before may hide an error.
     """
-    folder, root = run.folder / "test", run.competition.root
-    models = hash_files(*sorted([*run.models.glob("*.json"), run.models / "prior.csv"]))
-    tables = hash_files(root / "sample_submission.csv", root / "test_series_descriptions.csv")
-    code = [hash_sources(stage) for stage in ("predict", "ensemble", "submit")]
-    made_from = fingerprint(code=code, models=models, tables=tables)
+    folder, root = run.folder / "submit", run.competition.root
+    origin = fingerprint(
+        code=hash_code("submit.worker", "submit.results"),
+        models=hash_files(*sorted([*run.models.glob("*.json"), run.models / "prior.csv"])),
+        tables=hash_files(root / "sample_submission.csv", root / "test_series_descriptions.csv"),
+        images=hash_listing(root / "test_images"),
+    )
     kept = folder / "submission.csv"
     if strict:
         shutil.rmtree(folder, ignore_errors=True)
-    run_stage(
-        "submission",
-        folder,
-        made_from,
-        lambda: predict_submission(run.models, run.competition, folder / made_from, kept, strict),
-    )
+
+    def predict() -> list[str]:
+        report = predict_submission(run.models, run.competition, folder / origin.key, kept, strict)
+        return [*_lost_series(report), *([report["warning"]] if report.get("warning") else [])]
+
+    run_stage("submit", folder, origin, predict)
     report = kept.with_name(REPORT).read_text(encoding="utf-8")
     write_text(kept.read_text(encoding="utf-8"), output)
     write_text(report, output.with_name(REPORT))
     return json.loads(report)
+
+
+def _lost_series(report: dict[str, Any]) -> list[str]:
+    lost = [problem for problem in report.get("problems", ()) if problem["instead"] == OTHER_SERIES]
+    first = f", the first: {lost[0]['message']}" if lost else ""
+    return [f"{len(lost)} series are absent or cannot be read{first}"] if lost else []
 
 
 def predict_submission(

@@ -16,10 +16,11 @@ from typing import Any
 
 from lumbar.config import read_saved_config
 from lumbar.data.competition import Competition, read_asked
-from lumbar.data.tables import write_text
+from lumbar.data.priors import read_prior
+from lumbar.records import write_text
+from lumbar.submit.job import Job
 from lumbar.submit.journal import Journal
-from lumbar.submit.results import read_prior, write_results
-from lumbar.submit.worker import Job
+from lumbar.submit.results import write_results
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ def _is_over(job: Job) -> bool:
 
 def _run_worker(path: Path, job: Job, without_gpu: bool) -> Generator[bool, None, str | None]:
     """Runs one worker to its end; returns how it was lost, or None when it ended well or its time was up."""
-    worker = subprocess.Popen([sys.executable, "-m", "lumbar.submit.worker", str(path)], env=_environment(without_gpu))
+    worker = subprocess.Popen([sys.executable, "-m", "lumbar.submit", str(path)], env=_environment(without_gpu))
     try:
         progress, changed = 0, time.monotonic()
         refreshed = changed

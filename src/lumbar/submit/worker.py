@@ -1,42 +1,19 @@
-"""The process that grades: study after study, each noted in the journal before the next is begun.
+"""What the process that grades does: study after study, each noted in the journal before the next is begun."""
 
-`python -m lumbar.submit.worker job.json` is what the supervisor starts.
-"""
-
-import logging
 import math
 import os
-import sys
 import time
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
-import pandas as pd
-from pydantic import BaseModel, ConfigDict
 from tqdm import tqdm
 
 from lumbar.data.competition import Competition, salvage_series_descriptions
 from lumbar.data.problems import Problems
-from lumbar.data.studies import read_study
+from lumbar.data.studies import Done, Study, map_studies
+from lumbar.labels import CELLS
 from lumbar.submit.chain import Models, explain_gaps, load_models, predict_study
+from lumbar.submit.job import Job
 from lumbar.submit.journal import Entry, Journal, rows_of
-
-
-class Job(BaseModel):
-    """What to predict, with what, until when, and where to note it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    models: Path
-    competition: Path
-    study_ids: tuple[int, ...]
-    journal: Path
-    deadline: float | None = None
-    """Seconds since the epoch at which grading stops; nothing grades to the end."""
-    strict: bool = False
-    """Raise a study's error instead of going on with the next."""
-    supervisor: int | None = None
-    """The process without which this one has nobody to work for."""
-
 
 MARGIN = 1.15
 """The studies that are left are taken to be this much slower than those so far."""
@@ -71,55 +48,68 @@ class Budget:
         self.grading += grading
 
 
+class _Grading:
+    """A job as it goes on: which study is begun, by how many folds it is graded, and what came of it."""
+
+    def __init__(self, job: Job, models: Models, left: Sequence[int]) -> None:
+        self.job, self.models, self.left = job, models, left
+        self.journal = Journal(job.journal)
+        self.budget = Budget(job.deadline or math.inf, len(models.chains))
+        self.folds = 0
+
+    def begin(self) -> Iterator[int]:
+        """The studies that are left, each noted as begun before it is read; none when the time is up."""
+        for done, study_id in enumerate(self.left):
+            self.folds = self.budget.folds_for(len(self.left) - done)
+            if not self.folds or _is_abandoned(self.job):
+                return
+            self.journal.write(Entry(study_id=study_id, finished=False))
+            yield study_id
+
+    def grade(self, study_id: int, study: Study, problems: Problems) -> Entry:
+        """A study's predictions, and why cells have none."""
+        chains = self.models.chains[: self.folds]
+        predictions = predict_study(self.models, chains, study_id, study, problems)
+        return Entry(
+            study_id=study_id,
+            finished=True,
+            folds=tuple(chain.fold for chain in chains),
+            rows=rows_of(predictions),
+            gaps=explain_gaps(self.models, chains, study_id, study, predictions, problems),
+        )
+
+    def finish(self, done: Done[Entry]) -> None:
+        """Notes what came of a study."""
+        gaps = dict.fromkeys(CELLS, "grading the study failed")
+        entry = done.value or Entry(study_id=done.study_id, finished=True, gaps=gaps)
+        seconds = {"reading": round(done.reading, 3), "grading": round(done.working, 3)}
+        self.journal.write(entry.model_copy(update={"problems": done.problems, **seconds}))
+        self.budget.spend(done.reading, done.working, self.folds)
+
+
 def grade_studies(job: Job) -> None:
     """Grades the job's studies that the journal does not hold yet."""
-    journal, competition = Journal(job.journal), Competition(job.competition)
-    descriptions, _ = salvage_series_descriptions(competition.root / "test_series_descriptions.csv")
-    models = load_models(job.models)
-    budget = Budget(job.deadline or math.inf, len(models.chains))
-    left = journal.left_to_do(job.study_ids)
-    for done, study_id in enumerate(tqdm(left, desc="grade studies", unit="study")):
-        folds = budget.folds_for(len(left) - done)
-        if not folds or _is_abandoned(job):
-            return
-        journal.write(Entry(study_id=study_id, finished=False))
-        try:
-            entry = _grade_study(job, competition, descriptions, models, folds, study_id)
-        except BaseException as error:
-            if job.strict or isinstance(error, KeyboardInterrupt):  # no death that the study could be blamed for
-                journal.withdraw()
-            raise
-        journal.write(entry)
-        budget.spend(entry.reading, entry.grading, folds)
+    competition, left = Competition(job.competition), Journal(job.journal).left_to_do(job.study_ids)
+    series, _ = salvage_series_descriptions(competition.root / "test_series_descriptions.csv")
+    grading = _Grading(job, load_models(job.models), left)
+    studies = map_studies(
+        competition,
+        "test",
+        tqdm(grading.begin(), desc="grade studies", total=len(left), unit="study"),
+        grading.grade,
+        series=series,
+        strict=job.strict,
+        stage=("grade", "the prior"),
+    )
+    try:
+        for done in studies:
+            grading.finish(done)
+    except BaseException as error:
+        if job.strict or isinstance(error, KeyboardInterrupt):  # no death that the study could be blamed for
+            grading.journal.withdraw()
+        raise
 
 
 def _is_abandoned(job: Job) -> bool:
     """Whether the supervisor is gone: its death must not leave a process behind."""
     return job.supervisor is not None and os.getppid() != job.supervisor
-
-
-def _grade_study(
-    job: Job, competition: Competition, descriptions: pd.DataFrame, models: Models, folds: int, study_id: int
-) -> Entry:
-    problems = Problems(job.strict)
-    started = time.monotonic()
-    study = read_study(competition, "test", study_id, descriptions, problems)
-    read = time.monotonic()
-    chains = models.chains[:folds]
-    predictions = predict_study(models, chains, study_id, study, problems)
-    gaps = explain_gaps(models, chains, study_id, study, predictions, problems)
-    return Entry(
-        study_id=study_id,
-        finished=True,
-        folds=tuple(chain.fold for chain in chains),
-        rows=rows_of(predictions),
-        gaps=gaps,
-        problems=tuple(problems.found),
-        reading=round(read - started, 3),
-        grading=round(time.monotonic() - read, 3),
-    )
-
-
-if __name__ == "__main__":
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    grade_studies(Job.model_validate_json(Path(sys.argv[1]).read_text(encoding="utf-8")))

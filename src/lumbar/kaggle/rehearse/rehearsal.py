@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,15 @@ import numpy as np
 import pandas as pd
 
 from lumbar.data.competition import Competition, read_asked, read_labels, read_predictions
-from lumbar.data.priors import predict_prior
+from lumbar.data.priors import predict_prior, read_prior
 from lumbar.data.tables import TableError, read_table, real, text
 from lumbar.errors import InputError
 from lumbar.kaggle.rehearse.broken import changed_rows, keep_intact_only, read_record, untold_faults
 from lumbar.kaggle.rehearse.sandbox import LAYOUTS, Ending, Sandbox
 from lumbar.labels import GRADES
 from lumbar.metric import score
-from lumbar.submit.results import REPORT, read_prior
+from lumbar.records import write_json
+from lumbar.submit.results import REPORT
 
 logger = logging.getLogger(__name__)
 
@@ -177,3 +178,20 @@ def format_figures(figures: dict[str, Any]) -> str:
         *(f"    {count} times: {reason}" for reason, count in figures["fallback_reasons"].items()),
     ]
     return "\n".join([*lines, f"  WARNING: {figures['warning']}"] if figures["warning"] else lines)
+
+
+def rehearse_all(
+    rehearsal: Rehearsal, layouts: Sequence[str], kills: int, faults: bool, seed: int
+) -> Iterator[dict[str, Any] | str]:
+    """Rehearses in each layout, then what is asked for in the last of them, and yields what there is to tell: figures,
+    or a sentence. Writes the figures to `rehearsal.json`."""
+    figures: list[dict[str, Any]] = []
+    for layout in layouts:
+        figures.append(rehearse(rehearsal, layout))
+        yield figures[-1]
+    write_json(figures, rehearsal.folder / "rehearsal.json")
+    if faults:
+        yield rehearse_faults(rehearsal, layouts[-1])
+    if kills:
+        moments = rehearse_kills(rehearsal, layouts[-1], kills, figures[-1]["seconds"], seed)
+        yield f"killed at {len(moments)} moments, each time a valid submission was left"

@@ -1,11 +1,14 @@
-"""`lumbar ensemble fit` and `apply`: any predictions in submission format, without a run."""
+"""`lumbar ensemble`: the run's stage; `fit` and `apply` blend any predictions in submission format, without a run."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from lumbar.cli.options import DEMO, ConfigOption, DataOption, open_run
 from lumbar.errors import InputError
+
+app = typer.Typer()
 
 PredictionsOption = Annotated[
     list[Path], typer.Option("--predictions", help="A member's CSV in submission format (.gz too); several may follow.")
@@ -16,6 +19,16 @@ RUNS_NAME = "oof"
 """What a run calls every member's file."""
 
 
+@app.callback(invoke_without_command=True)
+def ensemble(context: typer.Context, config: ConfigOption = DEMO, data: DataOption = None) -> None:
+    """Stage: fit the run's ensemble to its out-of-fold predictions; fit and apply do it to any predictions."""
+    from lumbar.pipeline import run_through
+
+    if context.invoked_subcommand is None:
+        run_through(open_run(config, data), last="ensemble")
+
+
+@app.command()
 def fit(
     labels: Annotated[Path, typer.Option(help="A train.csv.")],
     folds: Annotated[Path, typer.Option(help="study_id and fold of the studies that the members predict.")],
@@ -41,10 +54,11 @@ def fit(
         refuse_other_studies(members[name], path, fold_table["study_id"].tolist(), folds)
     ensemble = fit_ensemble(members, read_labels(labels), fold_table)
     write_ensemble(ensemble, out)
-    model.write_model(ensemble.model, out / model.FILE_NAME)
+    model.write_model(ensemble.model, out / model.MODEL_FILE)
     typer.echo(f"{format_report(ensemble.report)}\n\nwrote {out}")
 
 
+@app.command()
 def apply(
     model: Annotated[Path, typer.Option(help="The folder that `fit` wrote, or its ensemble.json.")],
     predictions: PredictionsOption,
@@ -55,9 +69,9 @@ def apply(
     from lumbar.data.tables import write_table
     from lumbar.ensemble.apply import apply_ensemble
     from lumbar.ensemble.members import read_member
-    from lumbar.ensemble.model import FILE_NAME, read_model
+    from lumbar.ensemble.model import MODEL_FILE, read_model
 
-    fitted = read_model(model / FILE_NAME if model.is_dir() else model)
+    fitted = read_model(model / MODEL_FILE if model.is_dir() else model)
     paths = _name_members([*predictions, *(more or [])])
     unknown = sorted(set(paths) - set(fitted.members))
     if unknown:

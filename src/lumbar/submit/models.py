@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from lumbar.config import Config, DetectConfig, GradeConfig, ViewConfig, read_saved_config
+from lumbar.config import Config, DetectConfig, GradeConfig, PublishedConfig, ViewConfig, read_saved_config
 from lumbar.detect.landmarks import CLASS_NAMES
-from lumbar.ensemble.model import FILE_NAME, read_model
+from lumbar.ensemble.model import MODEL_FILE, read_model
 from lumbar.errors import InputError
 from lumbar.labels import GRADES
 from lumbar.run.checkpoint import Card, CheckpointError, expect_card
@@ -29,7 +29,7 @@ def find_model_faults(models: Path) -> Iterator[str]:
         except CheckpointError as error:
             yield str(error)
     try:
-        read_model(models / FILE_NAME)
+        read_model(models / MODEL_FILE)
     except InputError as error:
         yield str(error)
 
@@ -39,12 +39,12 @@ def find_gaps(models: Path) -> Iterator[str]:
     config, folds = read_saved_config(models / "config.json"), _folds_by_name(models)
     detected = folds.get(DETECTOR, set())
     if len(detected) != config.folds.count:
-        yield f"{models}: detectors for {len(detected)} folds, the config has {config.folds.count}; train them"
+        yield f"{models}: there are detectors for {len(detected)} of {config.folds.count} folds"
     if not any(name in folds for name in config.graders):
-        yield f"{models}: there is no grader; train them (make grade)"
+        yield f"{models}: there is no grader"
     for name in config.graders:
         if missing := sorted(detected - folds.get(name, detected)):
-            yield f"{models}: no {name} grader for fold {', '.join(map(str, missing))}; train it (make grade)"
+            yield f"{models}: there is no {name} grader for fold {', '.join(map(str, missing))}"
 
 
 def _folds_by_name(models: Path) -> dict[str, set[int]]:
@@ -86,6 +86,8 @@ def _expect_config(card: Card, group: str | None) -> None:
         DetectConfig.model_validate(card.config)
         return
     GradeConfig.model_validate(card.config["grade"])
+    if "published" in card.config:
+        PublishedConfig.model_validate(card.config["published"])
     ViewConfig.model_validate(card.config["view"])
     if card.config["group"] != group:
         raise ValueError(f"it grades {card.config['group']}")

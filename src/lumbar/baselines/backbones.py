@@ -1,15 +1,14 @@
-"""The nets that a grader can be built from: those of the published systems by their own names, and all of timm's."""
+"""The backbones of the published systems: small nets of their own, and all of timm's without their tops."""
 
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import timm
 import torch
 from timm.models.vgg import ConvMlp
 from torch import nn
 
-from lumbar.config import Config, ConfigError
+from lumbar.grade.net import build_timm
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -52,30 +51,33 @@ class BlockCnn(nn.Module):
         return self.blocks(images).flatten(1)
 
 
-WIDTHS = (32, 64, 128)
+SLICE_WIDTHS = (32, 64, 128)
 """The paper names convolution and max-pool blocks but not their widths; these are those of the other small nets."""
 HIDDEN = 64
 """Units of the LSTM, which the paper does not name either."""
 
 
 class CnnLstm(nn.Module):
-    """One small CNN over every slice, pooled, and an LSTM over the slices, whose last state is the features."""
+    """One small CNN over every slice, pooled, and an LSTM over the slices, whose last state is the features.
+
+    The net of "Detection and Severity Classification of Lumbar Spinal Stenosis in MRI Scans" (Dhopavkar et al.).
+    """
 
     features = HIDDEN
 
     def __init__(self, channels: int, image_size: int, activation: str) -> None:
         """`channels` is the number of slices, which the net takes one by one; any number and any size will do."""
         super().__init__()
-        inputs = (1, *WIDTHS)
+        inputs = (1, *SLICE_WIDTHS)
         self.slice_network = nn.Sequential(
             *(
                 nn.Sequential(*convolve(before, after, activation, normalise=False), nn.MaxPool2d(2))
-                for before, after in zip(inputs, WIDTHS, strict=False)
+                for before, after in zip(inputs, SLICE_WIDTHS, strict=False)
             ),
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
         )
-        self.lstm = nn.LSTM(WIDTHS[-1], HIDDEN, batch_first=True)
+        self.lstm = nn.LSTM(SLICE_WIDTHS[-1], HIDDEN, batch_first=True)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Features (B, F) of the slices (B, S, H, W), read in their order."""
@@ -85,21 +87,22 @@ class CnnLstm(nn.Module):
         return hidden[-1]
 
 
-WIDTHS = (64, 32)
+PLACE_WIDTHS = (64, 32)
+"""Of "Lumbar Spine Degenerative Condition Classification" (IIT Delhi)."""
 
 
 class PlaceBranch(nn.Module):
     """Two dense layers over the point's place in the slice: 2,272 parameters, as the paper counts them."""
 
-    features = WIDTHS[-1]
+    features = PLACE_WIDTHS[-1]
 
     def __init__(self, activation: str) -> None:
         super().__init__()
-        inputs = (2, *WIDTHS)
+        inputs = (2, *PLACE_WIDTHS)
         self.layers = nn.Sequential(
             *(
                 nn.Sequential(nn.Linear(before, after), ACTIVATIONS[activation]())
-                for before, after in zip(inputs, WIDTHS, strict=False)
+                for before, after in zip(inputs, PLACE_WIDTHS, strict=False)
             )
         )
 
@@ -117,43 +120,11 @@ NETWORKS: dict[str, Callable[[int, int, str], Any]] = {
     "five_block_cnn": partial(BlockCnn, widths=(32, 64, 128, 256, 512), convolutions=2, dropout=0.25),
 }
 """The published nets that timm does not have, each from channels, image size and activation."""
-SIMILAR = 8
-"""Names that the error for a wrong one suggests."""
-
-
-def is_own(backbone: str) -> bool:
-    """Whether a backbone is one of `NETWORKS` rather than timm's."""
-    return backbone in NETWORKS
-
-
-def expect_backbone(config: Config) -> None:
-    """Raises ConfigError, with what could have been meant, where a config's backbone does not exist."""
-    backbone = config.grade.backbone
-    if is_own(backbone) or timm.is_model(backbone):
-        return
-    near = ", ".join(timm.list_models(f"*{backbone.split('_')[0]}*")[:SIMILAR]) or "see timm.list_models()"
-    raise ConfigError(
-        f"config {config.name}: grade.backbone: timm has no model '{backbone}'; similar ones: {near}; beside timm's"
-        f" there are {', '.join(NETWORKS)}"
-    )
-
-
-def build_timm(backbone: str, channels: int, image_size: int, outputs: int, dropout: float) -> Any:
-    """A timm net with its own classifier; one that must know its input's size, such as a transformer, is told it."""
-    shape: dict[str, Any] = {"img_size": image_size} if _has_fixed_size(backbone) else {}
-    return timm.create_model(
-        backbone, pretrained=False, in_chans=channels, num_classes=outputs, drop_rate=dropout, **shape
-    )
-
-
-def _has_fixed_size(backbone: str) -> bool:
-    described = timm.get_pretrained_cfg(backbone)  # None for a name that is only kept for old code
-    return described is not None and bool(described.fixed_input_size)
 
 
 def build_features(backbone: str, channels: int, image_size: int, activation: str) -> tuple[Any, int]:
     """A net that ends in pooled or flattened features, and how many they are."""
-    if is_own(backbone):
+    if backbone in NETWORKS:
         network = NETWORKS[backbone](channels, image_size, activation)
         return network, network.features
     network = build_timm(backbone, channels, image_size, outputs=0, dropout=0.0)

@@ -1,0 +1,125 @@
+"""The crop and grade stages of a published system, in place of the main pipeline's."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from lumbar.baselines.backbones import NETWORKS
+from lumbar.baselines.crops import SystemCutter, open_system_crops
+from lumbar.baselines.net import SystemNet, severe_shares
+from lumbar.baselines.points import choose_points
+from lumbar.baselines.predict import load_system, predict_system
+from lumbar.baselines.samplers import Numbers, is_graded, keep_rows
+from lumbar.baselines.train import train_system
+from lumbar.config import POOLED, Config, ViewConfig
+from lumbar.crop.store import Cutter, write_crops
+from lumbar.crop.view import ViewCutter
+from lumbar.data.priors import fit_prior
+from lumbar.grade.net import expect_backbone, level_prior
+from lumbar.grade.predict import Predictor
+from lumbar.grade.stage import PIPELINE, Craft, Training, labels_outside, run_grade
+from lumbar.grade.train import Curves, State
+from lumbar.labels import CONDITIONS
+from lumbar.run.code import hash_code
+from lumbar.run.run import Run
+from lumbar.run.stamps import fingerprint, hash_files, run_stage
+
+
+def run_system_crop(run: Run) -> None:
+    """Writes `crop/<group>.npy` and `crop/<group>.csv` at the points that the system's config asks for."""
+    published, folder = run.config.published, run.folder / "crop"
+    detected = published is not None and published.points == "detected"
+    origin = fingerprint(
+        code=hash_code("baselines.crops", "baselines.points", "crop.store"),
+        data=run.data_fingerprint,
+        points=hash_files(run.points_file) if detected else None,
+        config=run.config.crop.model_dump(),
+        published=published.model_dump(include={"points", "slices", "cells"}) if published else None,
+    )
+
+    def work() -> None:
+        write_crops(run.competition, "train", choose_points(run), SystemCutter(run.config), folder)
+
+    run_stage("crop", folder, origin, work)
+
+
+def run_system_grade(run: Run) -> None:
+    """The grade stage with the system's nets."""
+    expect_backbone(run.config, list(NETWORKS))
+    run_grade(run, SYSTEM)
+
+
+def start_system(run: Run, grades: str, fold: int, seed: int) -> SystemNet:
+    """An untrained net, with what it must know of the labels of the other folds."""
+    torch.manual_seed(seed)
+    net = SystemNet(run.config, _view(run, grades).slices)
+    prior = fit_prior(labels_outside(run, fold))
+    net.severe_shares.copy_(torch.from_numpy(severe_shares(prior)))
+    if net.level_bias is not None:
+        names = [name for name, condition in CONDITIONS.items() if grades in (POOLED, condition.group)]
+        net.start_at_prior(level_prior(prior, names))
+    if run.config.grade.weights:
+        net.start_backbone_from(run.config.grade.weights)
+    return net
+
+
+def _train(run: Run, training: Training) -> tuple[State, Curves]:
+    net = start_system(run, training.grades, training.fold, training.seed)
+    index = training.crops.index
+    rows = labelled_rows(run, index)
+    rows = rows[index["fold"].to_numpy()[rows] != training.fold]  # with those that the system then drops
+    return train_system(net, training.crops, rows, training.folder, training.seed, training.label)
+
+
+def labelled_rows(run: Run, index: pd.DataFrame) -> Numbers:
+    """The rows of the crops' index that have a grade and are of a cell that the system grades."""
+    return np.flatnonzero(is_graded(index, run.config.cells) & index["grade"].notna().to_numpy())
+
+
+def chosen_rows(run: Run, index: pd.DataFrame) -> Numbers:
+    """Those of the labelled rows whose studies the system does not drop."""
+    if run.config.published is None:
+        return labelled_rows(run, index)
+    return keep_rows(index, labelled_rows(run, index), run.config.published.examples)
+
+
+def _describe(run: Run, grades: str) -> dict[str, Any]:
+    return {
+        "group": grades,
+        "grade": run.config.grade.model_dump(mode="json"),
+        "view": _view(run, grades).model_dump(mode="json"),
+        "published": run.config.published.model_dump(mode="json") if run.config.published else None,
+    }
+
+
+def _view(run: Run, grades: str) -> ViewConfig:
+    """How a grader's crops are sampled; those of a pooled one all have one size and number of slices."""
+    return run.config.crop.view(run.config.cells.groups[0] if grades == POOLED else grades)
+
+
+def _load(stem: Any) -> Predictor:
+    net = load_system(stem)
+    return lambda crops, rows: predict_system(net, crops, rows.astype(np.int64))
+
+
+SYSTEM = Craft(
+    code=("baselines.train", "baselines.predict"),
+    open_crops=open_system_crops,
+    choose_rows=chosen_rows,
+    train=_train,
+    describe=_describe,
+    load=_load,
+)
+"""The published systems'."""
+
+
+def craft_of(config: Config) -> Craft:
+    """How a run's graders are made and used."""
+    return SYSTEM if config.published else PIPELINE
+
+
+def cutter_of(config: Config) -> Cutter:
+    """How a run's crops are cut."""
+    return SystemCutter(config) if config.published else ViewCutter(config.crop)

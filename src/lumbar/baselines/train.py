@@ -1,0 +1,142 @@
+"""Training of a published system's net, as its paper has it: its optimiser and schedule, watched, balanced."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
+
+from lumbar.baselines.data import SystemDataset
+from lumbar.baselines.net import SystemNet
+from lumbar.baselines.samplers import (
+    Examples,
+    Numbers,
+    balance,
+    hold_out,
+    keep_rows,
+    loss_weights,
+    trained_with,
+    true_classes,
+)
+from lumbar.config import PublishedConfig
+from lumbar.crop.store import Crops
+from lumbar.grade.train import Curves, GraderModule, State, fit, load, may_fuse, seed_training
+
+PLATEAU_PATIENCE = 2
+"""Epochs without progress after which the plateau schedule divides the learning rate by ten."""
+
+
+class SystemModule(GraderModule):
+    """A system's net with its target's loss and its paper's optimiser."""
+
+    weights: torch.Tensor
+
+    def __init__(self, net: SystemNet, steps: int, weights: np.ndarray, seed: int) -> None:
+        super().__init__(net, net.grade, steps, seed)
+        self.target, self.how = net.target, net.published.fit
+        self.register_buffer("weights", torch.tensor(weights, dtype=torch.float32), persistent=False)
+        self.plateau: torch.optim.lr_scheduler.ReduceLROnPlateau | None = None
+        self.resumed_plateau: dict[str, Any] | None = None
+
+    def judge(self, outputs: torch.Tensor, batch: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+        """The target's loss of outputs (B, O), and which of them (B,) are right."""
+        right = self.target.probabilities(outputs).argmax(dim=1) == batch["class"]
+        return self.target.loss(outputs, batch["class"], batch, self.weights), right
+
+    def validation_step(self, batch: dict[str, Any], _: int) -> None:
+        """Measures a batch of the watched part of the training studies."""
+        self.measure(batch, "watched_")
+
+    def on_train_epoch_end(self) -> None:
+        """Lets the learning rate down where the watched loss stands still."""
+        super().on_train_epoch_end()
+        if self.plateau:
+            self.plateau.step(self.trainer.callback_metrics["watched_loss"])
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The plateau's state goes with what training resumes from."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["plateau"] = self.plateau.state_dict() if self.plateau else None
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Takes it back."""
+        super().on_load_checkpoint(checkpoint)
+        self.resumed_plateau = checkpoint["plateau"]
+
+    def configure_optimizers(self) -> Any:
+        """AdamW or Adam, with one of the three schedules."""
+        optimizer = self.adam() if self.how.optimiser == "adam" else self.adamw()
+        if self.how.schedule == "one_cycle":
+            return self.one_cycle(optimizer)
+        if self.how.schedule == "plateau":
+            self.plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.1, patience=PLATEAU_PATIENCE)
+            self.plateau.load_state_dict(self.resumed_plateau or self.plateau.state_dict())
+        return optimizer
+
+    def adam(self) -> torch.optim.Optimizer:
+        """Adam as the papers have it, without weight decay."""
+        return torch.optim.Adam(self.trained_parameters(), lr=self.config.learning_rate, fused=may_fuse())
+
+
+def train_system(
+    net: SystemNet, crops: Crops, rows: Numbers, folder: Path, seed: int, label: str
+) -> tuple[State, Curves]:
+    """Trains on some rows of the crops, whose index has `grade`; returns the weights and the figures of each epoch.
+
+    Rows that the config drops are left out, the rest is balanced, and a part of the studies is watched if it watches
+    one. `folder` holds what resuming needs; a folder of one training must not be given to another.
+    """
+    published = net.published
+    kept = keep_rows(crops.index, rows, published.examples)
+    examples = balance(kept, _classes(crops, kept, published), published.examples, seed)
+    classes, shown = (_classes(crops, some, published) for some in (rows, examples.rows))
+    net.trained_with.copy_(torch.from_numpy(trained_with(classes, shown, loss_weights(shown, published))))
+    return train_on(net, crops, examples, "study_id", folder, seed, label)
+
+
+def _classes(crops: Crops, rows: Numbers, published: PublishedConfig) -> Numbers:
+    return true_classes(crops.index.iloc[rows], published.target)
+
+
+def train_on(
+    net: SystemNet,
+    crops: Crops,
+    examples: Examples,
+    kept_together: Literal["study_id"] | None,
+    folder: Path,
+    seed: int,
+    label: str,
+) -> tuple[State, Curves]:
+    """Trains on examples as they are given; returns the weights and the figures of each epoch, as `train_system`.
+
+    What is watched is a part of the studies, or, as the papers have it, of the examples.
+    """
+    config, published, batch_size = net.config, net.published, net.grade.batch_size
+    seed_training(seed)
+    units = crops.index[kept_together].to_numpy()[examples.rows] if kept_together else np.arange(len(examples))
+    watched = hold_out(units, seed) if published.fit.watched else np.zeros(len(examples), bool)
+    shown = examples.where(~watched)
+    training = load(SystemDataset(crops, shown, config, seed), batch_size, seed)
+    weights = loss_weights(_classes(crops, shown.rows, published), published)
+    module = SystemModule(net, len(training) * net.grade.epochs, weights, seed)
+    watching = SystemDataset(crops, examples.where(watched), config)
+    callbacks = _watch(published, folder)
+    fit(module, training, net.grade, folder, label, load(watching, batch_size) if callbacks else None, callbacks)
+    if callbacks:
+        best = callbacks[0].best_model_path  # type: ignore[attr-defined]  # the first is a ModelCheckpoint
+        module.load_state_dict(torch.load(best, weights_only=True)["state_dict"])
+    return net.state_dict(), module.curves
+
+
+def _watch(published: PublishedConfig, folder: Path) -> list[Callback]:
+    """What keeps the weights of the best epoch, and stops where there is no progress; both when its figures are
+    complete."""
+    watched = published.fit.watched
+    if watched is None:
+        return []
+    monitor, mode = f"watched_{watched}", "min" if watched == "loss" else "max"
+    best = ModelCheckpoint(folder / "best", monitor=monitor, mode=mode, save_on_train_epoch_end=True)
+    if published.fit.patience is None:
+        return [best]
+    return [best, EarlyStopping(monitor, mode=mode, patience=published.fit.patience, check_on_train_epoch_end=True)]

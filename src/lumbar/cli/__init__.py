@@ -1,0 +1,52 @@
+"""The `lumbar` command: the stages at the top, what goes around them, and a group for each larger thing."""
+
+import logging
+import sys
+from typing import Annotated
+
+import typer
+
+from lumbar import __version__
+from lumbar.cli import ensemble, fetch, kaggle, look, phantom, stages
+from lumbar.errors import InputError
+from lumbar.offline import go_offline
+from lumbar.run.stamps import UNTRAINED, UntrainedError
+
+NETWORKED = (("data", "download"), ("weights", "get"))
+"""The only commands that touch a network; Kaggle's own command does when `lumbar kaggle push` calls it, and pip does
+when `lumbar kaggle bundle` or `train` collects the wheels that Kaggle lacks."""
+
+app = typer.Typer(
+    help="From lumbar spine MRI to a submission for RSNA 2024 Lumbar Spine Degenerative Classification.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+for name, command in {**stages.COMMANDS, **look.COMMANDS}.items():
+    app.command(name)(command)
+app.add_typer(ensemble.app, name="ensemble")
+app.add_typer(phantom.app, name="phantom")
+app.add_typer(kaggle.app, name="kaggle")
+app.add_typer(fetch.data, name="data")
+app.add_typer(fetch.weights, name="weights")
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Runs the command; an error of the user's input is one line, not a traceback."""
+    if tuple(sys.argv[1:3]) not in NETWORKED:
+        go_offline()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        app()
+    except UntrainedError as untrained:
+        typer.secho(f"lumbar: {untrained}", fg="yellow", err=True)
+        raise SystemExit(UNTRAINED) from None
+    except (InputError, FileNotFoundError, FileExistsError) as error:
+        typer.secho(f"lumbar: {error}", fg="red", err=True)
+        raise SystemExit(2) from None

@@ -1,0 +1,6 @@
+"""`python -m lumbar.cli`, which the training kernel starts."""
+
+from lumbar.cli import main
+
+if __name__ == "__main__":
+    main()

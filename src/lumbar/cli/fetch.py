@@ -1,0 +1,39 @@
+"""`lumbar data download` and `lumbar weights get`: the only commands that fetch anything, and only when typed."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+data = typer.Typer(help="The competition's data.", no_args_is_help=True)
+weights = typer.Typer(help="Weights to start training from.", no_args_is_help=True)
+
+
+@data.callback()
+def _data() -> None:
+    """The competition's data."""
+
+
+@data.command()
+def download(out: Annotated[Path, typer.Option(help="The folder to unpack it into.")] = Path("data")) -> None:
+    """Fetch the competition's data with Kaggle's command, which must be signed in; 30 GB, twice that on the way."""
+    from lumbar.fetch.competition import download_competition
+
+    typer.echo(f"wrote {download_competition(out)}")
+
+
+@weights.callback()
+def _weights() -> None:
+    """Weights to start training from."""
+
+
+@weights.command()
+def get(
+    name: Annotated[str, typer.Argument(help="A timm model, such as tf_efficientnet_lite0, or yolov8n to yolov8x.")],
+    out: Annotated[Path, typer.Option(help="The folder to write.")] = Path("weights"),
+) -> None:
+    """Fetch a net's published weights, and store them as safetensors with a checksum and a card."""
+    from lumbar.fetch.weights import describe_use, get_weights
+
+    path = get_weights(name, out)
+    typer.echo(f"wrote {path}\n{describe_use(name, path)}")

@@ -1,0 +1,113 @@
+"""Commands that look at what there is: score, report, compare, predict."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lumbar.cli.options import DEMO, ConfigOption, DataOption, open_run
+
+
+def score(
+    labels: Annotated[Path, typer.Option(help="A train.csv.")],
+    predictions: Annotated[list[Path], typer.Option(help="CSVs in submission format, together one prediction.")],
+    fill_missing: Annotated[str, typer.Option(help="`uniform` gives rows without a prediction 1/3 each.")] = "error",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Score predictions by the competition's metric."""
+    import pandas as pd
+
+    from lumbar import metric
+    from lumbar.data.competition import read_labels, read_predictions, refuse_unknown_rows
+    from lumbar.data.tables import TableError
+
+    if fill_missing not in ("error", "uniform"):
+        raise typer.BadParameter(f"expected error or uniform, got {fill_missing}", param_hint="--fill-missing")
+    truth = read_labels(labels)
+    if truth.empty:
+        raise TableError(f"{labels}: no cell has a label, so there is nothing to score")
+    tables = [read_predictions(path) for path in predictions]
+    for path, rows in zip(predictions, tables, strict=True):
+        refuse_unknown_rows(rows, path)
+    table = pd.concat(tables, ignore_index=True)
+    if fill_missing == "uniform":
+        table = metric.fill_missing(truth, table)
+    try:
+        losses = metric.study_losses(truth, table)
+    except ValueError as error:
+        hint = "; --fill-missing uniform accepts that" if isinstance(error, metric.MissingRowsError) else ""
+        raise TableError(f"{', '.join(map(str, predictions))}: {error}{hint}") from error
+    result = metric.score_losses(losses)
+    low, high = metric.interval(metric.bootstrap_scores(losses, seed=0))
+    if as_json:
+        typer.echo(json.dumps({**result.as_dict(), "ci95": [low, high], "studies": len(losses)}, indent=2))
+        return
+    for name, value in {"score": result.score, **result.components}.items():
+        typer.echo(f"{name:18s} {'-' if value is None else f'{value:.6f}'}")
+    typer.echo(f"{'95 % interval':18s} {low:.6f} to {high:.6f}, over {len(losses)} studies")
+
+
+def report(
+    config: ConfigOption = DEMO,
+    data: DataOption = None,
+    studies: Annotated[
+        int, typer.Option(min=0, help="Studies with a page of their own: best, worst, surprising.")
+    ] = 12,
+) -> None:
+    """Draw what a run has found as one HTML page; it only reads what is there."""
+    from lumbar.config import read_config
+    from lumbar.phantom.keep import phantom_folder
+    from lumbar.report.page import write_report
+
+    wanted = read_config(config)
+    folder, root = Path("runs") / wanted.name, data or phantom_folder(wanted.phantom)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: there is no such run; `make cv CONFIG={config}` makes it")
+    if not root.is_dir():
+        raise FileNotFoundError(f"{root}: the phantom is gone; a run on other data is reported with --data (DATA=)")
+    run = open_run(config, root)
+    run.refuse_other_layout()
+    typer.echo(f"wrote {write_report(run, config, studies)}")
+
+
+def compare(
+    config: ConfigOption = Path("configs/compare.yaml"),
+    data: DataOption = None,
+    full_size: Annotated[
+        bool, typer.Option("--full-size", help="Every system at its paper's size, not at the config's.")
+    ] = False,
+) -> None:
+    """Set the published systems beside the main pipeline, in one table."""
+    from lumbar.comparison import run_compare
+
+    run = open_run(config, data)
+    typer.echo(f"\n{run_compare(run, config, full_size)}\n\nwrote {run.folder / 'compare.json'}")
+
+
+def predict(
+    study: Annotated[Path, typer.Argument(help="A folder of one study's DICOM files, nested and named in any way.")],
+    models: Annotated[Path, typer.Option(help="A run's models folder, or a bundle's.")] = Path("runs/demo/models"),
+    out: Annotated[
+        Path | None, typer.Option(help="The folder to write; without it, nothing but what is printed.")
+    ] = None,
+) -> None:
+    """Grade one study: which series is which is read from its files. Prints the 25 grades, writes a CSV and a page."""
+    from lumbar.data.tables import write_table
+    from lumbar.report.study import write_study_page
+    from lumbar.submit.single import format_study, grade_folder
+
+    if not study.is_dir():
+        raise FileNotFoundError(f"{study}: there is no such folder")
+    if not (models / "config.json").is_file():
+        raise FileNotFoundError(f"{models}: there are no models; a run's lie in runs/<name>/models (make cv)")
+    graded = grade_folder(study, models)
+    typer.echo(format_study(graded))
+    if out:
+        name = study.resolve().name
+        write_table(graded.grades, out / f"{name}.csv")
+        write_study_page(graded, name, out / f"{name}.html")
+        typer.echo(f"\nwrote {out / name}.csv and .html")
+
+
+COMMANDS = {command.__name__: command for command in (score, report, compare, predict)}

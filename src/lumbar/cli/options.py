@@ -1,0 +1,54 @@
+"""What several commands have in common: their options, and how a run is opened. Heavy imports come late everywhere."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lumbar.labels import GROUPS
+
+if TYPE_CHECKING:
+    from lumbar.run.run import Run
+
+Group = Enum("Group", {name: name for name in GROUPS})  # type: ignore[misc]  # typer takes its choices from an Enum
+ConfigOption = Annotated[Path, typer.Option("--config", help="The run's YAML config.")]
+DataOption = Annotated[
+    Path | None,
+    typer.Option("--data", help="A folder in the competition's layout; without it, the phantom of the config."),
+]
+FoldOption = Annotated[
+    int | None, typer.Option("--fold", min=0, help="Train this fold's models only, take the others as they are.")
+]
+GroupOption = Annotated[
+    Group | None,
+    typer.Option("--group", help="Train this condition group's graders only, take the others as they are."),
+]
+DEMO = Path("configs/demo.yaml")
+SUBMISSION = Path("submission")
+
+
+def open_run(config_path: Path, data: Path | None, fold: int | None = None, group: Group | None = None) -> Run:
+    """The run of a config on a data folder, or on the config's phantom, which is written where it is not there."""
+    from lumbar.config import read_config
+    from lumbar.data.competition import Competition
+    from lumbar.phantom.keep import keep_phantom
+    from lumbar.run.run import Run, Selection
+
+    config = read_config(config_path)
+    root = data or keep_phantom(config.phantom)
+    if not (root / "train.csv").is_file():
+        raise FileNotFoundError(f"{root}: expected a folder in the competition's layout, with train.csv in it")
+    selection = Selection(fold, group.value if group else None)
+    return Run(config, Competition(root), Path("runs") / config.name, selection)
+
+
+def open_trained_run(config_path: Path, data: Path | None) -> Run:
+    """A run whose models are all there, however they were made: nothing is ever trained for those who only use them."""
+    from lumbar.pipeline import expect_models
+
+    run = open_run(config_path, data)
+    expect_models(run, f"make cv CONFIG={config_path}{f' DATA={data}' if data else ''}")
+    return run

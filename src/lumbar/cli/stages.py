@@ -1,0 +1,71 @@
+"""The stages as commands, each of which runs those before it as far as they have anything new to do."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lumbar.cli.options import DEMO, SUBMISSION, ConfigOption, DataOption, FoldOption, GroupOption
+from lumbar.cli.options import open_run as _open_run
+from lumbar.cli.options import open_trained_run as _open_trained_run
+
+
+def folds(config: ConfigOption = DEMO, data: DataOption = None) -> None:
+    """Stage: write the fold file, or check the one that is there."""
+    _run_through("folds", config, data)
+
+
+def detect(config: ConfigOption = DEMO, data: DataOption = None, fold: FoldOption = None) -> None:
+    """Stage: train the detectors and write the out-of-fold points."""
+    _run_through("detect", config, data, fold)
+
+
+def crop(config: ConfigOption = DEMO, data: DataOption = None) -> None:
+    """Stage: cut the crops around the points."""
+    _run_through("crop", config, data)
+
+
+def grade(
+    config: ConfigOption = DEMO, data: DataOption = None, fold: FoldOption = None, group: GroupOption = None
+) -> None:
+    """Stage: train the graders and write their out-of-fold predictions."""
+    _run_through("grade", config, data, fold, group)
+
+
+def submit(
+    config: ConfigOption = DEMO,
+    data: DataOption = None,
+    output: Annotated[Path, typer.Option(help="The CSV to write.")] = SUBMISSION / "submission.csv",
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at a study's first error.")] = False,
+) -> None:
+    """Stage: predict the test studies with the run's models, as they are, and write the submission."""
+    from lumbar.submit.results import format_report
+    from lumbar.submit.stage import run_submit
+
+    report = run_submit(_open_trained_run(config, data), output, strict)
+    typer.echo(f"{format_report(report)}\nwrote {output}")
+
+
+def cv(
+    config: ConfigOption = DEMO, data: DataOption = None, fold: FoldOption = None, group: GroupOption = None
+) -> None:
+    """Run every stage on the training studies and score what they predict out of fold."""
+    from lumbar.pipeline import format_table, run_through, score_run
+    from lumbar.records import write_text
+
+    run = _open_run(config, data, fold, group)
+    run_through(run)
+    table = format_table(score_run(run))
+    write_text(table + "\n", run.folder / "cv.txt")
+    typer.echo(f"\n{table}\n\nwrote {run.folder / 'cv.json'}")
+
+
+def _run_through(
+    stage: str, config: Path, data: Path | None, fold: int | None = None, group: GroupOption = None
+) -> None:
+    from lumbar.pipeline import run_through
+
+    run_through(_open_run(config, data, fold, group), last=stage)
+
+
+COMMANDS = {command.__name__: command for command in (cv, folds, detect, crop, grade, submit)}

@@ -1,0 +1,133 @@
+"""What a bare folder of DICOM files holds: which files form a series, and what that shows, by their headers alone.
+
+Nothing is expected of names, suffixes or nesting, and no table says which series is which.
+"""
+
+import logging
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pydicom
+
+from lumbar.labels import SERIES_DESCRIPTIONS, plane_of, sequence_of
+from lumbar.mri.geometry import Plane, anatomical_plane
+
+logger = logging.getLogger(__name__)
+
+TAGS = [
+    *("SeriesInstanceUID", "SeriesDescription", "ProtocolName", "SequenceName", "BodyPartExamined", "ImageType"),
+    *("ImageOrientationPatient", "EchoTime", "RepetitionTime", "InversionTime", "Rows", "Modality"),
+]
+"""All that is read of a file here."""
+OTHER_BODY_PARTS = re.compile(
+    r"HEAD|BRAIN|SKULL|NECK|CHEST|HEART|BREAST|ABDOMEN|KNEE|HIP|SHOULDER|ANKLE|WRIST|C-?SPINE"
+)
+"""In BodyPartExamined: what is no lumbar spine. Most lumbar spines say LSPINE, SPINE or nothing."""
+LONG_ECHO_MS, SHORT_REPETITION_MS = 60.0, 1200.0
+"""A long echo makes a T2 image; without one, a short repetition makes a T1 image."""
+INVERSION_MS = (80.0, 300.0)
+"""Inversion times at which fat is dark: STIR, which stands for T2."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A series in a folder: its files as paths in it, what its headers call it, and what that is in the competition's
+    words, or why it is of no use."""
+
+    files: tuple[str, ...]
+    name: str
+    description: str | None
+    reason: str = ""
+
+    @property
+    def line(self) -> str:
+        """The series in a line."""
+        what = self.description or f"left out: {self.reason}"
+        return f"{self.name or 'a series without a name'} ({len(self.files)} files): {what}"
+
+
+def find_series(folder: Path) -> list[Found]:
+    """The series of all images in a folder and below it, in the order of their names; files that are no image are
+    passed over."""
+    headers: dict[str, list[tuple[str, pydicom.Dataset]]] = {}
+    for name, header in _read_headers(folder):
+        series = str(header.get("SeriesInstanceUID") or Path(name).parent)
+        headers.setdefault(series, []).append((name, header))
+    return [_describe(files) for _, files in sorted(headers.items())]
+
+
+def _read_headers(folder: Path) -> Iterator[tuple[str, pydicom.Dataset]]:
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what is odd about a file is said when it is read
+            try:
+                header = pydicom.dcmread(path, force=True, stop_before_pixels=True, specific_tags=TAGS)
+                is_image = "Rows" in header
+            except Exception as error:  # of any kind: whatever lies in the folder may be no DICOM at all
+                logger.debug("%s: no DICOM file: %s", path, error)
+                continue
+        if is_image:
+            yield path.relative_to(folder).as_posix(), header
+
+
+def _describe(files: Sequence[tuple[str, pydicom.Dataset]]) -> Found:
+    names, headers = tuple(name for name, _ in files), [header for _, header in files]
+    first = headers[0]
+    name = _text(first, "SeriesDescription") or _text(first, "ProtocolName")
+    body = _text(first, "BodyPartExamined").upper()
+    if OTHER_BODY_PARTS.search(body):
+        return Found(names, name, None, f"its files say that it shows {body}")
+    if "DIFFUSION" in _text(first, "ImageType").upper():
+        return Found(names, name, None, "its files say that it is a diffusion image")
+    plane, weighting = _plane(headers), _weighting(first)
+    if plane is None or weighting is None:
+        unknown = " nor ".join(
+            what for what, known in {"which plane it lies in": plane, "T1 or T2": weighting}.items() if known is None
+        )
+        return Found(names, name, None, f"its files do not say {unknown}")
+    fitting = (kind for kind in SERIES_DESCRIPTIONS if (plane_of(kind), sequence_of(kind)) == (plane, weighting))
+    description = next(fitting, None)
+    return Found(names, name, description, "" if description else f"{plane} {weighting} images are not graded")
+
+
+def _text(header: pydicom.Dataset, name: str) -> str:
+    try:
+        return str(header.get(name) or "")
+    except (TypeError, ValueError):
+        return ""
+
+
+def _number(header: pydicom.Dataset, name: str) -> float | None:
+    try:
+        return float(header.get(name))
+    except (TypeError, ValueError):
+        return None
+
+
+def _plane(headers: Sequence[pydicom.Dataset]) -> str | None:
+    """The anatomical plane of most images, or None where none says one."""
+    planes = []
+    for header in headers:
+        try:
+            planes.append(anatomical_plane(Plane.of(np.zeros(3), header.ImageOrientationPatient, [1.0, 1.0])))
+        except (AttributeError, TypeError, ValueError):
+            continue
+    return max(sorted(set(planes)), key=planes.count) if planes else None
+
+
+def _weighting(header: pydicom.Dataset) -> str | None:
+    """`T1` or `T2` (also STIR) by what the series is called, else by its times; None where neither tells."""
+    called = " ".join(_text(header, name) for name in ("SeriesDescription", "ProtocolName", "SequenceName")).upper()
+    is_t1, is_t2 = ("T1" in called), ("T2" in called or "STIR" in called or "TIRM" in called)
+    if is_t1 != is_t2:
+        return "T1" if is_t1 else "T2"
+    echo, repetition, inversion = (_number(header, name) for name in ("EchoTime", "RepetitionTime", "InversionTime"))
+    if inversion is not None and INVERSION_MS[0] <= inversion <= INVERSION_MS[1]:
+        return "T2"
+    if echo is not None and echo >= LONG_ECHO_MS:
+        return "T2"
+    return "T1" if repetition is not None and repetition <= SHORT_REPETITION_MS else None

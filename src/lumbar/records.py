@@ -1,0 +1,76 @@
+"""Plain records and text: frozen models, JSON files, files written whole or not at all, and aligned tables."""
+
+import json
+import os
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from lumbar.errors import InputError
+
+
+class Record(BaseModel):
+    """Named values that never change and refuse a name that they do not have."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+AnyRecord = TypeVar("AnyRecord", bound=BaseModel)
+
+
+def read_record(path: Path, kind: type[AnyRecord], what: str, error: type[InputError] = InputError) -> AnyRecord:
+    """A record from a JSON file.
+
+    Raises FileNotFoundError where there is no file, and `error`, naming the file and the first key that does not fit,
+    where it is not `what` it should be.
+    """
+    try:
+        return kind.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValidationError as invalid:
+        raise error(f"{path}: not {what}: {_first_fault(invalid)}") from invalid
+    except UnicodeDecodeError as invalid:
+        raise error(f"{path}: not {what}: it is no text") from invalid
+
+
+def _first_fault(invalid: ValidationError) -> str:
+    item = invalid.errors()[0]
+    key = ".".join(map(str, item["loc"]))
+    return f"{key}: {item['msg']}" if key else item["msg"]
+
+
+def write_record(record: BaseModel, path: Path) -> None:
+    """Writes a record as JSON, whole or not at all."""
+    write_text(record.model_dump_json(indent=2) + "\n", path)
+
+
+def write_json(content: Any, path: Path) -> None:
+    """Writes plain data as JSON, whole or not at all; a number that is not finite is a ValueError."""
+    write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", path)
+
+
+def write_text(content: str, path: Path) -> None:
+    """Writes a text file whole or not at all; one that holds this already is left alone."""
+    if path.is_file() and path.read_bytes() == content.encode():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_text(content, encoding="utf-8")
+    beside.replace(path)
+
+
+def align(rows: Sequence[Sequence[str]], left: Collection[int] = ()) -> list[str]:
+    """Rows of a text table as lines: columns aligned to the right, but for those whose numbers are in `left`."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(_pad(*cell, left) for cell in enumerate(zip(row, widths, strict=True))).rstrip() for row in rows]
+
+
+def _pad(column: int, cell: tuple[str, int], left: Collection[int]) -> str:
+    text, width = cell
+    return text.ljust(width) if column in left else text.rjust(width)
+
+
+def figure(value: float | None, digits: int = 4) -> str:
+    """A number with so many decimals, or a dash where there is none."""
+    return "-" if value is None else f"{value:.{digits}f}"

@@ -1,0 +1,153 @@
+"""One study from a bare folder of DICOM files: what it holds, its levels, and its 25 grades."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lumbar.data.priors import read_prior
+from lumbar.data.problems import HARMLESS, Problem, Problems
+from lumbar.data.rows import complete_rows
+from lumbar.data.studies import OTHER_SERIES, Study, note_series
+from lumbar.errors import InputError
+from lumbar.labels import (
+    CELLS,
+    CONDITIONS,
+    GRADES,
+    LEVELS,
+    SERIES_DESCRIPTIONS,
+    finding,
+    level_title,
+    plane_of,
+    row_id,
+    sequence_of,
+)
+from lumbar.mri.inventory import Found, find_series
+from lumbar.mri.series import read_files
+from lumbar.records import align
+from lumbar.submit.chain import explain_gaps, find_points, load_models, predict_study
+
+DOUBTFUL = 0.15
+"""Below this mean confidence the levels may be none: a detector that is sure of a spine has .5 and more."""
+
+
+class StudyError(InputError):
+    """A folder that holds no lumbar spine to grade; the message says what it does hold."""
+
+
+@dataclass(frozen=True, eq=False)
+class GradedStudy:
+    """What was found and said of one study."""
+
+    study_id: int
+    series: tuple[Found, ...]
+    """Every series of the folder, used or not."""
+    study: Study
+    points: pd.DataFrame
+    """The points of the chain that is surest of them, see `data.points`."""
+    grades: pd.DataFrame
+    """The 25 cells: condition, level, the three probabilities, `grade` (the likeliest one's name) and `reason`, which
+    says why a cell has the prior instead of a grader's answer, and is empty where it does not."""
+    problems: tuple[Problem, ...]
+
+    @property
+    def sentences(self) -> list[str]:
+        """The findings that are not normal or mild, as sentences, the gravest and surest first."""
+        found = self.grades[(self.grades["grade"] != GRADES[0]) & (self.grades["reason"] == "")]
+        order = sorted(found.itertuples(), key=lambda row: (-GRADES.index(row.grade), -getattr(row, row.grade)))
+        return [_sentence(row) for row in order]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a reader must know before the grades."""
+        said = [f"{problem.message} (instead: {problem.instead})" for problem in self.problems if _is_harmful(problem)]
+        missing = [kind for kind in SERIES_DESCRIPTIONS if kind not in self.study]
+        said += [f"there is no readable {kind} series" for kind in missing]
+        confidence = float(self.points["confidence"].mean()) if len(self.points) else 0.0
+        if confidence < DOUBTFUL:
+            said.append(f"the levels are in doubt (mean confidence {confidence:.2f}): is this a lumbar spine?")
+        return said
+
+
+def _is_harmful(problem: Problem) -> bool:
+    return problem.instead != HARMLESS
+
+
+def _sentence(row: Any) -> str:
+    words = finding(row.condition, row.level, row.grade)
+    return f"{words[0].upper()}{words[1:]} ({100 * getattr(row, row.grade):.0f} %)"
+
+
+def grade_folder(folder: Path, models: Path) -> GradedStudy:
+    """Reads and grades the study in a folder; `models` is a run's `models` folder, or a bundle's.
+
+    Raises StudyError where no series of it can be graded.
+    """
+    study_id = int(folder.resolve().name) if folder.resolve().name.isdecimal() else 0
+    series, problems = find_series(folder), Problems()
+    study = _read(folder, study_id, series, problems)
+    if not study:
+        held = "".join(f"\n  {found.line}" for found in series) or "\n  no DICOM image"
+        raise StudyError(f"{folder}: there is no sagittal or axial series of a lumbar spine to grade. It holds{held}")
+    loaded = load_models(models)
+    graded = predict_study(loaded, loaded.chains, study_id, study, problems)
+    gaps = explain_gaps(loaded, loaded.chains, study_id, study, graded, problems)
+    points = [find_points(chain, study_id, study) for chain in loaded.chains]
+    floor, prior = loaded.config.submit.floor, read_prior(models / "prior.csv")
+    return GradedStudy(
+        study_id=study_id,
+        series=tuple(series),
+        study=study,
+        points=max(points, key=lambda table: table["confidence"].sum()),
+        grades=_tabulate(study_id, complete_rows(graded, _row_ids(study_id), prior, floor).predictions, gaps),
+        problems=tuple(problems.found),
+    )
+
+
+def _row_ids(study_id: int) -> list[str]:
+    return [row_id(study_id, cell.condition, cell.level) for cell in CELLS.values()]
+
+
+def _read(folder: Path, study_id: int, series: Sequence[Found], problems: Problems) -> Study:
+    study: Study = {}
+    for number, found in enumerate(series, start=1):
+        kind = found.description
+        if kind is None:
+            continue
+        with problems.survive(study_id, "read", OTHER_SERIES):
+            stack = read_files(folder, found.files, number, plane_of(kind), sequence_of(kind))
+            study.setdefault(kind, []).append(stack)
+            note_series(study_id, stack, problems)
+    return study
+
+
+def _tabulate(study_id: int, rows: pd.DataFrame, gaps: dict[str, str]) -> pd.DataFrame:
+    shares = rows[list(GRADES)].to_numpy()
+    table = pd.DataFrame([(cell.condition, cell.level) for cell in CELLS.values()], columns=["condition", "level"])
+    table[list(GRADES)] = shares
+    return table.assign(
+        row_id=_row_ids(study_id),
+        grade=[GRADES[index] for index in np.argmax(shares, axis=1)],
+        reason=[gaps.get(column, "") for column in CELLS],
+    )
+
+
+def format_study(graded: GradedStudy) -> str:
+    """The grades as a text table, and the findings in words; an asterisk marks what is only the prior."""
+    cells = {(row.condition, row.level): row for row in graded.grades.itertuples()}
+    rows = [("", *map(level_title, LEVELS))]
+    for condition in CONDITIONS:
+        words = (_cell_words(cells[condition, level]) for level in LEVELS)
+        rows.append((condition.replace("_", " ").capitalize(), *words))
+    lines = [found.line for found in graded.series] + ["", *align(rows, left=[0])]
+    if (graded.grades["reason"] != "").any():
+        lines += ["* no grader's answer, but the prior: how frequent each grade is in all studies"]
+    lines += ["", *(graded.sentences or ["no finding: every graded cell is most likely normal or mild"])]
+    return "\n".join([*lines, *(f"warning: {warning}" for warning in graded.warnings)])
+
+
+def _cell_words(row: Any) -> str:
+    return f"{row.grade.partition('_')[0]} {getattr(row, row.grade):.2f}{'*' if row.reason else ''}"
