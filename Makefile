@@ -1,11 +1,12 @@
 # Everything by one command each. `make help` lists them.
 PYTHON ?= python3
+CONFIG_IS_GIVEN := $(filter command environment,$(word 1,$(origin CONFIG)))
 CONFIG ?= configs/demo.yaml
 LUMBAR := .venv/bin/lumbar
-OPTIONS = --config $(CONFIG) $(if $(DATA),--data $(DATA))
+OPTIONS = --config "$(CONFIG)" $(if $(DATA),--data "$(DATA)")
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo cv compare submission folds detect crop grade ensemble bundle bundle-training inference-kernel \
+.PHONY: help install demo cv compare submission predict folds detect crop grade ensemble data weights bundle bundle-training inference-kernel \
 	lint-kaggle push replay rehearse report test lint pictures clean
 
 help: ## List the targets
@@ -28,12 +29,15 @@ demo: ## The whole pipeline on a synthetic competition: CV table, cv.json, submi
 cv: install ## Run every stage on the training studies and score it
 	$(LUMBAR) cv $(OPTIONS)
 
-submission: install ## Predict the test studies and write submission/submission.csv
-	$(LUMBAR) submission $(OPTIONS)
+submission: install ## Predict the test studies with the run's models and write submission/submission.csv
+	$(LUMBAR) submit $(OPTIONS)
 
 compare: CONFIG = configs/compare.yaml
 compare: install ## The five published systems beside the main pipeline, in one table (FULL=1: at their papers' sizes)
 	$(LUMBAR) compare $(OPTIONS) $(if $(FULL),--full-size)
+
+predict: install ## Grade one study: STUDY=<a folder of DICOM files> OUT=<where its page goes> (MODELS=runs/demo/models)
+	$(LUMBAR) predict "$(STUDY)" $(if $(MODELS),--models "$(MODELS)") $(if $(OUT),--out "$(OUT)")
 
 folds: install ## Stage: write or check the fold file
 detect: install ## Stage: train the detectors, write out-of-fold points
@@ -43,28 +47,39 @@ ensemble: install ## Stage: blend the out-of-fold predictions
 folds detect crop grade ensemble:
 	$(LUMBAR) $@ $(OPTIONS)
 
+data: install ## Fetch the competition's data by Kaggle's command (OUT=data)
+	$(LUMBAR) data download $(if $(OUT),--out "$(OUT)")
+
+weights: install ## Fetch weights to start from: NAME=<a timm model, or yolov8n to yolov8x> (OUT=weights)
+	$(LUMBAR) weights get "$(NAME)" $(if $(OUT),--out "$(OUT)")
+
 bundle: install ## Pack the run's models, the package and its wheels for Kaggle (OWNER=<your user name>)
-	$(LUMBAR) bundle $(OPTIONS) $(if $(OWNER),--owner $(OWNER))
+	$(LUMBAR) kaggle bundle $(OPTIONS) $(if $(OWNER),--owner "$(OWNER)")
 
 bundle-training: install ## Pack what training on Kaggle needs (OWNER=, FOLD=0, GROUP=spinal, RUN=2, FROM=<kernels>)
-	$(LUMBAR) bundle-training --config $(CONFIG) $(if $(OWNER),--owner $(OWNER)) $(if $(FOLD),--fold $(FOLD)) \
-		$(if $(GROUP),--group $(GROUP)) $(if $(RUN),--run $(RUN)) $(foreach kernel,$(FROM),--from $(kernel))
+	$(LUMBAR) kaggle train --config "$(CONFIG)" $(if $(OWNER),--owner "$(OWNER)") $(if $(FOLD),--fold $(FOLD)) \
+		$(if $(GROUP),--group $(GROUP)) $(if $(RUN),--run $(RUN)) $(foreach kernel,$(FROM),--from "$(kernel)")
 
 inference-kernel: install ## Write the inference kernel for models trained on Kaggle (OWNER=, FROM=<the training kernel>)
-	$(LUMBAR) inference-kernel $(if $(OWNER),--owner $(OWNER)) $(foreach kernel,$(FROM),--from $(kernel))
+	$(LUMBAR) kaggle bundle $(if $(OWNER),--owner "$(OWNER)") $(foreach kernel,$(FROM),--from "$(kernel)")
 
 lint-kaggle: install ## Check what is packed in submission/ against Kaggle's rules
-	$(LUMBAR) lint-kaggle
+	$(LUMBAR) kaggle lint
 
 push: install ## Check it, upload it with the kaggle command, print the line that submits (KERNEL=training, DRY=1, DATA_SET=no)
-	$(LUMBAR) push $(KERNEL) $(if $(DRY),--dry-run) $(if $(filter no,$(DATA_SET)),--no-data)
+	$(LUMBAR) kaggle push $(KERNEL) $(if $(DRY),--dry-run) $(if $(filter no,$(DATA_SET)),--no-data)
 
 replay: install ## Check that the kernel's code reproduces the out-of-fold predictions of a fold (FOLD=0)
-	$(LUMBAR) replay --fold $(or $(FOLD),0) $(OPTIONS)
+	$(LUMBAR) kaggle replay --fold $(or $(FOLD),0) $(OPTIONS)
 
-rehearse: CONFIG = configs/rehearsal.yaml
-rehearse: install ## Run the kernel as Kaggle would, on a hidden test of STUDIES=24 (KILLS=20, FAULTS=1)
-	$(LUMBAR) rehearse $(OPTIONS) $(if $(STUDIES),--studies $(STUDIES)) $(if $(KILLS),--kills $(KILLS)) $(if $(FAULTS),--faults) $(if $(LAYOUT),--layout $(LAYOUT))
+# The small run that is rehearsed by default is made where it is not there; any other is taken as it is.
+REHEARSED = configs/rehearsal.yaml
+runs/rehearsal/models/ensemble.json: | .venv/installed
+	$(LUMBAR) cv --config $(REHEARSED)
+
+rehearse: CONFIG = $(REHEARSED)
+rehearse: install $(if $(CONFIG_IS_GIVEN),,runs/rehearsal/models/ensemble.json) ## Run the kernel as Kaggle would, on a hidden test of STUDIES=24 (KILLS=20, FAULTS=1)
+	$(LUMBAR) kaggle rehearse $(OPTIONS) $(if $(STUDIES),--studies $(STUDIES)) $(if $(KILLS),--kills $(KILLS)) $(if $(FAULTS),--faults) $(if $(LAYOUT),--layout $(LAYOUT))
 
 report: install ## Draw what a run has found: runs/<name>/report.html (STUDIES=<shown one by one>)
 	$(LUMBAR) report $(OPTIONS) $(if $(STUDIES),--studies $(STUDIES))
@@ -78,7 +93,7 @@ lint: install ## Check style and types
 	.venv/bin/mypy
 
 pictures: install ## Draw the README's pictures of the phantom
-	$(LUMBAR) pictures --out docs/pictures
+	$(LUMBAR) phantom pictures --out docs/pictures
 
 clean: ## Remove runs, phantoms and caches, not the folds nor .venv
 	rm -rf runs data/phantom-* build .pytest_cache .mypy_cache .ruff_cache submission/submission.csv submission/run_report.json \

@@ -8,12 +8,15 @@ import pytest
 import torch
 from hypothesis import settings
 
-from lumbar.data.competition import Competition, read_labels
-from lumbar.kaggle.bundle import build_bundle
-from lumbar.phantom import write_phantom
-from lumbar.pipeline import run_through, score_run
-from lumbar.run.run import Run
-from miniature import tiny_run
+from lumbar.offline import go_offline
+
+go_offline()  # as the command does, before a library that asks is imported
+from lumbar.data.competition import Competition, read_labels  # noqa: E402
+from lumbar.kaggle.bundle import build_bundle  # noqa: E402
+from lumbar.phantom import write_phantom  # noqa: E402
+from lumbar.pipeline import run_through, score_run  # noqa: E402
+from lumbar.run.run import Run  # noqa: E402
+from miniature import tiny_run  # noqa: E402
 
 settings.register_profile("busy", deadline=None)  # a machine that does other things as well is no failure
 settings.load_profile("busy")

@@ -20,11 +20,19 @@ def tiny_run(competition: Competition, folder: Path) -> Run:
                 "image_size": 128,
                 "mm_per_pixel": 2.2,
                 "epochs": 2,
+                "batch_size": 8,
                 "background": 0,
                 "min_confidence": 1e-6,
             },
             "crop": dict.fromkeys(("spinal", "foraminal", "subarticular"), view),
-            "grade": {"backbone": "test_resnet", "image_size": 32, "epochs": 1, "batch_size": 8},
+            "grade": {
+                "backbone": "test_resnet",
+                "image_size": 32,
+                "epochs": 1,
+                "batch_size": 8,
+                "learning_rate": 1e-3,
+                "averaging": 0,
+            },
         }
     )
     return Run(config, competition, folder / "run")

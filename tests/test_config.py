@@ -44,8 +44,13 @@ def test_what_the_file_says_replaces_the_defaults_and_nothing_else(config_file):
         ("detect:\n  image_size: 100\n", "detect.image_size: .*multiple of 32, got 100"),
         ("folds:\n  count: 1\n", "folds.count: .*greater than or equal to 2, got 1"),
         ("crop:\n  spinal:\n    slices: 4\n", "crop.spinal.slices: .*expected an odd number"),
-        ("grade:\n  image_size: 128\n", "yaml: crop.spinal.size 96 is below grade.image_size 128$"),
-        ("grade:\n  input:\n    repeat_channels: true\n", "repeat_channels needs crop.spinal.slices 1, got 5$"),
+        ("grade:\n  image_size: 288\n", "yaml: crop.spinal.size 256 is below grade.image_size 288$"),
+        ("published:\n  input:\n    repeat_channels: true\n", "repeat_channels needs crop.spinal.slices 1, got 5$"),
+        ("name: ''\n", "name: expected a name that a folder below runs/ can have, got ''"),
+        ("name: ../elsewhere\n", "name: expected a name that a folder below runs/ can have"),
+        ("base: 3\n", "base: expected the name of a config beside this one, got 3"),
+        ("base: none.yaml\n", r"none\.yaml: there is no such config"),
+        ("base: mine.yaml\n", "base: mine.yaml is built on this config itself"),
         ("seed: -1\n", "seed: .*greater than or equal to 0, got -1"),
         ("grade:\n  epochs: many\n", "grade.epochs: .*integer.*, got 'many'"),
         ("- a\n- b\n", "expected keys and values, got list"),
@@ -56,7 +61,7 @@ def test_what_is_wrong_is_named_with_its_file_and_key(config_file, content, mess
     path = config_file(content)
     with pytest.raises(ConfigError, match=message) as caught:
         read_config(path)
-    assert str(caught.value).startswith(f"{path}: ")
+    assert str(caught.value).startswith((f"{path}: ", f"{path.parent}/none.yaml: "))
 
 
 def test_every_mistake_is_named_at_once(config_file):
@@ -106,3 +111,32 @@ def test_every_committed_config_is_read(path):
 
 def test_there_are_committed_configs():
     assert "demo" in [path.stem for path in CONFIGS]
+
+
+def test_a_config_takes_over_its_base_and_says_only_what_differs(tmp_path):
+    (tmp_path / "small.yaml").write_text("name: little\nseed: 3\ndetect: {epochs: 7, scale: p}\n")
+    (tmp_path / "middle.yaml").write_text("base: small.yaml\ndetect: {epochs: 8}\n")
+    (tmp_path / "large.yaml").write_text("base: middle.yaml\ngrade: {epochs: 9}\n")
+    config = read_config(tmp_path / "large.yaml")
+    assert (config.name, config.seed, config.detect.scale) == ("large", 3, "p"), "a base gives everything but its name"
+    assert (config.detect.epochs, config.grade.epochs) == (8, 9)
+
+
+def test_a_mistake_in_a_base_is_named_with_the_bases_file(tmp_path):
+    (tmp_path / "small.yaml").write_text("detect: {epoch: 7}\n")
+    (tmp_path / "large.yaml").write_text("base: small.yaml\n")
+    with pytest.raises(ConfigError, match=r"^.*small\.yaml: detect\.epoch: there is no such key"):
+        read_config(tmp_path / "large.yaml")
+
+
+def test_configs_that_are_built_on_each_other_are_refused(tmp_path):
+    (tmp_path / "one.yaml").write_text("base: two.yaml\n")
+    (tmp_path / "two.yaml").write_text("base: one.yaml\n")
+    with pytest.raises(ConfigError, match="is built on this config itself"):
+        read_config(tmp_path / "one.yaml")
+
+
+def test_the_defaults_are_the_real_competitions():
+    real = read_config(next(path for path in CONFIGS if path.stem == "rsna2024"))
+    plain = Config(name="rsna2024", seed=real.seed, folds=real.folds)
+    assert real == plain

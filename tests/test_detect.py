@@ -12,13 +12,12 @@ import torch
 from lumbar.config import DetectConfig
 from lumbar.data.annotations import annotated_points
 from lumbar.data.competition import Competition
-from lumbar.data.points import KEY, PATIENT
+from lumbar.data.points import KEY, PATIENT, points_table
 from lumbar.detect.anatomy import fill_beside, fill_levels, gather_sites, order_levels
 from lumbar.detect.detector import Candidate
 from lumbar.detect.evaluate import measure_errors, summarise_errors
 from lumbar.detect.landmarks import CLASS_NAMES, LANDMARKS, class_of
 from lumbar.detect.network import build_network, start_from
-from lumbar.detect.points import no_points
 from lumbar.detect.training_set import write_training_set
 from lumbar.labels import CELLS, LEVELS, level_title, title
 from lumbar.report.points import draw_points
@@ -248,7 +247,7 @@ def competition(tmp_path: Path) -> Competition:
 
 
 def test_a_yolo_label_is_centred_on_what_the_image_shows(competition, tmp_path):
-    table = write_training_set(competition, CONFIG, tmp_path / "yolo", jobs=1)
+    table, _, _ = write_training_set(competition, CONFIG, tmp_path / "yolo", jobs=1)
     assert set(table["study_id"]) == {1}
     labelled = {}
     for name in table["image"]:
@@ -265,7 +264,7 @@ def test_a_yolo_label_is_centred_on_what_the_image_shows(competition, tmp_path):
 
 
 def test_each_annotated_series_adds_slices_that_show_nothing(competition, tmp_path):
-    table = write_training_set(competition, CONFIG, tmp_path / "yolo", jobs=1)
+    table, _, _ = write_training_set(competition, CONFIG, tmp_path / "yolo", jobs=1)
     empty = [name for name in table["image"] if not (tmp_path / "yolo" / "labels" / f"{name}.txt").read_text()]
     assert sorted(name.split("_")[1] for name in empty) == ["10", "11"]
 
@@ -304,5 +303,5 @@ def test_a_point_that_was_not_found_is_infinitely_far(annotated):
 
 
 def test_a_detector_that_finds_nothing_still_leaves_a_picture(competition, tmp_path):
-    draw_points(competition, no_points(), tmp_path / "points.png")
+    draw_points(competition, points_table([]), tmp_path / "points.png")
     assert cv2.imread(str(tmp_path / "points.png")) is not None

@@ -10,39 +10,30 @@ import timm
 import torch
 from safetensors.torch import load_file, save_file
 
+from graded_crops import CONDITION, STUDIES, FailingPixels, draw_crops
 from lumbar.config import GradeConfig, ViewConfig
 from lumbar.crop.store import Crops
 from lumbar.data.priors import fit_prior
 from lumbar.grade.net import Grader, level_prior
 from lumbar.grade.predict import load_grader, predict_grades
 from lumbar.grade.train import train_grader
-from lumbar.labels import GRADES, LEVELS, row_id
+from lumbar.labels import GRADES, LEVELS
 from lumbar.run.checkpoint import Card, CheckpointError, save_checkpoint
 
-TINY = {"backbone": "test_efficientnet", "image_size": 32, "batch_size": 8, "learning_rate": 3e-3, "dropout": 0.0}
-CONDITION = "spinal_canal_stenosis"
-STUDIES = 8
+TINY = {
+    "backbone": "test_efficientnet",
+    "image_size": 32,
+    "batch_size": 8,
+    "learning_rate": 3e-3,
+    "dropout": 0.0,
+    "averaging": 0.0,
+}
 
 
 @pytest.fixture(scope="module")
 def crops() -> Crops:
-    """Five levels of a few studies; the graver, the narrower a bright canal."""
-    rng = np.random.default_rng(0)
-    cells = [(study, level) for study in range(STUDIES) for level in LEVELS]
-    grades = rng.integers(0, 3, len(cells))
-    noise = rng.integers(0, 60, (len(cells), 3, 40, 40))
-    index = pd.DataFrame(cells, columns=["study_id", "level"]).assign(
-        fold=lambda table: table["study_id"] % 2,
-        condition=CONDITION,
-        source="detected",
-        place_x=0.5,
-        place_y=0.5,
-        grade=grades,
-        row_id=[row_id(study, CONDITION, level) for study, level in cells],
-    )
-    from_middle = np.abs(np.arange(40) - 19.5)
-    canal = 150 * (from_middle < 11 - 4 * grades[:, None])  # (N, columns)
-    return Crops((noise + canal[:, None, None, :]).astype(np.uint8), index)
+    """Five levels of a few studies."""
+    return draw_crops()
 
 
 @pytest.fixture(scope="module")
@@ -74,8 +65,8 @@ def train(crops: Crops, rows: np.ndarray, folder: Path, seed: int = 1, **setting
 
 @pytest.mark.parametrize("backbone", ["test_efficientnet", "test_resnet", "test_convnext"])
 def test_an_untrained_grader_predicts_the_prior(crops, rows, backbone):
-    grader, config = grader_at_prior(crops, backbone=backbone)
-    predicted = predict_grades(grader.eval(), config, crops, rows)
+    grader, _ = grader_at_prior(crops, backbone=backbone)
+    predicted = predict_grades(grader.eval(), crops, rows)
     expected = prior_of(crops)[[LEVELS.index(level) for level in crops.index["level"]]]
     np.testing.assert_allclose(predicted[list(GRADES)], expected, rtol=1e-6)
 
@@ -90,22 +81,22 @@ def test_the_levels_prior_takes_both_sides_together():
 
 
 def test_predictions_are_probabilities_with_their_row_and_fold(crops):
-    grader, config = grader_at_prior(crops)
+    grader, _ = grader_at_prior(crops)
     some = np.array([7, 3, 11])
-    predicted = predict_grades(grader.eval(), config, crops, some)
+    predicted = predict_grades(grader.eval(), crops, some)
     assert list(predicted.columns) == ["row_id", *GRADES, "fold"]
     assert predicted["row_id"].tolist() == crops.index["row_id"].iloc[some].tolist()
     assert predicted["fold"].tolist() == crops.index["fold"].iloc[some].tolist()
     np.testing.assert_allclose(predicted[list(GRADES)].sum(axis=1), 1, rtol=0, atol=1e-12)
-    assert predict_grades(grader, config, crops, np.array([], dtype=int)).empty
+    assert predict_grades(grader, crops, np.array([], dtype=int)).empty
 
 
 def test_a_crop_without_a_label_is_graded_without_complaint(crops):
-    grader, config = grader_at_prior(crops)
+    grader, _ = grader_at_prior(crops)
     unlabelled = Crops(crops.pixels, crops.index.assign(grade=np.nan))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert len(predict_grades(grader.eval(), config, unlabelled, np.array([0, 1]))) == 2
+        assert len(predict_grades(grader.eval(), unlabelled, np.array([0, 1]))) == 2
 
 
 def test_training_beats_the_prior_on_what_can_be_seen(crops, rows, tmp_path):
@@ -130,40 +121,6 @@ def test_a_training_of_few_steps_is_a_training(crops, rows, tmp_path, crops_in_a
     assert np.isfinite(losses).all()
 
 
-class FailingPixels:
-    """Pixels that can be read so many times, as if the machine then went down; and that count."""
-
-    def __init__(self, pixels: np.ndarray, limit: float = np.inf) -> None:
-        self.pixels, self.limit, self.reads = pixels, limit, 0
-
-    def __getitem__(self, item):
-        if self.reads >= self.limit:
-            raise RuntimeError("the machine went down")
-        self.reads += 1
-        return self.pixels[item]
-
-
-SCHEDULES = {
-    "averaged": {"averaging": 0.9},
-    "plateau": {"schedule": "plateau", "optimiser": "adam", "patience": 5},
-    "best": {"watch": "accuracy", "schedule": "constant"},
-}
-
-
-@pytest.mark.parametrize("settings", SCHEDULES.values(), ids=SCHEDULES)
-def test_an_interrupted_training_ends_with_the_weights_of_an_uninterrupted_one(crops, rows, tmp_path, settings):
-    settings = settings | {"epochs": 4, "dropout": 0.3}
-    whole, losses = train(crops, rows, tmp_path / "whole", **settings)
-    with pytest.raises(RuntimeError, match="the machine went down"):
-        train(
-            Crops(FailingPixels(crops.pixels, limit=2.5 * len(rows)), crops.index), rows, tmp_path / "cut", **settings
-        )
-    resumed, again = train(crops, rows, tmp_path / "cut", **settings)
-    assert again == losses
-    for name, tensor in whole.items():
-        torch.testing.assert_close(resumed[name], tensor, rtol=0, atol=0, msg=name)
-
-
 @pytest.mark.parametrize("averaging", [0.0, 0.9])
 def test_an_interrupted_training_goes_on_at_its_last_epoch(crops, rows, tmp_path, averaging):
     epochs, folder = 4, tmp_path / "fold"
@@ -178,20 +135,18 @@ def test_an_interrupted_training_goes_on_at_its_last_epoch(crops, rows, tmp_path
     assert all(torch.isfinite(tensor).all() for tensor in state.values())
 
 
-def test_without_progress_training_stops_early_and_keeps_the_best_weights(crops, rows, tmp_path):
-    state, losses = train(crops, rows, tmp_path / "fold", epochs=6, patience=1, learning_rate=1e-12)
-    assert len(losses) == 2, "the first epoch is the best, and the second shows no progress"
-    start, _ = grader_at_prior(crops)
-    np.testing.assert_allclose(state["level_bias.weight"], start.state_dict()["level_bias.weight"], atol=1e-6)
-
-
-def test_with_progress_patience_lets_training_run_and_watches_studies_it_does_not_train_on(crops, rows, tmp_path):
-    counting = FailingPixels(crops.pixels)
-    _, losses = train(Crops(counting, crops.index), rows, tmp_path / "fold", epochs=3, patience=3)
-    assert len(losses) == 3
-    # Of 8 studies one is watched: 35 crops are trained on, in batches of 8 without the last three; 5 are watched.
-    per_epoch = (4 * 8 + 5, 35 + 5)
-    assert 3 * per_epoch[0] <= counting.reads <= 3 * per_epoch[1] + 2 * 5
+@pytest.mark.parametrize("averaging", [0.0, 0.9])
+def test_an_interrupted_training_ends_with_the_weights_of_an_uninterrupted_one(crops, rows, tmp_path, averaging):
+    settings = {"averaging": averaging, "epochs": 4, "dropout": 0.3}
+    whole, losses = train(crops, rows, tmp_path / "whole", **settings)
+    with pytest.raises(RuntimeError, match="the machine went down"):
+        train(
+            Crops(FailingPixels(crops.pixels, limit=2.5 * len(rows)), crops.index), rows, tmp_path / "cut", **settings
+        )
+    resumed, again = train(crops, rows, tmp_path / "cut", **settings)
+    assert again == losses
+    for name, tensor in whole.items():
+        torch.testing.assert_close(resumed[name], tensor, rtol=0, atol=0, msg=name)
 
 
 def test_averaged_weights_lag_behind_the_last_ones(crops, rows, tmp_path):
@@ -230,11 +185,11 @@ def saved(crops, rows, tmp_path) -> Path:
 
 
 def test_a_saved_grader_is_rebuilt_from_its_card_alone(saved, crops, rows):
-    grader, config = load_grader(saved)
-    assert config.backbone == TINY["backbone"]
+    grader = load_grader(saved)
+    assert grader.config.backbone == TINY["backbone"]
     assert not grader.training
-    once = predict_grades(grader, config, crops, rows)
-    pd.testing.assert_frame_equal(once, predict_grades(load_grader(saved)[0], config, crops, rows))
+    once = predict_grades(grader, crops, rows)
+    pd.testing.assert_frame_equal(once, predict_grades(load_grader(saved), crops, rows))
     assert not np.allclose(once[list(GRADES)].iloc[0], prior_of(crops)[0], atol=1e-3)
 
 
@@ -289,9 +244,9 @@ def test_a_local_backbone_is_taken_over_and_sees_a_grey_image_as_before(tmp_path
 
 @pytest.mark.parametrize("classes", [1000, 3])
 def test_a_backbones_classifier_is_never_taken_over(crops, tmp_path, classes):
-    grader, config = grader_at_prior(crops)
+    grader, _ = grader_at_prior(crops)
     grader.start_backbone_from(pretrained(tmp_path, classes))
-    predicted = predict_grades(grader.eval(), config, crops, np.array([0]))
+    predicted = predict_grades(grader.eval(), crops, np.array([0]))
     np.testing.assert_allclose(predicted[list(GRADES)].iloc[0].astype(float), prior_of(crops)[0], rtol=1e-6)
 
 

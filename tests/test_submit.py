@@ -1,131 +1,358 @@
-"""A submission has exactly the rows asked for, whatever was predicted; and folds are averaged."""
+"""Prediction study by study: what it costs, what it survives, and that it agrees with cross-validation."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from lumbar.data.competition import Competition, no_predictions, read_predictions
-from lumbar.data.priors import predict_prior
-from lumbar.data.rows import Completed, complete_rows, write_submission
-from lumbar.ensemble import average_folds
-from lumbar.labels import CELLS, CONDITIONS, GRADES, LEVELS
-
-
-@pytest.fixture(scope="module")
-def prior() -> pd.DataFrame:
-    """A prior that differs from cell to cell."""
-    rng = np.random.default_rng(1)
-    index = pd.MultiIndex.from_product([CONDITIONS, LEVELS], names=["condition", "level"])
-    return pd.DataFrame(rng.dirichlet([5, 3, 2], len(index)), index=index, columns=list(GRADES)).reset_index()
-
-
-def predicted(row_ids: list[str], values: list[tuple[float, float, float]]) -> pd.DataFrame:
-    """Predictions in submission format."""
-    return pd.DataFrame(values, columns=list(GRADES)).assign(row_id=row_ids)[["row_id", *GRADES]]
+from lumbar.config import CellsConfig, Config, PublishedConfig
+from lumbar.data.competition import Asked, Competition, no_predictions, read_asked
+from lumbar.data.problems import Problems
+from lumbar.data.studies import read_study
+from lumbar.grade import stage as grade_stage
+from lumbar.labels import CELLS, GRADES
+from lumbar.records import write_text
+from lumbar.submit import supervisor
+from lumbar.submit.chain import explain_gaps, load_models, predict_study
+from lumbar.submit.journal import Entry, Job, Journal
+from lumbar.submit.replay import replay_fold
+from lumbar.data.priors import read_prior
+from lumbar.submit.results import REPORT, format_report, write_results
+from lumbar.submit.stage import predict_submission, run_submit
+from lumbar.submit.supervisor import predict_supervised
+from lumbar.submit.worker import Budget, grade_studies
 
 
-ROWS = [f"9_{cell}" for cell in list(CELLS)[:3]]
+def test_with_time_to_spare_every_fold_grades_every_study():
+    budget = Budget(time.time() + 3600, folds=5)
+    budget.spend(reading=1, grading=5, folds=5)
+    assert budget.folds_for(studies_left=100) == 5
 
 
-def test_the_rows_asked_for_come_in_their_order_and_no_others(prior):
-    predictions = predicted([*ROWS, "8_spinal_canal_stenosis_l1_l2"], [(0.7, 0.2, 0.1)] * 4)
-    completed = complete_rows(predictions, ROWS[::-1], prior)
-    assert completed.predictions["row_id"].tolist() == ROWS[::-1]
-    assert completed.fallback == []
-    np.testing.assert_allclose(completed.predictions[list(GRADES)], [[0.7, 0.2, 0.1]] * 3)
+def test_before_anything_was_measured_all_folds_are_tried():
+    assert Budget(time.time() + 10, folds=3).folds_for(studies_left=1000) == 3
 
 
-def test_a_row_without_a_prediction_gets_its_own_cells_prior(prior):
-    completed = complete_rows(predicted(ROWS[:1], [(0.7, 0.2, 0.1)]), ROWS, prior)
-    assert completed.fallback == ROWS[1:]
-    expected = predict_prior(prior, [9]).set_index("row_id").loc[ROWS[1:], list(GRADES)]
-    np.testing.assert_allclose(completed.predictions[list(GRADES)].iloc[1:], expected)
+@pytest.mark.parametrize(("seconds", "folds"), [(2000, 5), (600, 4), (400, 2), (100, 1), (1, 1), (-1, 0)])
+def test_when_the_clock_runs_short_folds_are_dropped_and_studies_never(seconds, folds):
+    """100 studies are left; reading one takes 1 s, grading it 1 s for each fold; with a margin of 15 %."""
+    budget = Budget(time.time() + seconds, folds=5)
+    budget.spend(reading=10, grading=50, folds=50)
+    budget.studies = 10
+    assert budget.folds_for(studies_left=100) == folds
 
 
-@pytest.mark.parametrize("broken", [(np.nan, 0.5, 0.5), (np.inf, 0, 0), (0.0, 0.0, 0.0), (-0.2, 0.6, 0.6)])
-def test_a_prediction_that_is_no_probability_falls_back_on_the_prior(prior, broken):
-    completed = complete_rows(predicted(ROWS, [(0.7, 0.2, 0.1), broken, (0.1, 0.2, 0.7)]), ROWS, prior)
-    assert completed.fallback == ROWS[1:2]
-    expected = predict_prior(prior, [9]).set_index("row_id").loc[ROWS[1], list(GRADES)]
-    np.testing.assert_allclose(completed.predictions[list(GRADES)].iloc[1].astype(float), expected.astype(float))
+def entry(study_id: int, finished: bool = True) -> Entry:
+    return Entry(study_id=study_id, finished=finished, rows=((f"{study_id}_x", 0.1, 0.2, 0.7),), gaps={})
 
 
-def test_with_nothing_predicted_everything_is_the_prior(prior):
-    nothing = predicted([], [])
-    asked = [f"{study}_{cell}" for study in (3, 4) for cell in CELLS]
-    completed = complete_rows(nothing, asked, prior)
-    assert completed.fallback == asked
-    assert np.isfinite(completed.predictions[list(GRADES)].to_numpy()).all()
+def test_a_journal_gives_back_what_was_written_to_the_last_digit(tmp_path):
+    journal = Journal(tmp_path / "journal.jsonl")
+    row = ("1_x", 1 / 3, 0.1 + 0.2, 5e-324)
+    journal.write(Entry(study_id=1, finished=True, rows=(row,)))
+    assert journal.finished()[1].rows == (row,)
 
 
-def test_no_rows_asked_for_give_no_rows(prior):
-    assert complete_rows(predicted(ROWS, [(0.7, 0.2, 0.1)] * 3), [], prior).predictions.empty
+def test_a_line_that_its_writer_did_not_finish_is_left_out(tmp_path):
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.write(entry(1))
+    with journal.path.open("a") as file:
+        file.write(entry(2).model_dump_json()[:-5])
+    assert list(journal.finished()) == [1]
+    journal.write(entry(3))
+    assert list(journal.finished()) == [1, 3]
 
 
-@pytest.mark.parametrize("strange", ["9_knee_l1_l2", "../9_spinal_canal_stenosis_l1_l2", ""])
-def test_a_row_id_that_names_no_cell_is_answered_uniformly_since_a_row_less_is_no_submission(prior, strange):
-    completed = complete_rows(predicted(ROWS, [(0.7, 0.2, 0.1)] * 3), [strange, *ROWS], prior)
-    assert completed.predictions["row_id"].tolist() == [strange, *ROWS]
-    assert completed.fallback == [strange]
-    np.testing.assert_allclose(completed.predictions[list(GRADES)].iloc[0].astype(float), 1 / 3)
+def test_a_study_that_the_process_died_of_comes_last_and_is_given_up_the_second_time(tmp_path):
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.write(entry(1, finished=False))
+    assert journal.left_to_do([1, 2, 3]) == [2, 3, 1]
+    journal.write(entry(1, finished=False))
+    assert journal.left_to_do([1, 2, 3]) == [2, 3]
 
 
-@given(
-    st.lists(st.tuples(*[st.floats(0, 1)] * 3).filter(lambda row: sum(row) > 1e-3), min_size=3, max_size=3),
-    st.floats(0, 0.05),
+def test_a_study_that_was_left_by_a_decision_is_no_death(tmp_path):
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.write(entry(1))
+    journal.write(entry(2, finished=False))
+    journal.withdraw()
+    assert not journal.fatal()
+    assert list(journal.finished()) == [1]
+
+
+def test_the_study_that_is_being_graded_is_no_death_and_an_earlier_one_is(tmp_path):
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.write(entry(1, finished=False))
+    journal.write(entry(2, finished=False))
+    assert journal.fatal(in_progress=True) == {1: 1}
+    assert journal.fatal() == {1: 1, 2: 1}
+
+
+def test_the_report_while_it_grades_blames_no_study(trained, competition, tmp_path):
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.write(entry(int(competition.series("test")["study_id"].iloc[0]), finished=False))
+    asked, prior = read_asked(competition), read_prior(trained.models / "prior.csv")
+    reports = [
+        write_results(journal, asked, prior, 1e-4, tmp_path / "submission.csv", in_progress=in_progress)
+        for in_progress in (True, False)
+    ]
+    assert [len(report["problems"]) - len(asked.problems) for report in reports] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("cells", "trained", "stage", "reason"),
+    [
+        ({"levels": ("l5_s1",)}, ["spinal"], "", "not among the cells that the config grades"),
+        ({}, ["foraminal"], "", "no grader was trained"),
+        ({}, ["spinal"], "grade spinal", "grade spinal failed"),
+        ({"pooled": True}, ["pooled"], "grade pooled", "grade pooled failed"),
+        ({}, ["spinal"], "", "no slice of Sagittal T2/STIR shows the level"),
+    ],
 )
-def test_every_row_sums_to_one_and_none_is_below_the_floor(prior, values, floor):
-    table = complete_rows(predicted(ROWS, values), ROWS, prior, floor).predictions[list(GRADES)].to_numpy()
-    np.testing.assert_allclose(table.sum(axis=1), 1, rtol=0, atol=1e-12)
-    assert table.min() >= floor - 1e-12
+def test_a_cell_without_a_prediction_says_why(cells, trained, stage, reason):
+    config = Config(name="x", published=PublishedConfig(cells=CellsConfig(**cells)))
+    problems = Problems()
+    if stage:
+        problems.note(7, stage, "it broke")
+    chains = [SimpleNamespace(graders=dict.fromkeys(trained))]
+    study = {"Sagittal T2/STIR": []}
+    gaps = explain_gaps(SimpleNamespace(config=config), chains, 7, study, no_predictions(), problems)
+    assert gaps["spinal_canal_stenosis_l1_l2"] == reason
 
 
-def test_the_floor_keeps_the_order_of_the_grades(prior):
-    row = complete_rows(predicted(ROWS[:1], [(0.98, 0.0199, 0.0001)]), ROWS[:1], prior, 0.01).predictions.iloc[0]
-    # (1 - 3 x .01) x p + .01
-    assert [row[grade] for grade in GRADES] == pytest.approx([0.9606, 0.029303, 0.010097])
+def test_a_cell_that_is_predicted_needs_no_reason():
+    predicted = pd.DataFrame([("7_spinal_canal_stenosis_l1_l2", 0.5, 0.3, 0.2)], columns=["row_id", *GRADES])
+    gaps = explain_gaps(SimpleNamespace(config=Config(name="x")), [], 7, {}, predicted, Problems())
+    assert len(gaps) == len(CELLS) - 1
+    assert "spinal_canal_stenosis_l1_l2" not in gaps
 
 
-def test_what_is_written_is_read_back(prior, tmp_path):
-    completed = complete_rows(predicted(ROWS[:2], [(1, 1, 1), (3, 2, 1)]), ROWS, prior, 1e-4)
-    write_submission(completed, tmp_path / "new" / "submission.csv")
-    read = read_predictions(tmp_path / "new" / "submission.csv")
-    assert list(read.columns) == ["row_id", *GRADES]
-    np.testing.assert_allclose(read[list(GRADES)], completed.predictions[list(GRADES)], rtol=1e-14)
+def test_a_problem_is_noted_with_its_exception_and_what_was_used_instead():
+    problems = Problems()
+    with problems.survive(7, "detect", "the prior"):
+        raise ValueError("no such box")
+    assert [(one.study_id, one.stage, one.message, one.instead) for one in problems.found] == [
+        (7, "detect", "ValueError: no such box", "the prior")
+    ]
 
 
-def test_a_row_that_does_not_sum_to_one_is_never_written(tmp_path):
-    path = tmp_path / "submission.csv"
-    with pytest.raises(ValueError, match="a row is not finite or does not sum to 1, nothing was written"):
-        write_submission(Completed(predicted(ROWS[:1], [(0.5, 0.2, 0.2)]), []), path)
-    assert not path.exists()
+def test_a_strict_prediction_raises_a_studys_error(trained, competition, tmp_path):
+    root = tmp_path / "broken"
+    shutil.copytree(competition.root, root)
+    shutil.rmtree(root / "test_images" / str(competition.series("test")["study_id"].iloc[0]))
+    with pytest.raises(Exception, match="does not exist"):
+        predict_submission(trained.models, Competition(root), tmp_path, tmp_path / "submission.csv", strict=True)
 
 
-def test_the_published_sample_is_completed_row_for_row(rsna, prior, tmp_path):
-    asked = Competition(rsna).sample_submission["row_id"].tolist()
-    write_submission(complete_rows(predicted([], []), asked, prior), tmp_path / "submission.csv")
-    assert read_predictions(tmp_path / "submission.csv")["row_id"].tolist() == asked
+def test_a_strict_run_looks_at_every_study_however_often_it_was_run_before(trained, competition, tmp_path):
+    root = Path(shutil.copytree(competition.root, tmp_path / "broken"))
+    shutil.rmtree(root / "test_images" / str(competition.series("test")["study_id"].iloc[0]))
+    folder = tmp_path / "run"
+    shutil.copytree(trained.models, folder / "models")
+    run = type(trained)(trained.config, Competition(root), folder)
+    run_submit(run, tmp_path / "submission.csv")
+    for _ in range(3):
+        with pytest.raises(Exception, match="does not exist"):
+            run_submit(run, tmp_path / "submission.csv", strict=True)
 
 
-def test_folds_are_averaged_row_by_row_over_those_that_predict_it():
-    table = predicted([ROWS[1], ROWS[0], ROWS[1]], [(0.8, 0.1, 0.1), (0.2, 0.3, 0.5), (0.4, 0.3, 0.3)])
-    averaged = average_folds(table.assign(fold=[0, 0, 1]))
-    assert averaged["row_id"].tolist() == [ROWS[1], ROWS[0]]
-    np.testing.assert_allclose(averaged[list(GRADES)], [[0.6, 0.2, 0.2], [0.2, 0.3, 0.5]])
+@pytest.mark.parametrize("fold", [0, 1])
+def test_the_kernels_code_reproduces_the_out_of_fold_predictions(trained, fold):
+    parity = replay_fold(trained, fold)
+    assert parity.rows > 0
+    assert parity.unmatched == ()
+    assert parity.different_crops == ()
+    assert parity.largest_difference <= 1e-6
 
 
-def test_a_single_folds_average_is_itself():
-    table = predicted(ROWS, [(0.8, 0.1, 0.1), (0.2, 0.3, 0.5), (1.0, 0.0, 0.0)])
-    pd.testing.assert_frame_equal(average_folds(table), table)
+def test_an_altered_prediction_is_noticed_by_the_replay(trained, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(trained.folder, folder)
+    path = folder / "predictions" / "spinal" / "oof.csv"
+    table = pd.read_csv(path)
+    table[GRADES[0]] = np.clip(table[GRADES[0]] + 1e-4, 0, 1)
+    table.to_csv(path, index=False)
+    altered = type(trained)(trained.config, trained.competition, folder)
+    assert any(not replay_fold(altered, fold).holds for fold in altered.fold_numbers)
 
 
-def test_averages_of_single_precision_sum_to_one_in_double():
-    table = predicted(ROWS[:1] * 3, [(0.1, 0.2, 0.7), (0.3, 0.3, 0.4), (1 / 3, 1 / 3, 1 / 3)])
-    averaged = average_folds(table.astype(dict.fromkeys(GRADES, np.float32)))[list(GRADES)].to_numpy()
-    assert averaged.sum() == pytest.approx(1, abs=1e-15)
+def test_an_interrupted_prediction_goes_on_where_it_stopped(trained, competition, tmp_path):
+    study_ids = tuple(sorted(competition.series("test")["study_id"].unique().tolist()))
+    job = Job(models=trained.models, competition=competition.root, study_ids=study_ids, journal=tmp_path / "journal")
+    grade_studies(job.model_copy(update={"study_ids": study_ids[:2]}))
+    before = job.journal.read_text()
+    grade_studies(job)
+    assert job.journal.read_text().startswith(before)
+    assert list(Journal(job.journal).finished()) == list(study_ids)
 
 
-def test_no_predictions_at_all_average_to_none():
-    assert average_folds(no_predictions()).empty
+def interfere(journal: Path, sent: signal.Signals, times: int) -> threading.Thread:
+    """Sends a signal to the worker as often as it begins the study that stands first in the journal."""
+
+    def watch() -> None:
+        hit = 0
+        while hit < times:
+            begun = [one.study_id for one in Journal(journal).read() if not one.finished]
+            if begun and begun[-1] == begun[0] and begun.count(begun[0]) > hit:
+                for worker in children():
+                    os.kill(worker, sent)
+                hit += 1
+            time.sleep(0.005)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    return thread
+
+
+def children() -> list[int]:
+    """The worker processes of this one."""
+    return [child.pid for child in psutil.Process().children() if "lumbar.submit" in child.cmdline()]
+
+
+def test_a_study_that_takes_the_process_down_twice_costs_only_itself(trained, competition, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # as many as this process has: more add up floats in another order
+    work, output = tmp_path / "work", tmp_path / "submission.csv"
+    interfere(work / "journal.jsonl", signal.SIGKILL, times=2)
+    report = predict_supervised(trained.models, competition, work, output)
+    predict_submission(trained.models, competition, tmp_path / "alone", tmp_path / "alone.csv")
+    victim = Journal(work / "journal.jsonl").read()[0].study_id
+    written, alone = (pd.read_csv(path).set_index("row_id") for path in (output, tmp_path / "alone.csv"))
+    of_victim = written.index.str.startswith(f"{victim}_")
+    pd.testing.assert_frame_equal(written[~of_victim], alone[~of_victim])
+    assert report["studies_graded"] == report["studies"] - 1
+    assert len(report["died"]) == 2
+    assert "exit status -9" in report["warning"]
+    assert {row.partition("_")[0] for row in report["fallback"]} >= {str(victim)}
+
+
+def test_a_process_that_hangs_is_replaced_and_its_study_tried_again(trained, competition, tmp_path, monkeypatch):
+    monkeypatch.setattr("lumbar.submit.supervisor.STALL_SECONDS", 30.0)
+    interfere(tmp_path / "work" / "journal.jsonl", signal.SIGSTOP, times=1)
+    report = predict_supervised(trained.models, competition, tmp_path / "work", tmp_path / "submission.csv")
+    assert report["died"] == ["no study was finished in 30 s"]
+    assert report["studies_graded"] == report["studies"]
+
+
+def test_when_the_time_is_up_the_rest_keeps_its_priors(trained, competition, tmp_path):
+    report = predict_supervised(
+        trained.models, competition, tmp_path / "work", tmp_path / "submission.csv", deadline=time.time() - 1
+    )
+    written = pd.read_csv(tmp_path / "submission.csv")
+    assert written["row_id"].tolist() == competition.sample_submission["row_id"].tolist()
+    assert report["studies_graded"] == 0
+    assert report["fallback_reasons"] == {"its study was not graded": len(written)}
+    assert json.loads((tmp_path / "run_report.json").read_text()) == report
+
+
+def test_the_supervisor_needs_no_torch_so_that_a_broken_one_cannot_take_it_down():
+    code = "import sys, lumbar.submit.supervisor; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_no_library_opens_a_socket_when_it_is_imported():
+    code = """
+import sys
+opened = []
+sys.addaudithook(lambda event, arguments: opened.append(arguments) if event == "socket.__new__" else None)
+from lumbar.offline import go_offline
+go_offline()
+import lumbar.submit.worker, lumbar.kaggle.inference
+sys.exit(len(opened))
+"""
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize(("graded", "is_warned"), [(95, False), (94, True)])
+def test_more_than_a_twentieth_of_the_rows_on_the_prior_stands_on_top_of_the_log(trained, tmp_path, graded, is_warned):
+    ids = [f"{study}_{cell}" for study in range(4) for cell in CELLS]
+    journal = Journal(tmp_path / "journal")
+    for study in range(4):
+        rows = tuple((row_id, 0.5, 0.3, 0.2) for row_id in ids[:graded] if row_id.startswith(f"{study}_"))
+        journal.write(Entry(study_id=study, finished=True, rows=rows))
+    prior = read_prior(trained.models / "prior.csv")
+    report = write_results(journal, Asked(tuple(ids), (0, 1, 2, 3), ()), prior, 0.0, tmp_path / "submission.csv")
+    assert format_report(report).startswith("!!!") == is_warned
+
+
+def test_models_that_never_load_leave_priors_after_two_tries_the_second_without_a_gpu(
+    trained, competition, tmp_path, monkeypatch
+):
+    models = Path(shutil.copytree(trained.models, tmp_path / "models"))
+    next(models.glob("detector_*.safetensors")).write_bytes(b"x")
+    tried, real = [], supervisor._environment
+    monkeypatch.setattr(supervisor, "_environment", lambda without_gpu: tried.append(without_gpu) or real(without_gpu))
+    report = predict_supervised(models, competition, tmp_path / "work", tmp_path / "submission.csv")
+    assert (tried, report["died"]) == ([False, True], ["exit status 1"] * 2)
+    assert report["rows_from_prior"] == report["rows"]
+
+
+def test_time_that_runs_out_keeps_what_was_graded_and_blames_nobody(trained, competition, tmp_path, monkeypatch):
+    monkeypatch.setattr(supervisor, "_is_over", lambda job: bool(Journal(job.journal).finished()))
+    report = predict_supervised(trained.models, competition, tmp_path / "work", tmp_path / "submission.csv")
+    assert report["studies_graded"] >= 1
+    assert report["died"] == []
+    assert not [problem for problem in report["problems"] if "process died" in problem["message"]]
+
+
+def test_a_grader_that_fails_costs_its_group_only(trained, competition, monkeypatch):
+    models, descriptions = load_models(trained.models), competition.series("test")
+    study_id = int(descriptions["study_id"].iloc[0])
+    study = read_study(competition, "test", study_id, descriptions, Problems())
+    whole, problems = predict_study(models, models.chains, study_id, study, Problems()), Problems()
+    real, spinal = grade_stage.predict_grades, whole["row_id"].str.contains("spinal")
+    assert 0 < spinal.sum() < len(whole)
+
+    def fails_on_canals(grader, crops, rows):
+        if crops.index["condition"].iloc[0].startswith("spinal"):
+            raise ValueError("no such canal")
+        return real(grader, crops, rows)
+
+    monkeypatch.setattr(grade_stage, "predict_grades", fails_on_canals)
+    left = predict_study(models, models.chains, study_id, study, problems)
+    pd.testing.assert_frame_equal(left, whole[~spinal].reset_index(drop=True), check_exact=True)
+    assert {problem.stage for problem in problems.found} == {"grade spinal"}
+
+
+def test_a_submission_is_kept_while_neither_models_nor_tables_change(trained, competition, tmp_path, monkeypatch):
+    root, made = Path(shutil.copytree(competition.root, tmp_path / "data")), []
+    shutil.copytree(trained.models, tmp_path / "run" / "models")
+    run, output = type(trained)(trained.config, Competition(root), tmp_path / "run"), tmp_path / "submission.csv"
+
+    def predict(models, competition, work, output, strict):
+        made.append(work)
+        write_text("row_id\n", output)
+        write_text("{}\n", output.with_name(REPORT))
+        return {}
+
+    monkeypatch.setattr("lumbar.submit.stage.predict_submission", predict)
+    for _ in range(2):
+        run_submit(run, output)
+    assert len(made) == 1
+    image = next((root / "test_images").rglob("*.dcm"))
+    for changed in (run.models / "prior.csv", root / "sample_submission.csv", image.with_name("later.dcm")):
+        with changed.open("a") as file:
+            file.write("\n")
+        run_submit(run, output)
+    assert len(made) == 4, "a file that arrives later is noticed"
+
+
+def test_an_interruption_blames_no_study(trained, competition, tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lumbar.submit.worker._Grading.grade", interrupted)
+    job = Job(models=trained.models, competition=competition.root, study_ids=(1, 2), journal=tmp_path / "journal")
+    with pytest.raises(KeyboardInterrupt):
+        grade_studies(job)
+    assert Journal(job.journal).read() == []

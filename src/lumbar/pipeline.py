@@ -99,9 +99,9 @@ def expect_models(run: Run, command: str) -> None:
     """
     run.refuse_other_layout()
     missing = [name for name in ("config.json", "prior.csv", MODEL_FILE) if not (run.models / name).is_file()]
-    gaps = [f"{run.models}: there is no {name}" for name in missing] or list(find_gaps(run.models))
+    gaps = [f"{run.models}: there is no {name}; train the run" for name in missing] or list(find_gaps(run.models))
     if gaps:
-        raise InputError(f"{gaps[0]}; `{command}` makes it")
+        raise InputError(f"{gaps[0]} (`{command}`)")
     for stage, now in {"detect": points_made_from(run), "grade": graders_made_from(run, craft_of(run.config))}.items():
         then = stamped(run.folder / stage)
         if then and (changes := now.changes_from(then)):

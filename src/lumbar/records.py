@@ -20,18 +20,21 @@ class Record(BaseModel):
 AnyRecord = TypeVar("AnyRecord", bound=BaseModel)
 
 
-def read_record(path: Path, kind: type[AnyRecord], what: str, error: type[InputError] = InputError) -> AnyRecord:
+def read_record(
+    path: Path, kind: type[AnyRecord], what: str = "", error: type[InputError] = InputError
+) -> AnyRecord:
     """A record from a JSON file.
 
     Raises FileNotFoundError where there is no file, and `error`, naming the file and the first key that does not fit,
     where it is not `what` it should be.
     """
+    prefix = f"{path}: not {what}: " if what else f"{path}: "
     try:
         return kind.model_validate_json(path.read_text(encoding="utf-8"))
     except ValidationError as invalid:
-        raise error(f"{path}: not {what}: {_first_fault(invalid)}") from invalid
+        raise error(prefix + _first_fault(invalid)) from invalid
     except UnicodeDecodeError as invalid:
-        raise error(f"{path}: not {what}: it is no text") from invalid
+        raise error(f"{prefix}it is no text") from invalid
 
 
 def _first_fault(invalid: ValidationError) -> str:

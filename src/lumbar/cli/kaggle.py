@@ -101,8 +101,7 @@ def rehearse(
     faults: Annotated[bool, typer.Option("--faults", help="Break most of the studies first.")] = False,
 ) -> None:
     """Run the kernel as Kaggle would, on a phantom's hidden test: offline, inputs read-only, memory capped."""
-    from lumbar.kaggle.rehearse.prepare import prepare_rehearsal
-    from lumbar.kaggle.rehearse.rehearsal import LAYOUT_NAMES, format_figures, rehearse_all
+    from lumbar.kaggle.rehearse.rehearsal import LAYOUT_NAMES, format_figures, prepare_rehearsal, rehearse_all
 
     if layout not in ("both", *LAYOUT_NAMES):
         raise typer.BadParameter(f"expected both, {' or '.join(LAYOUT_NAMES)}, got {layout}", param_hint="--layout")

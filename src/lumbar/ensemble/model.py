@@ -135,4 +135,4 @@ def read_model(path: Path) -> EnsembleModel:
     """Reads the JSON; EnsembleModelError for a key, a version or an order of grades that it should not have."""
     if not path.is_file():
         raise EnsembleModelError(f"{path}: there is no such ensemble")
-    return read_record(path, EnsembleModel, "an ensemble of this version", EnsembleModelError)
+    return read_record(path, EnsembleModel, error=EnsembleModelError)

@@ -30,8 +30,8 @@ def download_competition(out: Path) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     if subprocess.run(command).returncode or not archive.is_file():
         raise InputError(
-            "kaggle did not fetch the data (see above): is somebody signed in, and are the competition's rules accepted on "
-            "its page?"
+            "kaggle did not fetch the data (see above): is somebody signed in, and are the rules of the competition "
+            "accepted on its page?"
         )
     _unpack(archive, folder)
     archive.unlink()

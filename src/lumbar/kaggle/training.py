@@ -69,6 +69,7 @@ def run_training(inputs: Path, working: Path, fold: int | None, group: str | Non
         _copy_files(bundle / name, Path(name))
     config = next(Path("configs").glob("*.yaml"))
     run = _open_run(config, find_competition(inputs), Selection(fold, group))
+    run.enter()
     with _kept_outside(run, bundle):
         made_from = detectors_made_from(run).key
         _take_over(find_trained(inputs), made_from)

@@ -122,6 +122,6 @@ class Run:
             layout = None
         if layout != LAYOUT and any((self.folder / name).exists() for name in RESULTS):
             raise InputError(
-                f"{self.folder}: was made by an earlier version of lumbar, whose results {lumbar.__version__} cannot use. "
-                f"Keep it under another name (mv {self.folder} {self.folder}-old) or remove it, and run again"
+                f"{self.folder}: was made by an earlier lumbar, whose results version {lumbar.__version__} cannot use; "
+                f"keep it under another name (mv {self.folder} {self.folder}-old) or remove it, and run again"
             )

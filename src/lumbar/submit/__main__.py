@@ -8,7 +8,7 @@ from lumbar.offline import go_offline
 
 if __name__ == "__main__":
     go_offline()  # before any library that asks is imported
-    from lumbar.submit.job import Job
+    from lumbar.submit.journal import Job
     from lumbar.submit.worker import grade_studies
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s")

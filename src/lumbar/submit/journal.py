@@ -1,4 +1,7 @@
-"""What prediction has finished so far, a line of JSON for each study: a process that dies loses one study, not all."""
+"""What a worker is told, and what it has finished so far: a process that dies loses one study, not all.
+
+The journal is a line of JSON for each study. Nothing here needs torch: who watches a worker must survive it.
+"""
 
 import os
 from collections import Counter
@@ -15,6 +18,21 @@ from lumbar.records import Record, write_text
 
 ATTEMPTS = 2
 """A study during which the process died is tried once more, after all others."""
+
+
+class Job(Record):
+    """What to predict, with what, until when, and where to note it."""
+
+    models: Path
+    competition: Path
+    study_ids: tuple[int, ...]
+    journal: Path
+    deadline: float | None = None
+    """Seconds since the epoch at which grading stops; nothing grades to the end."""
+    strict: bool = False
+    """Raise a study's error instead of going on with the next."""
+    supervisor: int | None = None
+    """The process without which this one has nobody to work for."""
 
 
 class Entry(Record):

@@ -39,12 +39,12 @@ def find_gaps(models: Path) -> Iterator[str]:
     config, folds = read_saved_config(models / "config.json"), _folds_by_name(models)
     detected = folds.get(DETECTOR, set())
     if len(detected) != config.folds.count:
-        yield f"{models}: there are detectors for {len(detected)} of {config.folds.count} folds"
+        yield f"{models}: detectors for {len(detected)} folds, the config has {config.folds.count}; train them"
     if not any(name in folds for name in config.graders):
-        yield f"{models}: there is no grader"
+        yield f"{models}: there is no grader; train them"
     for name in config.graders:
         if missing := sorted(detected - folds.get(name, detected)):
-            yield f"{models}: there is no {name} grader for fold {', '.join(map(str, missing))}"
+            yield f"{models}: no {name} grader for fold {', '.join(map(str, missing))}; train it (make grade)"
 
 
 def _folds_by_name(models: Path) -> dict[str, set[int]]:

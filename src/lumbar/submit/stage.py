@@ -13,8 +13,7 @@ from lumbar.records import write_text
 from lumbar.run.code import hash_code
 from lumbar.run.run import Run
 from lumbar.run.stamps import fingerprint, hash_files, hash_listing, run_stage
-from lumbar.submit.job import Job
-from lumbar.submit.journal import Journal
+from lumbar.submit.journal import Job, Journal
 from lumbar.submit.results import REPORT, write_results
 from lumbar.submit.worker import grade_studies
 

@@ -18,8 +18,7 @@ from lumbar.config import read_saved_config
 from lumbar.data.competition import Competition, read_asked
 from lumbar.data.priors import read_prior
 from lumbar.records import write_text
-from lumbar.submit.job import Job
-from lumbar.submit.journal import Journal
+from lumbar.submit.journal import Job, Journal
 from lumbar.submit.results import write_results
 
 logger = logging.getLogger(__name__)

@@ -12,8 +12,7 @@ from lumbar.data.problems import Problems
 from lumbar.data.studies import Done, Study, map_studies
 from lumbar.labels import CELLS
 from lumbar.submit.chain import Models, explain_gaps, load_models, predict_study
-from lumbar.submit.job import Job
-from lumbar.submit.journal import Entry, Journal, rows_of
+from lumbar.submit.journal import Entry, Job, Journal, rows_of
 
 MARGIN = 1.15
 """The studies that are left are taken to be this much slower than those so far."""

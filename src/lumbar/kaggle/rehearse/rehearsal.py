@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,15 +11,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lumbar.config import PhantomConfig
 from lumbar.data.competition import Competition, read_asked, read_labels, read_predictions
 from lumbar.data.priors import predict_prior, read_prior
 from lumbar.data.tables import TableError, read_table, real, text
 from lumbar.errors import InputError
+from lumbar.kaggle import COMPETITION
+from lumbar.kaggle.bundle import build_bundle
 from lumbar.kaggle.rehearse.broken import changed_rows, keep_intact_only, read_record, untold_faults
+from lumbar.kaggle.rehearse.interpreter import build_interpreter
 from lumbar.kaggle.rehearse.sandbox import LAYOUTS, Ending, Sandbox
 from lumbar.labels import GRADES
 from lumbar.metric import score
+from lumbar.phantom.keep import keep_phantom
 from lumbar.records import write_json
+from lumbar.run.run import Run
 from lumbar.submit.results import REPORT
 
 logger = logging.getLogger(__name__)
@@ -27,6 +34,12 @@ HIDDEN_TEST_STUDIES = 722
 """About as many studies the hidden test has."""
 
 
+HIDDEN_SEED = 722
+"""Of the phantom that stands for the hidden test: not a config's, whose studies the models have seen."""
+
+RENDERED_TO_BREAK = 40
+"""Studies that are rendered where faults are rehearsed: what breaks a copy breaks the original, and a thousand copies
+take seconds."""
 LAYOUT_NAMES = tuple(LAYOUTS)
 FIRST_WRITE_SECONDS = 1.0
 """By then an interpreter has started, and the script's first act, a copy of the sample, is done."""
@@ -59,6 +72,24 @@ class Rehearsal:
     def command(self) -> list[str]:
         """As Kaggle runs a script, with nothing of this project on the path."""
         return [str(self.python.absolute()), "-I", str(self.script.resolve())]
+
+
+def prepare_rehearsal(run: Run, studies: int, max_size: int | None, memory_cap: int, faults: bool = False) -> Rehearsal:
+    """Builds all of it below the run's folder; the phantom is kept for the next time."""
+    folder, source = run.folder / "rehearsal", Path()
+    wanted = PhantomConfig(studies=1, test_studies=studies, max_size=max_size, seed=HIDDEN_SEED)
+    hidden = keep_phantom(wanted, RENDERED_TO_BREAK if faults else None, faults)
+    version = f"{sys.version_info.major}{sys.version_info.minor}"
+    build_bundle(run.models, folder / "bundle", source, "somebody", python_version=version)
+    return Rehearsal(
+        python=build_interpreter(folder / "interpreter", source / "requirements.txt"),
+        script=source / "kernels" / "inference" / "inference.py",
+        bundle=folder / "bundle",
+        competition=Competition(hidden),
+        slug=COMPETITION,
+        folder=folder,
+        memory_cap=memory_cap,
+    )
 
 
 def rehearse(rehearsal: Rehearsal, layout: str) -> dict[str, Any]:

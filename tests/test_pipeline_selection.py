@@ -8,7 +8,7 @@ import pytest
 from lumbar.config import ConfigError
 from lumbar.detect.stage import detectors_made_from
 from lumbar.pipeline import run_through
-from lumbar.run.run import Part, Run
+from lumbar.run.run import Run, Selection
 from lumbar.run.stamps import UntrainedError, stamped
 
 
@@ -19,8 +19,8 @@ def copied(trained, tmp_path) -> Run:
     return Run(trained.config, trained.competition, tmp_path / "run")
 
 
-def part_of(run: Run, fold: int | None = None, group: str | None = None) -> Run:
-    return Run(run.config, run.competition, run.folder, Part(fold, group))
+def select(run: Run, fold: int | None = None, group: str | None = None) -> Run:
+    return Run(run.config, run.competition, run.folder, Selection(fold, group))
 
 
 def remove_model(run: Run, stem: str) -> None:
@@ -33,11 +33,11 @@ def changed(folder: Path) -> dict[str, int]:
 
 
 def test_a_part_is_of_one_fold_or_one_group_or_everything():
-    assert Part().includes(1, "spinal")
-    assert Part(fold=1).includes(1, "spinal")
-    assert not Part(fold=1).includes(0, "spinal")
-    assert not Part(group="spinal").includes(0, "foraminal")
-    assert Part(group="spinal").includes(0), "a detector has no group"
+    assert Selection().includes(1, "spinal")
+    assert Selection(fold=1).includes(1, "spinal")
+    assert not Selection(fold=1).includes(0, "spinal")
+    assert not Selection(group="spinal").includes(0, "foraminal")
+    assert Selection(group="spinal").includes(0), "a detector has no group"
 
 
 def test_finished_folds_are_neither_trained_nor_predicted_again(copied):
@@ -57,12 +57,12 @@ def test_a_fold_trained_apart_is_the_same_to_the_byte(copied, trained):
     (detect / "stamp.json").unlink()
     (detect / "points.csv").unlink()
 
-    run_through(part_of(copied, fold=0), last="detect")
+    run_through(select(copied, fold=0), last="detect")
     assert stamped(detect) is None
     with pytest.raises(UntrainedError, match=r"^detect: still to be trained: fold 1$"):
-        run_through(part_of(copied, fold=0))
+        run_through(select(copied, fold=0))
 
-    run_through(part_of(copied, fold=1), last="detect")
+    run_through(select(copied, fold=1), last="detect")
     assert stamped(detect) == stamped(trained.folder / "detect")
     for name in ("detect/points.csv", "models/detector_fold1.safetensors"):
         assert (copied.folder / name).read_bytes() == (trained.folder / name).read_bytes()
@@ -73,7 +73,7 @@ def test_a_group_waits_for_the_graders_of_the_others(copied, trained):
         remove_model(copied, stem)
     (copied.folder / "grade" / "stamp.json").unlink()
     with pytest.raises(UntrainedError, match=r"^grade: still to be trained: spinal fold 0, foraminal fold 1$"):
-        run_through(part_of(copied, fold=1, group="spinal"))
+        run_through(select(copied, fold=1, group="spinal"))
     assert stamped(copied.folder / "grade") is None
     run_through(copied)
     for path in trained.models.glob("*.safetensors"):
@@ -93,4 +93,4 @@ def test_where_weights_lie_changes_nothing_but_what_they_hold_does(trained, tmp_
 
 def test_a_fold_that_does_not_exist_is_refused(copied):
     with pytest.raises(ConfigError, match=r"folds\.csv: there is no fold 7, it has 0, 1"):
-        run_through(part_of(copied, fold=7))
+        run_through(select(copied, fold=7))

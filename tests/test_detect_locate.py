@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from lumbar.config import DetectConfig
+from lumbar.data.points import Point
 from lumbar.detect.detector import Candidate
 from lumbar.detect.landmarks import CLASS_NAMES
-from lumbar.detect.locate import LocatedPoint, locate_study
+from lumbar.detect.locate import locate_study
 from lumbar.detect.training_set import SHOWN_WITHIN_MM
 from lumbar.labels import LEVELS
 from lumbar.mri.series import read_series
@@ -58,7 +59,12 @@ def study(tmp_path_factory):
     return {"Sagittal T1": [t1], "Sagittal T2/STIR": [t2], "Axial T2": [t2_axial]}
 
 
-def by_cell(located: list[LocatedPoint]) -> dict[tuple[str, str], LocatedPoint]:
+def points_of(eye, series) -> list[Point]:
+    """The points of a study by a detector."""
+    return locate_study(eye, series, study_id=1)
+
+
+def by_cell(located: list[Point]) -> dict[tuple[str, str], Point]:
     """Points by condition and level, each once."""
     cells = {(one.condition, one.level): one for one in located}
     assert len(cells) == len(located)
@@ -83,35 +89,35 @@ class EyeForOneScale(PerfectEye):
 @pytest.mark.parametrize("sharp", [1.0, 0.8, 1.25])
 def test_sagittal_levels_are_taken_from_the_scale_at_which_they_are_surest(study, sharp):
     eye = EyeForOneScale((1.0, 0.8, 1.25), sharp)
-    cells = by_cell(locate_study(eye, {name: series for name, series in study.items() if "Sagittal" in name}))
+    cells = by_cell(points_of(eye, {name: series for name, series in study.items() if "Sagittal" in name}))
     for level, canal in CANAL.items():
-        np.testing.assert_allclose(cells["spinal_canal_stenosis", level].point, canal, atol=4)
+        np.testing.assert_allclose(cells["spinal_canal_stenosis", level].patient, canal, atol=4)
         foramen = cells["left_neural_foraminal_narrowing", level]
-        np.testing.assert_allclose(foramen.point, canal + FORAMEN, atol=4)
+        np.testing.assert_allclose(foramen.patient, canal + FORAMEN, atol=4)
 
 
 def test_every_cell_is_found_on_its_own_side_and_level(study):
-    cells = by_cell(locate_study(PerfectEye(), study))
+    cells = by_cell(points_of(PerfectEye(), study))
     assert len(cells) == 25
     for level, canal in CANAL.items():
         for side, mirror in (("left", np.ones(3)), ("right", MIRROR)):
             foramen = cells[f"{side}_neural_foraminal_narrowing", level]
             recess = cells[f"{side}_subarticular_stenosis", level]
             # Points across the slices are known to within the slices that show them.
-            np.testing.assert_allclose(foramen.point, canal + FORAMEN * mirror, atol=4)
-            np.testing.assert_allclose(recess.point, canal + RECESS * mirror, atol=4)
+            np.testing.assert_allclose(foramen.patient, canal + FORAMEN * mirror, atol=4)
+            np.testing.assert_allclose(recess.patient, canal + RECESS * mirror, atol=4)
             assert {foramen.series_id, recess.series_id} == {1, 3}
-        np.testing.assert_allclose(cells["spinal_canal_stenosis", level].point, canal, atol=4)
+        np.testing.assert_allclose(cells["spinal_canal_stenosis", level].patient, canal, atol=4)
     assert {one.source for one in cells.values()} == {"detected"}
 
 
 def test_a_point_lies_on_the_slice_and_the_pixel_that_it_names(study):
-    for one in locate_study(PerfectEye(), study):
+    for one in points_of(PerfectEye(), study):
         series = next(series for kind in study.values() for series in kind if series.series_id == one.series_id)
         image = series.by_instance_number(one.instance_number)
-        assert abs(float(image.plane.distance(one.point))) == pytest.approx(series.distances(one.point).min())
-        back = image.plane.to_patient(one.pixel) + image.plane.distance(one.point) * image.plane.normal
-        np.testing.assert_allclose(back, one.point, atol=1e-6)
+        assert abs(float(image.plane.distance(one.patient))) == pytest.approx(series.distances(one.patient).min())
+        back = image.plane.to_patient(one.pixel) + image.plane.distance(one.patient) * image.plane.normal
+        np.testing.assert_allclose(back, one.patient, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -120,20 +126,20 @@ def test_a_point_lies_on_the_slice_and_the_pixel_that_it_names(study):
 )
 def test_a_missing_series_costs_its_own_group_and_no_other(study, missing, lost):
     rest = {kind: series for kind, series in study.items() if kind != missing}
-    groups = {one.condition: one for one in locate_study(PerfectEye(), rest)}
+    groups = {one.condition: one for one in points_of(PerfectEye(), rest)}
     conditions = {"foraminal": "neural_foraminal", "spinal": "spinal_canal", "subarticular": "subarticular"}
     found = {group for group, name in conditions.items() if any(name in condition for condition in groups)}
     assert found == set(conditions) - {lost}
 
 
 def test_a_study_without_series_has_no_points():
-    assert locate_study(PerfectEye(), {}) == []
+    assert points_of(PerfectEye(), {}) == []
 
 
 def test_a_level_far_from_every_axial_slice_has_no_axial_point(study, tmp_path):
     write_scan(tmp_path / "3", axial_planes(range(-60, 1, 4), (4, 4)), [0, 0, 0])
     short = study | {"Axial T2": [read_series(tmp_path / "3")]}
-    levels = {one.level for one in locate_study(PerfectEye(), short) if "subarticular" in one.condition}
+    levels = {one.level for one in points_of(PerfectEye(), short) if "subarticular" in one.condition}
     assert levels == {"l3_l4", "l4_l5", "l5_s1"}
 
 
@@ -141,7 +147,7 @@ def test_axial_levels_split_over_series_are_each_found_on_their_own(study, tmp_p
     for series_id, zs in ((3, range(-66, -5, 4)), (4, range(4, 69, 4))):
         write_scan(tmp_path / str(series_id), axial_planes(zs, (4, 4)), [0, 0, 0])
     split = study | {"Axial T2": [read_series(tmp_path / "3"), read_series(tmp_path / "4")]}
-    cells = by_cell(locate_study(PerfectEye(), split))
+    cells = by_cell(points_of(PerfectEye(), split))
     series = {level: cells["left_subarticular_stenosis", level].series_id for level in LEVELS}
     assert (series["l1_l2"], series["l2_l3"], series["l4_l5"], series["l5_s1"]) == (4, 4, 3, 3)
 
@@ -149,29 +155,29 @@ def test_axial_levels_split_over_series_are_each_found_on_their_own(study, tmp_p
 def test_what_the_detector_misses_is_placed_by_anatomy_and_said_so(study):
     eye = PerfectEye()
     eye.landmarks = [one for one in eye.landmarks if "l3_l4" not in one[1] and one[1] != "subarticular_right"]
-    cells = by_cell(locate_study(eye, study))
+    cells = by_cell(points_of(eye, study))
     assert len(cells) == 25
     canal = cells["spinal_canal_stenosis", "l3_l4"]
     assert (canal.source, canal.confidence) == ("interpolated", 0)
-    np.testing.assert_allclose(canal.point, CANAL["l3_l4"], atol=4)
+    np.testing.assert_allclose(canal.patient, CANAL["l3_l4"], atol=4)
     for level in LEVELS:
         recess = cells["right_subarticular_stenosis", level]
         assert recess.source == "interpolated"
-        assert recess.point[0] < CANAL[level][0]
+        assert recess.patient[0] < CANAL[level][0]
 
 
 def test_without_a_canal_the_foramina_say_which_axial_slice_is_which(study):
     eye = PerfectEye()
     eye.landmarks = [one for one in eye.landmarks if one[0] != "spinal"]
-    cells = by_cell(locate_study(eye, study))
+    cells = by_cell(points_of(eye, study))
     assert len(cells) == 20
     for level, canal in CANAL.items():
-        np.testing.assert_allclose(cells["left_subarticular_stenosis", level].point, canal + RECESS, atol=8)
+        np.testing.assert_allclose(cells["left_subarticular_stenosis", level].patient, canal + RECESS, atol=8)
 
 
 def conditions_found(study) -> set[str]:
     """The conditions, without their sides, that have a point at every level and side."""
-    located = locate_study(PerfectEye(), study)
+    located = points_of(PerfectEye(), study)
     counts = Counter(one.condition.removeprefix("left_").removeprefix("right_") for one in located)
     return {name for name, count in counts.items() if count == (5 if "spinal" in name else 10)}
 
@@ -194,7 +200,7 @@ def test_a_stack_without_positions_is_graded_and_says_nothing_about_the_others(s
 def test_of_stacks_without_positions_only_one_is_used(study):
     copy = replace(study["Sagittal T2/STIR"][0], series_id=9, is_placed=False)
     for several, used in (([copy, *study["Sagittal T2/STIR"]], 2), ([copy, replace(copy, series_id=8)], 9)):
-        cells = by_cell(locate_study(PerfectEye(), study | {"Sagittal T2/STIR": several}))
+        cells = by_cell(points_of(PerfectEye(), study | {"Sagittal T2/STIR": several}))
         assert {one.series_id for (name, _), one in cells.items() if "spinal" in name} == {used}
 
 

@@ -8,24 +8,31 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from lumbar.baselines.nets import PlaceBranch, expect_backbone
-from lumbar.config import Config, ConfigError, GradeConfig, HeadConfig, InputConfig, read_config
-from lumbar.grade.net import Grader, count_parameters
+from lumbar.baselines.backbones import NETWORKS, PlaceBranch
+from lumbar.baselines.net import SystemNet, count_parameters
+from lumbar.config import Config, ConfigError, GradeConfig, PublishedConfig, read_config
+from lumbar.grade.net import Grader, expect_backbone
 from lumbar.labels import LEVELS
 
-SEEDS = sorted((Path(__file__).parents[1] / "configs" / "seeds").glob("*.yaml"))
+SEEDS = sorted((Path(__file__).parents[1] / "configs" / "published").glob("*.yaml"))
 SIZES = {"inception_two_head": 75, "five_block_cnn": 32}
 """The least that these nets can take; the others are tested at 64 pixels."""
 
 
-def grader_of(config: Config, seed: int = 0, **changes) -> Grader:
+def grader_of(config: Config, seed: int = 0, **changes) -> SystemNet:
     """The net of a system."""
-    grade = config.grade.model_copy(update=changes)
+    changed = config.model_copy(update={"grade": config.grade.model_copy(update=changes)})
     torch.manual_seed(seed)
-    return Grader(grade, config.crop.view(grade.cells.groups[0]).slices)
+    return SystemNet(changed, config.crop.view(config.cells.groups[0]).slices)
 
 
-def paper_grader(name: str, **changes) -> Grader:
+def net_of(slices: int, published: dict, **grade) -> SystemNet:
+    """A net of some settings."""
+    config = Config(name="x", grade=GradeConfig(**grade), published=PublishedConfig.model_validate(published))
+    return SystemNet(config, slices)
+
+
+def paper_grader(name: str, **changes) -> SystemNet:
     """The net of a system as its paper has it."""
     return grader_of(read_config(next(path for path in SEEDS if path.stem == name)), **changes)
 
@@ -33,7 +40,7 @@ def paper_grader(name: str, **changes) -> Grader:
 def batch_for(config: Config, size: int) -> tuple[torch.Tensor, ...]:
     """Four crops of noise, their levels and places."""
     generator = torch.Generator().manual_seed(1)
-    slices = config.crop.view(config.grade.cells.groups[0]).slices
+    slices = config.crop.view(config.cells.groups[0]).slices
     crops = torch.rand(4, slices, size, size, generator=generator)
     return crops, torch.tensor([0, 1, 2, 4]), torch.rand(4, 2, generator=generator)
 
@@ -101,8 +108,7 @@ def test_the_same_seed_builds_the_same_net(path):
 
 
 def test_a_frozen_backbone_neither_learns_nor_counts_statistics():
-    config = GradeConfig(backbone="test_resnet", frozen=True, head=HeadConfig(dense=(8,)))
-    grader = Grader(config, slices=3).train()
+    grader = net_of(3, {"fit": {"frozen": True}, "head": {"dense": [8]}}, backbone="test_resnet").train()
     before = {name: tensor.clone() for name, tensor in grader.backbone.state_dict().items()}
     optimizer = torch.optim.SGD([tensor for tensor in grader.parameters() if tensor.requires_grad], lr=0.1)
     grader(torch.rand(4, 3, 96, 96), torch.zeros(4, dtype=torch.long)).sum().backward()
@@ -111,8 +117,7 @@ def test_a_frozen_backbone_neither_learns_nor_counts_statistics():
 
 
 def test_the_place_of_the_point_reaches_the_answer():
-    config = GradeConfig(backbone="three_block_cnn", image_size=32, input=InputConfig(coordinates=True))
-    grader = Grader(config, slices=1).eval()
+    grader = net_of(1, {"input": {"coordinates": True}}, backbone="three_block_cnn", image_size=32).eval()
     crops, levels = torch.rand(2, 1, 32, 32), torch.zeros(2, dtype=torch.long)
     with torch.inference_mode():
         here, there = (grader(crops, levels, torch.full((2, 2), place)) for place in (0.1, 0.9))
@@ -150,10 +155,14 @@ BACKBONES = {
 
 @pytest.mark.parametrize("name", BACKBONES)
 def test_any_timm_backbone_takes_a_line_of_config_and_starts_at_the_prior(name):
-    config = GradeConfig.model_validate({"backbone": name, "image_size": 96, **BACKBONES[name]})
+    settings = {"backbone": name, "head": {}} | BACKBONES[name]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Mapping deprecated model name")
-        grader = Grader(config, slices=5).eval()
+        grader = (
+            net_of(5, {"head": settings["head"]}, backbone=settings["backbone"], image_size=96)
+            if settings["head"]
+            else Grader(GradeConfig(backbone=settings["backbone"], image_size=96), slices=5)
+        ).eval()
     prior = np.random.default_rng(0).dirichlet(np.ones(3), size=len(LEVELS))
     grader.start_at_prior(prior)
     with torch.inference_mode():
@@ -164,15 +173,15 @@ def test_any_timm_backbone_takes_a_line_of_config_and_starts_at_the_prior(name):
 def test_a_wrong_backbone_lists_the_right_ones():
     config = Config(name="x", grade=GradeConfig(backbone="cnn_lst"))
     with pytest.raises(ConfigError, match=r"no model 'cnn_lst'.*cnn_lstm.*three_block_cnn.*five_block_cnn"):
-        expect_backbone(config)
+        expect_backbone(config, list(NETWORKS))
 
 
 def test_a_net_of_our_own_is_taken_over_from_a_local_file(tmp_path):
-    config = GradeConfig(backbone="three_block_cnn", image_size=32)
+    settings = {"backbone": "three_block_cnn", "image_size": 32}
     torch.manual_seed(1)
-    first = Grader(config, slices=1)
+    first = net_of(1, {}, **settings)
     save_file(first.backbone.state_dict(), tmp_path / "backbone.safetensors")
-    second = Grader(config, slices=1)
+    second = net_of(1, {}, **settings)
     second.start_backbone_from(tmp_path / "backbone.safetensors")
     assert all(
         torch.equal(tensor, second.backbone.state_dict()[name]) for name, tensor in first.backbone.state_dict().items()

@@ -16,7 +16,7 @@ from lumbar.kaggle.lint import lint_submission, slugify
 from lumbar.kaggle.manifest import BUNDLE, METADATA, write_manifest
 from lumbar.kaggle.push import Push, PushError, lines_by_hand, run_push
 from lumbar.kaggle.wheels import NOT_ON_KAGGLE, pinned_packages
-from lumbar.run.run import Part
+from lumbar.run.run import Selection
 
 REPOSITORY = Path(__file__).parents[1]
 KERNEL = Path("kernels/inference/kernel-metadata.json")
@@ -173,7 +173,7 @@ def test_metadata_that_is_none_is_named(submission):
 
 
 def test_the_training_kernel_needs_its_data_set(tmp_path):
-    write_training_kernel(REPOSITORY, tmp_path / "kernels" / "training", "somebody", Part())
+    write_training_kernel(REPOSITORY, tmp_path / "kernels" / "training", "somebody", Selection())
     assert lint_submission(tmp_path, REPOSITORY) == [
         f"{tmp_path / 'training'}: is not there, and training takes it as a data set; make bundle-training"
     ]
@@ -186,8 +186,8 @@ def test_an_inference_kernel_may_take_its_bundle_from_the_kernel_that_trained_it
 
 def test_the_command_tells_every_complaint_and_fails(submission):
     change(submission / KERNEL, enable_internet=True, title="x")
-    for command in ("lint-kaggle", "push"):
-        told = CliRunner().invoke(app, [command, "--folder", str(submission)])
+    for command in ("lint", "push"):
+        told = CliRunner().invoke(app, ["kaggle", command, "--folder", str(submission)])
         assert told.exit_code == 1
         assert "enable_internet is True; write false" in told.output
         assert "title is 'x'; write one of 5 to 50 characters" in told.output
@@ -195,7 +195,7 @@ def test_the_command_tells_every_complaint_and_fails(submission):
 
 def test_a_dry_run_prints_the_lines_and_runs_nothing(submission, kaggle, tmp_path):
     kaggle()
-    told = CliRunner().invoke(app, ["push", "--dry-run", "--folder", str(submission)])
+    told = CliRunner().invoke(app, ["kaggle", "push", "--dry-run", "--folder", str(submission)])
     assert told.exit_code == 0
     assert told.output.splitlines() == lines_by_hand(Push(submission, "inference"))
     assert not (tmp_path / "calls").exists()

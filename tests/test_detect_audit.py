@@ -13,7 +13,7 @@ from lumbar.detect.evaluate import contradicted_studies, find_contradicted
 from lumbar.detect.stage import run_detect
 from lumbar.labels import LEVELS
 from lumbar.pipeline import run_folds
-from lumbar.run.run import Part
+from lumbar.run.run import Selection
 from lumbar.run.stamps import UntrainedError
 from miniature import tiny_run
 
@@ -80,7 +80,7 @@ def test_the_card_of_a_detector_names_who_was_left_out_of_its_training(competiti
     run = tiny_run(competition, tmp_path)
     detect = run.config.detect.model_copy(update={"audit_parts": 2, "epochs": 1})
     config = run.config.model_copy(update={"detect": detect})
-    audited = type(run)(config, competition, run.folder, Part(fold=0))
+    audited = type(run)(config, competition, run.folder, Selection(fold=0))
     run_folds(audited)
     with pytest.raises(UntrainedError, match="fold 1"):
         run_detect(audited)

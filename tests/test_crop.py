@@ -1,4 +1,4 @@
-"""Sampling around a patient point, and crops: what is bright in the body is bright where the geometry says."""
+"""Crops: what is bright in the body is bright where the view says, left and right alike, in memory and on disk."""
 
 from pathlib import Path
 
@@ -8,95 +8,21 @@ import pytest
 
 from lumbar.config import CropConfig, ViewConfig
 from lumbar.crop.store import open_crops, write_crops
-from lumbar.crop.view import crop_view
+from lumbar.crop.view import ViewCutter, crop_view
 from lumbar.data.competition import Competition
-from lumbar.data.points import COLUMNS
-from lumbar.mri.geometry import BACK, HEAD, LEFT, Plane
-from lumbar.mri.sampling import sample_square
+from lumbar.data.points import Point, points_table
 from lumbar.mri.series import Series, read_series
-from scans import (
-    AXIAL,
-    SAGITTAL,
-    axial_planes,
-    balls,
-    bright_centre,
-    plane_tags,
-    sagittal_planes,
-    turned,
-    write_image,
-    write_scan,
-)
+from scans import axial_planes, balls, bright_centre, plane_tags, sagittal_planes, write_image, write_scan
 
 MIRROR = np.array([-1.0, 1.0, 1.0])
 """Left for right."""
 
 
-def scan(directory: Path, planes: list[Plane], points, side: int = 48) -> Series:
-    """A series of balls, written and read back."""
-    write_scan(directory, planes, points, side)
-    return read_series(directory)
-
-
-@pytest.mark.parametrize("mm_per_pixel", [0.8, 1.5, 2.0])
-@pytest.mark.parametrize("degrees", [0, 20])
-@pytest.mark.parametrize("orientation", [SAGITTAL, AXIAL, (0, 0, 1, 0, -1, 0)])
-def test_a_ball_appears_where_its_plane_says(tmp_path, orientation, degrees, mm_per_pixel):
-    rotation = turned([1, 1, 0], degrees)
-    cosines = np.concatenate([rotation @ orientation[:3], rotation @ orientation[3:]])
-    middle = Plane.of([0, 0, 0], cosines, [1.5, 1.2])
-    plane = Plane.of(middle.to_patient([-24, -24]), cosines, [1.5, 1.2])
-    ball = middle.to_patient([4, -3])
-    series = scan(tmp_path, [plane], [ball])
-    square, target = sample_square(series, series.slices[0], np.zeros(3), 64, mm_per_pixel)
-    assert square.shape == (64, 64)
-    np.testing.assert_allclose(bright_centre(square), target.to_pixels(ball), atol=0.15)
-    np.testing.assert_allclose(target.to_patient([31.5, 31.5]), 0, atol=1e-6)
-    assert (target.x_spacing, target.y_spacing) == (mm_per_pixel, mm_per_pixel)
-
-
-def test_the_point_asked_for_is_in_the_middle_even_off_the_plane(tmp_path):
-    ball = np.array([3.0, 8.0, -6.0])
-    series = scan(tmp_path, sagittal_planes([0]), [ball])
-    square, target = sample_square(series, series.slices[0], ball, 33, 1.0)
-    np.testing.assert_allclose(bright_centre(square), [16, 16], atol=0.1)
-    np.testing.assert_allclose(target.to_patient([16, 16]), [0.0, 8.0, -6.0], atol=1e-6)
-
-
-@pytest.mark.parametrize("fineness", [2, 3, 5])
-def test_a_slice_much_finer_than_the_target_is_averaged_without_a_shift(tmp_path, fineness):
-    side = 32 * fineness + 1
-    ball = np.array([0.0, 5.0, -9.0])
-    series = scan(tmp_path, sagittal_planes([0], (2 / fineness, 2 / fineness), side), [ball], side)
-    square, target = sample_square(series, series.slices[0], np.zeros(3), 32, 2.0)
-    np.testing.assert_allclose(bright_centre(square), target.to_pixels(ball), atol=0.15)
-
-
-def test_a_fine_checkerboard_becomes_grey_and_not_a_coarse_pattern(tmp_path):
-    board = (np.indices((90, 90)).sum(axis=0) % 2 * 1000).astype(np.uint16)
-    write_image(tmp_path / "1.dcm", board, 1, **plane_tags(sagittal_planes([0], (0.5, 0.5), 90)[0]))
-    series = read_series(tmp_path)
-    square, _ = sample_square(series, series.slices[0], series.slices[0].centre, 16, 1.0)
-    assert np.ptp(square[2:-2, 2:-2]) <= 1
-    assert 120 <= square[8, 8] <= 135
-
-
-def test_what_lies_outside_the_slice_is_black(tmp_path):
-    write_image(
-        tmp_path / "1.dcm",
-        np.arange(48 * 48, dtype=np.uint16).reshape(48, 48) + 500,
-        1,
-        **plane_tags(sagittal_planes([0])[0]),
-    )
-    series = read_series(tmp_path)
-    square, _ = sample_square(series, series.slices[0], np.array([0.0, 0.0, 60.0]), 32, 2.0)
-    assert not square[:21].any()  # the image ends at z = 47, this row lies at z = 50
-    assert square[24:].all()
-
-
 def stack_of_balls(directory: Path, kind: str, points) -> Series:
     """A sagittal or axial stack of nine slices, 4 mm apart, through the patient's origin."""
     offsets = np.arange(-16, 17, 4).tolist()
-    return scan(directory, (sagittal_planes if kind == "sagittal" else axial_planes)(offsets), points)
+    write_scan(directory, (sagittal_planes if kind == "sagittal" else axial_planes)(offsets), points)
+    return read_series(directory)
 
 
 VIEW = ViewConfig(size=32, mm_per_pixel=1.0, slices=3)
@@ -153,27 +79,31 @@ def test_beyond_the_ends_of_the_stack_the_last_slice_is_repeated(tmp_path):
     assert crop[3].sum() < crop[2].sum()
 
 
-def points_table(rows: list[tuple[int, int, str, np.ndarray]]) -> pd.DataFrame:
-    """A points table from (series, instance, condition, patient point), all of study 1 at L4/L5 in fold 0."""
-    return pd.DataFrame(
-        [(1, series, number, name, "l4_l5", 0, 0, *point, 0.9, "detected", 0) for series, number, name, point in rows],
-        columns=COLUMNS,
-    )
+def points_on(rows: list[tuple[Series, str, np.ndarray]]) -> pd.DataFrame:
+    """A points table from (series, condition, patient point): the nearest slices, study 1, L4/L5 and fold 0."""
+    points = []
+    for series, condition, patient in rows:
+        image = series.by_instance_number(nearest(series, patient))
+        where = (image.instance_number, image.plane.to_pixels(patient), image.plane.normal)
+        points.append(Point(1, condition, "l4_l5", patient, series.series_id, *where, 0.9, "detected", 0))
+    return points_table(points)
 
 
-CROPS = CropConfig(spinal=VIEW, foraminal=VIEW, subarticular=VIEW)
+def list_series(root: Path, split: str, *lines: str) -> None:
+    """Writes the series table of study 1, from lines of series_id and description."""
+    table = ["study_id,series_id,series_description", *(f"1,{line}" for line in lines)]
+    (root / f"{split}_series_descriptions.csv").write_text("\n".join(table) + "\n")
+
+
+CROPS = ViewCutter(CropConfig(spinal=VIEW, foraminal=VIEW, subarticular=VIEW))
 
 
 def test_crops_lie_on_disk_beside_the_table_of_their_rows(tmp_path):
     canal, recess = np.array([0.0, 4, -6]), np.array([9.0, 2, 3])
     sagittal = stack_of_balls(tmp_path / "train_images/1/10", "sagittal", [canal])
     axial = stack_of_balls(tmp_path / "train_images/1/11", "axial", [recess])
-    points = points_table(
-        [
-            (11, nearest(axial, recess), "left_subarticular_stenosis", recess),
-            (10, nearest(sagittal, canal), "spinal_canal_stenosis", canal),
-        ]
-    )
+    list_series(tmp_path, "train", "10,Sagittal T2/STIR", "11,Axial T2")
+    points = points_on([(axial, "left_subarticular_stenosis", recess), (sagittal, "spinal_canal_stenosis", canal)])
     write_crops(Competition(tmp_path), "train", points, CROPS, tmp_path / "crop", jobs=1)
     spinal, subarticular = (open_crops(tmp_path / "crop", group) for group in ("spinal", "subarticular"))
     assert spinal.index["row_id"].tolist() == ["1_spinal_canal_stenosis_l4_l5"]
@@ -184,6 +114,7 @@ def test_crops_lie_on_disk_beside_the_table_of_their_rows(tmp_path):
 
 
 def test_a_group_without_a_point_has_no_crops_and_is_no_error(tmp_path):
+    list_series(tmp_path, "train")
     write_crops(Competition(tmp_path), "train", points_table([]), CROPS, tmp_path / "crop", jobs=1)
     crops = open_crops(tmp_path / "crop", "foraminal")
     assert crops.pixels.shape == (0, 3, 32, 32)
@@ -196,18 +127,10 @@ def test_an_axial_series_without_orientation_is_cropped_as_it_was_looked_at(tmp_
     for number, plane in enumerate(axial_planes([0, 4, 8]), start=1):
         tags = plane_tags(plane) | {"ImageOrientationPatient": None}
         write_image(directory / f"{number}.dcm", balls(plane, [recess]), number, **tags)
-    header = "study_id,series_id,series_description"
-    (tmp_path / "test_series_descriptions.csv").write_text(f"{header}\n1,11,Axial T2\n")
+    list_series(tmp_path, "test", "11,Axial T2")
     seen = read_series(directory, "axial")  # as the detector reads it
-    points = points_table([(11, nearest(seen, recess), "left_subarticular_stenosis", recess)])
+    points = points_on([(seen, "left_subarticular_stenosis", recess)])
     write_crops(Competition(tmp_path), "test", points, CROPS, tmp_path / "crop", jobs=1)
     crop = open_crops(tmp_path / "crop", "subarticular").pixels[0, 1]
     assert crop.any()
     np.testing.assert_allclose(bright_centre(crop), [15.5, 15.5], atol=0.3)
-
-
-def test_the_axes_of_a_sampled_square_are_the_radiologists(tmp_path):
-    series = scan(tmp_path, sagittal_planes([0]), [[0, 0, 0]])
-    _, target = sample_square(series, series.slices[0], np.zeros(3), 16, 1.0)
-    np.testing.assert_allclose([target.x_axis, target.y_axis], [BACK, -HEAD], atol=1e-9)
-    assert abs(target.normal @ LEFT) == pytest.approx(1)

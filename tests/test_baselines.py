@@ -10,19 +10,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from lumbar.baselines.data import SystemDataset, changes_of
+from lumbar.baselines.net import SystemNet, severe_shares
+from lumbar.baselines.predict import predict_system
 from lumbar.baselines.samplers import Examples, balance, hold_out, is_graded, keep_rows, loss_weights, trained_with
 from lumbar.baselines.targets import TARGETS, Cells, answer
-from lumbar.config import AugmentationConfig, Config, ExamplesConfig, GradeConfig, read_config
+from lumbar.config import (
+    AugmentationConfig,
+    CellsConfig,
+    Config,
+    ExamplesConfig,
+    GradeConfig,
+    PublishedConfig,
+    read_config,
+)
 from lumbar.crop.store import Crops
 from lumbar.data.competition import split_row_ids
 from lumbar.data.priors import fit_prior
-from lumbar.grade.data import CropDataset, augment, reseed
-from lumbar.grade.net import Grader, severe_shares
-from lumbar.grade.predict import predict_grades
+from lumbar.grade.data import cut_centre, reseed
 from lumbar.labels import CONDITIONS, GRADES, LEVELS, finding
 from scans import bright_centre
 
-SEEDS = sorted((Path(__file__).parents[1] / "configs" / "seeds").glob("*.yaml"))
+SEEDS = sorted((Path(__file__).parents[1] / "configs" / "published").glob("*.yaml"))
 ANYWHERE = Cells(torch.tensor([0]), torch.tensor([0]), torch.full((5, 5), 0.2))
 """A cell in which one of five affected is severe."""
 
@@ -41,7 +50,7 @@ def test_every_published_system_is_a_config_of_the_pipeline(path):
     config = read_config(path)
     assert config.name == path.stem
     assert config.title
-    assert config.own_split is not None
+    assert config.published.own_split is not None
     assert Config.model_validate_json(config.model_dump_json()) == config
 
 
@@ -58,17 +67,27 @@ def test_there_are_five_published_systems():
             r"cells\.conditions.*one or more of spinal_canal_stenosis, left_",
         ),
         ({"cells": {"levels": []}}, r"cells\.levels.*one or more of l1_l2, l2_l3"),
-        ({"target": "affected"}, "target affected needs class_weights other than metric, and head.level_bias false"),
+        (
+            {"target": "affected"},
+            r"target affected needs fit\.class_weights other than metric, and head\.level_bias false",
+        ),
     ],
 )
 def test_a_system_that_makes_no_sense_is_refused(settings, message):
     with pytest.raises(ValidationError, match=rf"(?s){message}"):
-        GradeConfig.model_validate(settings)
+        PublishedConfig.model_validate(settings)
 
 
 def test_crops_of_different_sizes_cannot_be_pooled():
     with pytest.raises(ValidationError, match="needs views of one size and number of slices"):
-        Config.model_validate({"name": "x", "grade": {"cells": {"pooled": True}}, "crop": {"spinal": {"size": 64}}})
+        Config.model_validate(
+            {
+                "name": "x",
+                "published": {"cells": {"pooled": True}},
+                "grade": {"image_size": 64},
+                "crop": {"spinal": {"size": 64}},
+            }
+        )
 
 
 def test_a_finding_reads_like_a_sentence():
@@ -110,7 +129,8 @@ def test_the_answer_does_not_depend_on_the_weights_that_a_net_was_trained_with(s
 
 def test_raw_outputs_are_left_as_they_are_when_asked():
     for kind, expected in {"raw": [0.6, 0.3, 0.1], "weighted": [0.375, 0.375, 0.25]}.items():
-        grader = Grader(GradeConfig(backbone="test_resnet", class_weights="none", answer=kind), slices=1)
+        published = PublishedConfig.model_validate({"fit": {"class_weights": "none"}, "answer": kind})
+        grader = SystemNet(Config(name="x", grade=GradeConfig(backbone="test_resnet"), published=published), slices=1)
         grades = grader.grades(torch.log(torch.tensor([[0.6, 0.3, 0.1]])), ANYWHERE.conditions, ANYWHERE.levels)
         np.testing.assert_allclose(grades[0], expected, rtol=1e-6)
 
@@ -185,7 +205,7 @@ def test_what_balancing_does_is_part_of_what_was_trained_with():
 
 
 def test_balanced_weights_give_each_class_the_same_sum():
-    weights = loss_weights(CLASSES, GradeConfig(class_weights="balanced"))
+    weights = loss_weights(CLASSES, PublishedConfig.model_validate({"fit": {"class_weights": "balanced"}}))
     np.testing.assert_allclose(weights * np.bincount(CLASSES), [10 / 3] * 3)
 
 
@@ -204,8 +224,8 @@ def test_what_is_watched_is_never_torn_apart():
 
 def test_only_the_cells_of_the_config_are_graded():
     index = pd.DataFrame([(name, level) for name in CONDITIONS for level in LEVELS], columns=["condition", "level"])
-    config = GradeConfig.model_validate({"cells": {"conditions": ["left_subarticular_stenosis"], "levels": ["l4_l5"]}})
-    assert index[is_graded(index, config.cells)].to_numpy().tolist() == [["left_subarticular_stenosis", "l4_l5"]]
+    cells = CellsConfig(conditions=("left_subarticular_stenosis",), levels=("l4_l5",))
+    assert index[is_graded(index, cells)].to_numpy().tolist() == [["left_subarticular_stenosis", "l4_l5"]]
 
 
 def crops_of(conditions: list[str], studies: int = 4, slices: int = 1, size: int = 40) -> Crops:
@@ -219,44 +239,55 @@ def crops_of(conditions: list[str], studies: int = 4, slices: int = 1, size: int
     return Crops(pixels, index)
 
 
-TINY = {"backbone": "test_resnet", "image_size": 32, "class_weights": "none", "head": {"level_bias": False}}
+TINY = {"fit": {"class_weights": "none"}, "head": {"level_bias": False}}
+
+
+def tiny(**published) -> Config:
+    """A small system's config."""
+    grade = GradeConfig(backbone="test_resnet", image_size=32)
+    return Config(name="x", grade=grade, published=PublishedConfig.model_validate(TINY | published))
 
 
 def test_a_grader_leaves_the_cells_that_it_was_not_made_for_alone():
     crops = crops_of(["left_subarticular_stenosis", "right_subarticular_stenosis"])
-    config = GradeConfig.model_validate(TINY | {"cells": {"conditions": ["left_subarticular_stenosis"]}})
-    predicted = predict_grades(Grader(config, 1).eval(), config, crops, np.arange(len(crops.index)))
+    config = tiny(cells={"conditions": ["left_subarticular_stenosis"]})
+    predicted = predict_system(SystemNet(config, 1).eval(), crops, np.arange(len(crops.index)))
     assert set(split_row_ids(predicted["row_id"])["condition"]) == {"left_subarticular_stenosis"}
 
 
 def test_several_crops_of_one_cell_are_averaged():
-    crops, config = crops_of(["spinal_canal_stenosis"], studies=1), GradeConfig.model_validate(TINY)
-    grader = Grader(config, 1).eval()
-    each = predict_grades(grader, config, crops, np.arange(5))
+    crops = crops_of(["spinal_canal_stenosis"], studies=1)
+    grader = SystemNet(tiny(), 1).eval()
+    each = predict_system(grader, crops, np.arange(5))
     one_cell = Crops(crops.pixels, crops.index.assign(row_id="1_spinal_canal_stenosis_l1_l2"))
-    together = predict_grades(grader, config, one_cell, np.arange(5))
+    together = predict_system(grader, one_cell, np.arange(5))
     np.testing.assert_allclose(together[list(GRADES)].iloc[0], each[list(GRADES)].mean())
 
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_every_target_gives_grades_that_sum_to_one(target):
     crops = crops_of(list(CONDITIONS), studies=1)
-    config = GradeConfig.model_validate(TINY | {"target": target})
-    predicted = predict_grades(Grader(config, 1).eval(), config, crops, np.arange(len(crops.index)))
+    grader = SystemNet(tiny(target=target), 1).eval()
+    predicted = predict_system(grader, crops, np.arange(len(crops.index)))
     np.testing.assert_allclose(predicted[list(GRADES)].sum(axis=1), 1, atol=1e-12)
 
 
 # Augmentation
 
 
-def drawn(dataset: CropDataset, item: object) -> np.ndarray:
+def changing(size: int, **settings):
+    """The changes that a paper names, and then the centre of so many pixels."""
+    return cut_centre(size, changes_of(AugmentationConfig(**settings)))
+
+
+def drawn(dataset: SystemDataset, item: object) -> np.ndarray:
     """The pixels of an item."""
     return dataset[item]["crop"].numpy()
 
 
 def test_a_training_crop_changes_with_the_epoch_and_a_watched_one_never():
-    crops, config = crops_of(["spinal_canal_stenosis"]), GradeConfig.model_validate(TINY)
-    training, watching = (CropDataset(crops, Examples.of(np.arange(5)), config, seed) for seed in (7, None))
+    crops = crops_of(["spinal_canal_stenosis"])
+    training, watching = (SystemDataset(crops, Examples.of(np.arange(5)), tiny(), seed) for seed in (7, None))
     assert not np.array_equal(drawn(training, (2, 0)), drawn(training, (2, 1)))
     np.testing.assert_array_equal(drawn(training, (2, 1)), drawn(training, (2, 1)))
     np.testing.assert_array_equal(drawn(watching, 2), crops.pixels[2, :, 4:36, 4:36] / np.float32(255))
@@ -264,9 +295,9 @@ def test_a_training_crop_changes_with_the_epoch_and_a_watched_one_never():
 
 def test_a_copy_is_changed_once_and_its_original_is_trained_on_as_it_is():
     balanced = {"examples": {"balance": "augment", "augmentation": {"shift": 0.1, "zoom": 0.1, "flip": True}}}
-    crops, config = crops_of(["spinal_canal_stenosis"]), GradeConfig.model_validate(TINY | balanced)
+    crops, config = crops_of(["spinal_canal_stenosis"]), tiny(**balanced)
     examples = Examples(np.array([2, 2, 2]), np.array([0, 1, 2]))
-    training, testing = (CropDataset(crops, examples, config, seed) for seed in (7, None))
+    training, testing = (SystemDataset(crops, examples, config, seed) for seed in (7, None))
     np.testing.assert_array_equal(drawn(training, (0, 3)), crops.pixels[2, :, 4:36, 4:36] / np.float32(255))
     np.testing.assert_array_equal(drawn(training, (1, 3)), drawn(training, (1, 4)))
     np.testing.assert_array_equal(drawn(training, (1, 3)), drawn(testing, 1))
@@ -275,13 +306,13 @@ def test_a_copy_is_changed_once_and_its_original_is_trained_on_as_it_is():
 
 def test_nothing_named_changes_nothing():
     image = np.random.default_rng(0).integers(0, 255, (32, 32, 1), dtype=np.uint8)
-    np.testing.assert_array_equal(augment(32, AugmentationConfig())(image=image)["image"], image)
+    np.testing.assert_array_equal(changing(32)(image=image)["image"], image)
 
 
 def test_a_named_flip_flips_half_of_the_crops():
     image = np.zeros((8, 8, 1), dtype=np.uint8)
     image[:, :4] = 200
-    flipping, flipped = augment(8, AugmentationConfig(flip=True)), 0
+    flipping, flipped = changing(8, flip=True), 0
     for number in range(200):
         reseed(flipping, number)
         flipped += int(flipping(image=image)["image"][0, -1, 0] == 200)
@@ -292,10 +323,10 @@ def test_one_change_says_nothing_of_another():
     # One seed for all changes would turn and brighten together.
     image = np.full((33, 33, 1), 100, dtype=np.uint8)
     image[0] = 0
-    changing, turns, lights = augment(33, AugmentationConfig(rotate=40, brightness=0.4)), [], []
+    changes, turns, lights = changing(33, rotate=40, brightness=0.4), [], []
     for number in range(150):
-        reseed(changing, number)
-        changed = changing(image=image)["image"][..., 0].astype(float)
+        reseed(changes, number)
+        changed = changes(image=image)["image"][..., 0].astype(float)
         lights.append(changed[16, 16])
         turns.append(bright_centre(changed.max() - changed)[0])
     assert abs(np.corrcoef(turns, lights)[0, 1]) < 0.25

@@ -20,7 +20,7 @@ from lumbar.kaggle.bundle import add_models, build_bundle, check_bundle, pack_co
 from lumbar.kaggle.kernels import write_inference_kernel, write_training_kernel
 from lumbar.kaggle.manifest import BUNDLE, BundleError, read_manifest, write_manifest
 from lumbar.kaggle.mounts import find_bundle, find_competition, find_trained, find_training_bundle
-from lumbar.run.run import Part
+from lumbar.run.run import Selection
 from lumbar.submit.models import find_gaps
 
 REPOSITORY = Path(__file__).parents[1]
@@ -267,8 +267,8 @@ def test_models_that_never_left_kaggle_are_taken_from_the_kernel_that_trained_th
 
 
 def test_each_part_and_run_of_the_training_is_a_kernel_that_goes_on_from_the_one_before(tmp_path):
-    part, out = Part(fold=3, group="spinal"), tmp_path / "training"
-    assert write_training_kernel(REPOSITORY, out, "me", Part()) == "me/lumbar-training-run1"
+    part, out = Selection(fold=3, group="spinal"), tmp_path / "training"
+    assert write_training_kernel(REPOSITORY, out, "me", Selection()) == "me/lumbar-training-run1"
     assert "\nFOLD: int | None = None\n" in (out / "training.py").read_text()
     kernel = write_training_kernel(REPOSITORY, out, "me", part, 2, ["you/lumbar-training-fold1-run1"])
     metadata, script = json.loads((out / "kernel-metadata.json").read_text()), (out / "training.py").read_text()

@@ -6,18 +6,28 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lumbar.baselines.clustered import cluster_heights, clustered_points
-from lumbar.config import Config, ViewConfig
+from lumbar.baselines.crops import SystemCutter, crop_slices, open_system_crops, place_in_slice
+from lumbar.baselines.points import cluster_heights, clustered_points
+from lumbar.config import Config, PublishedConfig, SliceConfig, ViewConfig
 from lumbar.crop.store import open_crops, write_crops
-from lumbar.crop.view import crop_view, place_in_slice
-from lumbar.data.annotations import annotated_points, read_annotated
+from lumbar.data.annotations import annotated_points
 from lumbar.data.competition import Competition
+from lumbar.data.points import read_points
 from lumbar.data.tables import write_table
 from lumbar.detect.evaluate import measure_errors
 from lumbar.mri.series import Series, read_series
 from scans import axial_planes, bright_centre, sagittal_planes, write_scan
 
 # Views
+
+WHOLE = SliceConfig(whole_slice=True)
+
+
+def system_of(views: dict, slices: SliceConfig) -> Config:
+    """A system that cuts its crops so."""
+    published = PublishedConfig(slices=slices)
+    values = {"name": "x", "grade": {"image_size": 32}, "crop": views}
+    return Config.model_validate(values | {"published": published.model_dump()})
 
 
 def stack(directory: Path, planes: list, points: list) -> Series:
@@ -29,7 +39,7 @@ def stack(directory: Path, planes: list, points: list) -> Series:
 def test_the_whole_slice_is_fitted_to_the_crop(tmp_path):
     ball = np.array([20.0, -12.0, 0.0])
     series = stack(tmp_path, axial_planes([0]), [ball])  # 48 pixels of 2 mm
-    crop = crop_view(series, 1, np.array([30.0, 30, 0]), ViewConfig(size=64, whole_slice=True, slices=1), None)
+    crop = crop_slices(series, 1, np.array([30.0, 30, 0]), ViewConfig(size=64, slices=1), WHOLE, None)
     # 96 mm on 64 pixels: 1.5 mm each, the patient's origin in the middle.
     np.testing.assert_allclose(bright_centre(crop[0]), [31.5 + 20 / 1.5, 31.5 - 12 / 1.5], atol=0.3)
 
@@ -47,11 +57,12 @@ def test_a_sagittal_slice_is_never_mirrored_within_itself(tmp_path):
 
 def test_equalising_uses_every_grey_and_denoising_smooths(tmp_path):
     series = stack(tmp_path, axial_planes([0]), [[0, 0, 0], [14, 9, 0]])
-    views = [ViewConfig(size=48, whole_slice=True, slices=1, **more) for more in ({}, {"equalise": True})]
-    plain, equalised = (crop_view(series, 1, np.zeros(3), view, None)[0] for view in views)
+    view, ways = ViewConfig(size=48, slices=1), [{}, {"equalise": True}, {"denoise": True}]
+    plain, equalised, smooth = (
+        crop_slices(series, 1, np.zeros(3), view, SliceConfig(whole_slice=True, **way), None)[0] for way in ways
+    )
     shown = plain > 0
     assert np.ptp(np.percentile(equalised[shown], [25, 75])) > np.ptp(np.percentile(plain[shown], [25, 75]))
-    smooth = crop_view(series, 1, np.zeros(3), views[0].model_copy(update={"denoise": True}), None)[0]
     assert np.abs(np.diff(smooth.astype(int), axis=1)).max() < np.abs(np.diff(plain.astype(int), axis=1)).max()
 
 
@@ -85,9 +96,8 @@ def test_every_axial_slice_of_a_study_gets_a_level(competition, tmp_path):
 def test_clustered_slices_are_cropped_whole(competition, tmp_path):
     folds = pd.DataFrame({"study_id": competition.study_ids[:1], "fold": [0]})
     points = clustered_points(competition, "train", folds, jobs=1)
-    view = {"size": 32, "slices": 1, "whole_slice": True}
-    config = Config.model_validate({"name": "x", "grade": {"image_size": 32}, "crop": {"spinal": view}}).crop
-    write_crops(competition, "train", points, config, tmp_path, jobs=1)
+    view = {"size": 32, "slices": 1}
+    write_crops(competition, "train", points, SystemCutter(system_of({"spinal": view}, WHOLE)), tmp_path, jobs=1)
     crops = open_crops(tmp_path, "spinal")
     assert crops.pixels.shape == (len(points), 1, 32, 32)
     assert crops.pixels.reshape(len(points), -1).max(axis=1).min() > 0
@@ -98,7 +108,7 @@ def test_annotated_points_are_points_without_an_error(competition: Competition, 
     folds = pd.DataFrame({"study_id": competition.study_ids, "fold": 0})
     points = annotated_points(competition, folds, jobs=1)
     write_table(points, tmp_path / "points.csv")
-    errors = measure_errors(points, read_annotated(tmp_path / "points.csv"))
+    errors = measure_errors(points, read_points(tmp_path / "points.csv"))
     assert len(errors) == len(points)
     assert errors["distance"].max() < 0.01
 
@@ -107,9 +117,9 @@ def test_pooled_crops_are_those_of_all_groups(competition, tmp_path):
     folds = pd.DataFrame({"study_id": competition.study_ids[:2], "fold": 0})
     view = {"size": 32, "slices": 1}
     groups = ("spinal", "foraminal", "subarticular")
-    config = Config.model_validate({"name": "x", "grade": {"image_size": 32}, "crop": dict.fromkeys(groups, view)}).crop
-    write_crops(competition, "train", annotated_points(competition, folds, jobs=1), config, tmp_path, jobs=1)
-    pooled, parts = open_crops(tmp_path, "pooled"), [open_crops(tmp_path, group) for group in groups]
+    cutter = SystemCutter(system_of(dict.fromkeys(groups, view), SliceConfig()))
+    write_crops(competition, "train", annotated_points(competition, folds, jobs=1), cutter, tmp_path, jobs=1)
+    pooled, parts = open_system_crops(tmp_path, "pooled"), [open_crops(tmp_path, group) for group in groups]
     assert len(pooled.index) == sum(len(part.index) for part in parts)
     pixels = np.concatenate([part.pixels for part in parts])
     for number, row in enumerate(pooled.index["row_id"]):

@@ -11,36 +11,42 @@ import pytest
 from lumbar.baselines.cases import describe
 from lumbar.baselines.figures import measure
 from lumbar.baselines.own_split import choose_rows
-from lumbar.baselines.systems import MAIN, merge, open_systems
-from lumbar.baselines.table import describe_cells
-from lumbar.comparison import run_compare
-from lumbar.config import CellsConfig, CompareConfig, ConfigError
+from lumbar.baselines.systems import open_systems
+from lumbar.comparison import describe_cells, run_compare
+from lumbar.config import CellsConfig, CompareConfig, ConfigError, merge
 from lumbar.data.annotations import annotated_points
 from lumbar.data.priors import nested_prior
 from lumbar.data.tables import write_table
 from lumbar.labels import CONDITIONS, GRADES, GROUPS, LEVELS
 from lumbar.report.collect import collect
-from lumbar.run.run import Run
+from lumbar.run.run import MAIN, Run
 from lumbar.submit.stage import predict_submission
 
 CONFIG = Path(__file__).parents[1] / "configs" / "compare.yaml"
-SMALL = {"size": 32, "whole_slice": True, "slices": 1}
-FAST = {"image_size": 32, "epochs": 1, "batch_size": 2, "watch": "loss"}
+SMALL = {"size": 32, "slices": 1}
+FAST = {"image_size": 32, "epochs": 1, "batch_size": 2}
+WATCHED = {"fit": {"watch": "loss"}}
 SYSTEMS = {
-    "cnn_lstm": {"crop": {"subarticular": SMALL | {"slices": 3}}, "grade": FAST, "own_split": {"repeats": 2}},
-    "cnn_coordinates": {"crop": {"subarticular": SMALL}, "grade": FAST},
+    "cnn_lstm": {
+        "crop": {"subarticular": SMALL | {"slices": 3}},
+        "grade": FAST,
+        "published": WATCHED | {"own_split": {"repeats": 2}},
+    },
+    "cnn_coordinates": {"crop": {"subarticular": SMALL}, "grade": FAST, "published": WATCHED},
     "vgg16_frozen": {
         "crop": {group: {"size": 32} for group in GROUPS},
         "grade": FAST | {"backbone": "test_resnet"},
+        "published": WATCHED,
     },
     "inception_two_head": {
         "crop": {group: {"size": 32} for group in GROUPS},
-        "grade": FAST | {"backbone": "test_resnet", "head": {"dense": [8]}},
+        "grade": FAST | {"backbone": "test_resnet"},
+        "published": WATCHED | {"head": {"dense": [8]}},
     },
     "five_block_cnn": {
         "crop": {"spinal": {"size": 32}},
-        "grade": FAST | {"examples": {"balance_to": 20}},
-        "own_split": {"share": 0.2},
+        "grade": FAST,
+        "published": WATCHED | {"examples": {"balance_to": 20}, "own_split": {"share": 0.2}},
     },
 }
 

@@ -13,9 +13,9 @@ import pytest
 from lumbar.kaggle.bundle import build_training_bundle, check_bundle
 from lumbar.kaggle.kernels import write_training_kernel
 from lumbar.kaggle.manifest import BundleError
-from lumbar.kaggle.training import Mark, TrainingError, run_training
+from lumbar.kaggle.training import Trained, TrainingError, run_training
 from lumbar.run.checkpoint import read_card
-from lumbar.run.run import Part
+from lumbar.run.run import Selection
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -38,9 +38,9 @@ def kaggle(training_bundle, competition, tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def run_script(kaggle: Path, part: Part) -> str:
+def run_script(kaggle: Path, selection: Selection) -> str:
     """Runs the kernel that is pushed for a part, in a process of its own, and returns its log."""
-    write_training_kernel(REPOSITORY, kaggle / "kernel", "me", part)
+    write_training_kernel(REPOSITORY, kaggle / "kernel", "me", selection)
     environment = {**os.environ, "LUMBAR_KAGGLE_ROOT": str(kaggle), "OMP_NUM_THREADS": "1"}
     environment.pop("PYTHONPATH", None)
     command = [sys.executable, "-I", str(kaggle / "kernel" / "training.py")]
@@ -57,8 +57,8 @@ def attach_output(kaggle: Path, name: str) -> Path:
     return attached
 
 
-def mark_of(folder: Path) -> Mark:
-    return Mark.model_validate_json((folder / "trained.json").read_text())
+def mark_of(folder: Path) -> Trained:
+    return Trained.model_validate_json((folder / "trained.json").read_text())
 
 
 def listing(folder: Path) -> dict[str, int]:
@@ -67,7 +67,7 @@ def listing(folder: Path) -> dict[str, int]:
 
 
 def test_one_fold_and_then_the_rest_make_the_models_of_one_run(kaggle, trained):
-    log = run_script(kaggle, Part(fold=0))
+    log = run_script(kaggle, Selection(fold=0))
     assert "detect: still to be trained: fold 1" in log
     assert "THIS PART IS TRAINED" in log
     assert "detect: train fold 0" in log
@@ -76,7 +76,7 @@ def test_one_fold_and_then_the_rest_make_the_models_of_one_run(kaggle, trained):
     assert {path.stem for path in (first / "runs" / "tiny" / "models").glob("*.safetensors")} == {"detector_fold0"}
 
     before = listing(kaggle / "input")
-    log = run_script(kaggle, Part())
+    log = run_script(kaggle, Selection())
     assert listing(kaggle / "input") == before
     assert f"taking over {first}" in log
     assert "EVERYTHING IS TRAINED" in log

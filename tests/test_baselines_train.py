@@ -1,0 +1,88 @@
+"""Training as the papers have it: watched, patient, with a plateau, and resumed as if it had never stopped."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from graded_crops import CONDITION, FailingPixels, draw_crops
+from lumbar.baselines.net import SystemNet
+from lumbar.baselines.train import train_system
+from lumbar.config import Config, GradeConfig, PublishedConfig
+from lumbar.crop.store import Crops
+from lumbar.data.priors import fit_prior
+from lumbar.grade.net import level_prior
+
+TINY = {
+    "backbone": "test_efficientnet",
+    "image_size": 32,
+    "batch_size": 8,
+    "learning_rate": 3e-3,
+    "dropout": 0.0,
+    "averaging": 0.0,
+    "epochs": 3,
+}
+
+
+@pytest.fixture(scope="module")
+def crops() -> Crops:
+    """Five levels of a few studies, with a place that tells nothing."""
+    drawn = draw_crops()
+    return Crops(drawn.pixels, drawn.index.assign(place_x=0.5, place_y=0.5))
+
+
+@pytest.fixture(scope="module")
+def rows(crops) -> np.ndarray:
+    """Every row."""
+    return np.arange(len(crops.index))
+
+
+def net_at_prior(crops: Crops, fit: dict, **grade) -> SystemNet:
+    """An untrained net that starts at the crops' prior."""
+    config = Config(name="x", grade=GradeConfig(**TINY | grade), published=PublishedConfig.model_validate({"fit": fit}))
+    torch.manual_seed(5)
+    net = SystemNet(config, slices=3)
+    net.start_at_prior(level_prior(fit_prior(crops.index.assign(group="spinal")), [CONDITION]))
+    return net
+
+
+def train(crops: Crops, rows: np.ndarray, folder: Path, fit: dict, **grade):
+    """The weights and losses of a net trained from the prior."""
+    state, curves = train_system(net_at_prior(crops, fit, **grade), crops, rows, folder, 1, "test")
+    return state, curves["loss"]
+
+
+SCHEDULES = {
+    "plateau": {"schedule": "plateau", "optimiser": "adam", "patience": 5},
+    "best": {"watch": "accuracy", "schedule": "constant"},
+}
+
+
+@pytest.mark.parametrize("fit", SCHEDULES.values(), ids=SCHEDULES)
+def test_an_interrupted_training_ends_with_the_weights_of_an_uninterrupted_one(crops, rows, tmp_path, fit):
+    settings = {"epochs": 4, "dropout": 0.3}
+    whole, losses = train(crops, rows, tmp_path / "whole", fit, **settings)
+    with pytest.raises(RuntimeError, match="the machine went down"):
+        failing = Crops(FailingPixels(crops.pixels, limit=2.5 * len(rows)), crops.index)
+        train(failing, rows, tmp_path / "cut", fit, **settings)
+    resumed, again = train(crops, rows, tmp_path / "cut", fit, **settings)
+    assert again == losses
+    for name, tensor in whole.items():
+        torch.testing.assert_close(resumed[name], tensor, rtol=0, atol=0, msg=name)
+
+
+def test_without_progress_training_stops_early_and_keeps_the_best_weights(crops, rows, tmp_path):
+    state, losses = train(crops, rows, tmp_path / "fold", {"patience": 1}, epochs=6, learning_rate=1e-12)
+    assert len(losses) == 2, "the first epoch is the best, and the second shows no progress"
+    start = net_at_prior(crops, {})
+    np.testing.assert_allclose(state["level_bias.weight"], start.state_dict()["level_bias.weight"], atol=1e-6)
+
+
+def test_with_progress_patience_lets_training_run_and_watches_studies_it_does_not_train_on(crops, rows, tmp_path):
+    counting = FailingPixels(crops.pixels)
+    _, losses = train(Crops(counting, crops.index), rows, tmp_path / "fold", {"patience": 3}, epochs=3)
+    assert len(losses) == 3
+    # Of 8 studies one is watched: 35 crops are trained on, in batches of 8 without the last three; 5 are watched.
+    per_epoch = (4 * 8 + 5, 35 + 5)
+    assert 3 * per_epoch[0] <= counting.reads <= 3 * per_epoch[1] + 2 * 5
