@@ -1,13 +1,16 @@
-"""A run in parts: each trains its own models, takes the others as they are, and says which are still missing."""
+"""A run by selections: each trains its own models and takes the others as they are; and runs that are only used."""
 
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from lumbar.config import ConfigError
+from lumbar.config import ConfigError, FoldsConfig
+from lumbar.data.tables import write_table
 from lumbar.detect.stage import detectors_made_from
-from lumbar.pipeline import run_through
+from lumbar.errors import InputError
+from lumbar.pipeline import expect_models, run_through
 from lumbar.run.run import Run, Selection
 from lumbar.run.stamps import UntrainedError, stamped
 
@@ -94,3 +97,66 @@ def test_where_weights_lie_changes_nothing_but_what_they_hold_does(trained, tmp_
 def test_a_fold_that_does_not_exist_is_refused(copied):
     with pytest.raises(ConfigError, match=r"folds\.csv: there is no fold 7, it has 0, 1"):
         run_through(select(copied, fold=7))
+
+
+# Runs that others only use
+
+
+def test_nothing_is_trained_for_those_who_only_use_the_models_and_they_are_told_what_has_changed(copied, caplog):
+    grade = copied.config.grade.model_copy(update={"weight_decay": 0.01})
+    other = Run(copied.config.model_copy(update={"grade": grade}), copied.competition, copied.folder)
+    before = changed(copied.folder)
+    expect_models(other, "make cv")
+    assert changed(copied.folder) == before
+    assert "grade: made from another config than there is now" in caplog.text
+    assert "detect: made" not in caplog.text
+
+
+def test_missing_models_are_named_with_the_command_that_makes_them(copied):
+    remove_model(copied, "spinal_fold1")
+    with pytest.raises(InputError, match=r"no spinal grader for fold 1; train it .*\(`make cv CONFIG=x`\)"):
+        expect_models(copied, "make cv CONFIG=x")
+    shutil.rmtree(copied.models)
+    with pytest.raises(InputError, match=r"there is no config\.json; train the run \(`make cv`\)"):
+        expect_models(copied, "make cv")
+
+
+def test_a_run_of_an_earlier_version_is_named_as_such(copied):
+    (copied.folder / "run.json").unlink()
+    for use in (lambda: run_through(copied), lambda: expect_models(copied, "make cv")):
+        with pytest.raises(InputError, match=r"run: was made by an earlier lumbar.*mv .*run-old"):
+            use()
+    (copied.folder / "run.json").write_text('{"layout": 1, "version": "0.1.0"}')
+    with pytest.raises(InputError, match="was made by an earlier lumbar"):
+        run_through(copied)
+
+
+def test_an_empty_folder_is_no_run_of_an_earlier_version(trained, tmp_path):
+    (tmp_path / "run").mkdir()
+    Run(trained.config, trained.competition, tmp_path / "run").enter()
+    assert (tmp_path / "run" / "run.json").is_file()
+
+
+# The data set's own folds
+
+
+def test_a_variant_takes_the_fold_file_of_its_data_set(trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    free = trained.config.model_copy(update={"name": "variant", "folds": FoldsConfig(count=2)})
+    run = Run(free, trained.competition, tmp_path / "run")
+    assert run.folds_file == Path("folds/variant.csv"), "where there is none, it gets one of its own"
+    write_table(pd.DataFrame({"study_id": [1, 2], "fold": [0, 1]}), Path("folds/another.csv"))
+    write_table(trained.folds, Path("folds/theirs.csv"))
+    assert Run(free, trained.competition, tmp_path / "run").folds_file == Path("folds/theirs.csv")
+    write_table(trained.folds, Path("folds/variant.csv"))
+    assert Run(free, trained.competition, tmp_path / "run").folds_file == Path("folds/variant.csv")
+
+
+def test_a_data_sets_own_folds_hold_whatever_the_config_would_have_made(trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_table(trained.folds, Path("folds/theirs.csv"))
+    free = trained.config.model_copy(update={"name": "variant", "folds": FoldsConfig(count=5)})
+    run = Run(free, trained.competition, tmp_path / "run")
+    run_through(run, last="folds")
+    assert run.fold_numbers == [0, 1]
+    assert not Path("folds/variant.csv").exists()

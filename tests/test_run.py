@@ -181,3 +181,17 @@ def test_a_hash_of_files_is_of_their_content_and_its_borders(tmp_path):
     second.write_text("bc")
     assert hash_files(first, second) != before
     assert hash_files(tmp_path / "missing") != hash_files(first)
+
+
+def test_what_must_be_said_of_a_result_is_said_each_time_it_is_kept(tmp_path, caplog):
+    for _ in range(2):
+        caplog.clear()
+        run_stage("detect", tmp_path, fingerprint(x=1), lambda: ["2 series are absent"])
+        assert "detect: 2 series are absent" in caplog.text
+
+
+def test_a_stage_that_runs_again_says_what_has_changed(tmp_path, work, caplog):
+    caplog.set_level("INFO")
+    run_stage("crop", tmp_path, fingerprint(code="a", data="b"), work)
+    run_stage("crop", tmp_path, fingerprint(code="a", data="c"), work)
+    assert "crop ... (again, for another data)" in caplog.text

@@ -18,6 +18,7 @@ import pytest
 
 from lumbar.config import CellsConfig, Config, PublishedConfig
 from lumbar.data.competition import Asked, Competition, no_predictions, read_asked
+from lumbar.data.priors import read_prior
 from lumbar.data.problems import Problems
 from lumbar.data.studies import read_study
 from lumbar.grade import stage as grade_stage
@@ -27,7 +28,6 @@ from lumbar.submit import supervisor
 from lumbar.submit.chain import explain_gaps, load_models, predict_study
 from lumbar.submit.journal import Entry, Job, Journal
 from lumbar.submit.replay import replay_fold
-from lumbar.data.priors import read_prior
 from lumbar.submit.results import REPORT, format_report, write_results
 from lumbar.submit.stage import predict_submission, run_submit
 from lumbar.submit.supervisor import predict_supervised

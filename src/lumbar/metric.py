@@ -68,10 +68,10 @@ def row_losses(rows: pd.DataFrame, study_ids: ArrayLike) -> pd.DataFrame:
     weights = np.asarray(GRADE_WEIGHTS)[rows["grade"]]
     chosen = normalise(rows[list(GRADES)].to_numpy())[np.arange(len(rows)), rows["grade"]]
     rows = rows.assign(weight=weights, loss=-weights * np.log(np.clip(chosen, EPSILON, 1 - EPSILON)))
-    parts = {group: rows[rows["group"] == group].groupby("study_id")[["loss", "weight"]].sum() for group in GROUPS}
-    parts[ANY_SEVERE_SPINAL] = _any_severe(rows[rows["group"] == "spinal"])
+    tables = {group: rows[rows["group"] == group].groupby("study_id")[["loss", "weight"]].sum() for group in GROUPS}
+    tables[ANY_SEVERE_SPINAL] = _any_severe(rows[rows["group"] == "spinal"])
     studies = pd.Index(study_ids, name="study_id")
-    return pd.concat({name: part.reindex(studies, fill_value=0.0) for name, part in parts.items()}, axis=1)
+    return pd.concat({name: table.reindex(studies, fill_value=0.0) for name, table in tables.items()}, axis=1)
 
 
 def _match(labels: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:

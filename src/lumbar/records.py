@@ -20,9 +20,7 @@ class Record(BaseModel):
 AnyRecord = TypeVar("AnyRecord", bound=BaseModel)
 
 
-def read_record(
-    path: Path, kind: type[AnyRecord], what: str = "", error: type[InputError] = InputError
-) -> AnyRecord:
+def read_record(path: Path, kind: type[AnyRecord], what: str = "", error: type[InputError] = InputError) -> AnyRecord:
     """A record from a JSON file.
 
     Raises FileNotFoundError where there is no file, and `error`, naming the file and the first key that does not fit,

@@ -32,7 +32,7 @@ def write_figures(run: Run) -> dict[str, Any]:
         kind: measure(pd.read_csv(path), target.classes, target.ordered, config.seed) for kind, path in tables.items()
     }
     graders = [run.models / f"{group}_fold{fold}" for group in config.cells.graders for fold in run.fold_numbers]
-    parts = [path.with_suffix("") for path in sorted((run.folder / "own_split").glob("*_part*.json"))]
+    trials = [path.with_suffix("") for path in sorted((run.folder / "own_split").glob("*_part*.json"))]
     result = {
         "system": config.name,
         "title": config.title,
@@ -41,7 +41,7 @@ def write_figures(run: Run) -> dict[str, Any]:
         "training_rows": round(sum(trained_rows(run, group) for group in config.cells.graders)),
         "own_split": None,
         **figures,
-        "curves": {"grouped": read_curves(graders), "own_split": read_curves(parts)},
+        "curves": {"grouped": read_curves(graders), "own_split": read_curves(trials)},
     }
     write_json(result, run.folder / "figures.json")
     return result
@@ -97,10 +97,10 @@ def _log_loss(truth: NDArray[np.int64], probabilities: NDArray[np.float64]) -> f
 def _areas(truth: NDArray[np.int64], probabilities: NDArray[np.float64]) -> dict[str, float | None]:
     """The areas under the ROC and the precision-recall curve, one class against the rest, averaged over the classes
     that some cases are of and some are not."""
-    usable = [one for one in range(probabilities.shape[1]) if 0 < (truth == one).sum() < len(truth)]
+    usable = [number for number in range(probabilities.shape[1]) if 0 < (truth == number).sum() < len(truth)]
     if not usable:
         return {"roc_auc": None, "pr_auc": None}
-    pairs = [(truth == one, probabilities[:, one]) for one in usable]
+    pairs = [(truth == number, probabilities[:, number]) for number in usable]
     return {
         "roc_auc": float(np.mean([metrics.roc_auc_score(*pair) for pair in pairs])),
         "pr_auc": float(np.mean([metrics.average_precision_score(*pair) for pair in pairs])),

@@ -18,13 +18,13 @@ from lumbar.run.checkpoint import expect_card, load_weights
 
 def load_system(stem: Path) -> SystemNet:
     """A trained net from its checkpoint, strictly."""
-    parts = expect_card(stem, "grader", GRADES).config
-    view = ViewConfig.model_validate(parts["view"])
+    said = expect_card(stem, "grader", GRADES).config
+    view = ViewConfig.model_validate(said["view"])
     config = Config(
         name=stem.name,
         crop=CropConfig(**dict.fromkeys(GROUPS, view)),
-        grade=GradeConfig.model_validate(parts["grade"]),
-        published=PublishedConfig.model_validate(parts["published"]),
+        grade=GradeConfig.model_validate(said["grade"]),
+        published=PublishedConfig.model_validate(said["published"]),
     )
     net = SystemNet(config, view.slices)
     load_weights(stem, net)

@@ -69,8 +69,11 @@ def balance(rows: Numbers, classes: Numbers, config: ExamplesConfig, seed: int) 
     counts = np.bincount(classes)
     wanted = counts[counts > 0].min() if config.balance == "equal" else config.balance_to or counts.max()
     rng = np.random.default_rng(seed)
-    parts = [_fill(rng.permutation(rows[classes == one]), int(wanted)) for one in np.flatnonzero(counts)]
-    filled = Examples(np.concatenate([part.rows for part in parts]), np.concatenate([part.copies for part in parts]))
+    filled_classes = [_fill(rng.permutation(rows[classes == number]), int(wanted)) for number in np.flatnonzero(counts)]
+    filled = Examples(
+        np.concatenate([filled.rows for filled in filled_classes]),
+        np.concatenate([filled.copies for filled in filled_classes]),
+    )
     order = np.lexsort((filled.copies, filled.rows))
     return Examples(filled.rows[order], filled.copies[order])
 

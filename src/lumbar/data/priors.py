@@ -47,11 +47,11 @@ def predict_prior(prior: pd.DataFrame, study_ids: list[int]) -> pd.DataFrame:
 
 def nested_prior(labels: pd.DataFrame, folds: pd.DataFrame) -> pd.DataFrame:
     """Each study's rows from the prior of the other folds; `folds` has study_id and fold."""
-    parts = []
+    tables = []
     for _, members in folds.groupby("fold"):
         others = labels[~labels["study_id"].isin(members["study_id"])]
-        parts.append(predict_prior(fit_prior(others), members["study_id"].tolist()))
-    return pd.concat(parts, ignore_index=True)
+        tables.append(predict_prior(fit_prior(others), members["study_id"].tolist()))
+    return pd.concat(tables, ignore_index=True)
 
 
 def read_prior(path: Path) -> pd.DataFrame:

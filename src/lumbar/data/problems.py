@@ -48,7 +48,8 @@ class Problems:
 def problem_table(problems: Iterable[Problem]) -> pd.DataFrame:
     """study_id, stage, message, instead."""
     columns = ["study_id", "stage", "message", "instead"]
-    return pd.DataFrame([asdict(problem) for problem in problems], columns=columns)
+    table = pd.DataFrame([asdict(problem) for problem in problems], columns=columns)
+    return table.astype({"study_id": "Int64"})
 
 
 def read_problems(path: Path) -> list[Problem]:

@@ -42,22 +42,25 @@ def gather_sites(candidates: Sequence[Candidate], level_of: Mapping[int, int]) -
     The most confident candidate founds a site, and the others within `SITE_RADIUS_MM` join it. Its point is the mean
     weighted by confidence, so that it lies in the middle of the slices on which the landmark is seen.
     """
-    remaining = sorted((one for one in candidates if one.landmark in level_of), key=lambda one: -one.confidence)
+    remaining = sorted(
+        (candidate for candidate in candidates if candidate.landmark in level_of),
+        key=lambda candidate: -candidate.confidence,
+    )
     sites = []
     while remaining:
         centre = remaining[0].point
-        near = [np.hypot(*(one.point - centre)[1:]) <= SITE_RADIUS_MM for one in remaining]
-        sites.append(_site([one for one, joins in zip(remaining, near, strict=True) if joins], level_of))
-        remaining = [one for one, joins in zip(remaining, near, strict=True) if not joins]
+        near = [np.hypot(*(candidate.point - centre)[1:]) <= SITE_RADIUS_MM for candidate in remaining]
+        sites.append(_site([candidate for candidate, joins in zip(remaining, near, strict=True) if joins], level_of))
+        remaining = [candidate for candidate, joins in zip(remaining, near, strict=True) if not joins]
     return sites
 
 
 def _site(members: Sequence[Candidate], level_of: Mapping[int, int]) -> Site:
-    weights = np.array([one.confidence for one in members]) ** 2  # the sharpest slices count most
-    point = weights @ np.array([one.point for one in members]) / weights.sum()
+    weights = np.array([candidate.confidence for candidate in members]) ** 2  # the sharpest slices count most
+    point = weights @ np.array([candidate.point for candidate in members]) / weights.sum()
     confidences = np.zeros(len(LEVELS))
-    for one in members:
-        confidences[level_of[one.landmark]] = max(confidences[level_of[one.landmark]], one.confidence)
+    for candidate in members:
+        confidences[level_of[candidate.landmark]] = max(confidences[level_of[candidate.landmark]], candidate.confidence)
     return Site(point, confidences)
 
 

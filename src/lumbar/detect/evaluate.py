@@ -43,18 +43,18 @@ def measure_errors(annotated: pd.DataFrame, points: pd.DataFrame) -> pd.DataFram
 
 def summarise_errors(errors: pd.DataFrame) -> pd.DataFrame:
     """By condition group and in all: points, the share within `HIT_MM`, and the median distances."""
-    parts = [(group, errors[errors["group"] == group]) for group in GROUPS] + [("all", errors)]
+    tables = [(group, errors[errors["group"] == group]) for group in GROUPS] + [("all", errors)]
     rows = [
         {
             "group": name,
-            "points": len(part),
-            "within_8_mm": float((part["distance"] <= HIT_MM).mean()),
-            "within_8_mm_in_plane": float((part["in_plane"] <= HIT_MM).mean()),
-            "median_mm": float(part["distance"].median()),
-            "median_mm_in_plane": float(part["in_plane"].median()),
+            "points": len(of_group),
+            "within_8_mm": float((of_group["distance"] <= HIT_MM).mean()),
+            "within_8_mm_in_plane": float((of_group["in_plane"] <= HIT_MM).mean()),
+            "median_mm": float(of_group["distance"].median()),
+            "median_mm_in_plane": float(of_group["in_plane"].median()),
         }
-        for name, part in parts
-        if len(part)
+        for name, of_group in tables
+        if len(of_group)
     ]
     return pd.DataFrame(rows)
 

@@ -51,7 +51,7 @@ def points_made_from(run: Run) -> Origin:
     """What the out-of-fold points are made from: the detectors, the code that looks, and how it is to look."""
     looks = run.config.detect.model_dump(include=LOOKS_WITH)
     code = hash_code("detect.locate", "detect.evaluate")
-    detectors = {f"detectors' {name}": part for name, part in detectors_made_from(run).parts.items()}
+    detectors = {f"detectors' {name}": part for name, part in detectors_made_from(run).inputs.items()}
     return fingerprint(code=code, config=looks, **detectors)
 
 

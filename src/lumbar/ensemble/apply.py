@@ -32,37 +32,37 @@ def apply_ensemble(model: EnsembleModel, members: Mapping[str, pd.DataFrame]) ->
     return tabulate(predict(model.groups, gathered, model.any_severe_lift), gathered.study_ids)
 
 
-def predict(parts: Mapping[str, GroupModel], members: Members, any_severe_lift: float = 1.0) -> Array:
+def predict(models: Mapping[str, GroupModel], members: Members, any_severe_lift: float = 1.0) -> Array:
     """Probabilities (studies, 25, 3), NaN for cells that no member predicts."""
-    pools = {group: soften(pool_group(part, group, members)) for group, part in parts.items()}
+    pools = {group: soften(pool_group(model, group, members)) for group, model in models.items()}
     result = np.full((len(members.study_ids), len(CELLS), len(GRADES)), np.nan)
-    for group, part in parts.items():
-        result[:, GROUP_CELLS[group]] = soften(group_logits(part, group, members, parts, pools))
+    for group, model in models.items():
+        result[:, GROUP_CELLS[group]] = soften(group_logits(model, group, members, models, pools))
     return lift_largest(result, any_severe_lift)
 
 
-def pool_group(part: GroupModel, group: str, members: Members) -> Array:
+def pool_group(model: GroupModel, group: str, members: Members) -> Array:
     """A group's pool as log-probabilities (studies, 25, 3), NaN outside the group and where no member predicts."""
-    names = [name for name in members.names if name in part.weights]
+    names = [name for name in members.names if name in model.weights]
     result = np.full(members.probabilities.shape[1:], np.nan)
     if names:
         places, cells = [members.names.index(name) for name in names], GROUP_CELLS[group]
-        weights = np.array([part.weights[name] for name in names])
-        result[:, cells] = pool_members(members.probabilities[places][:, :, cells], weights, part.exponent)
+        weights = np.array([model.weights[name] for name in names])
+        result[:, cells] = pool_members(members.probabilities[places][:, :, cells], weights, model.exponent)
     return result
 
 
 def group_logits(
-    part: GroupModel, group: str, members: Members, parts: Mapping[str, GroupModel], pools: Mapping[str, Array]
+    model: GroupModel, group: str, members: Members, models: Mapping[str, GroupModel], pools: Mapping[str, Array]
 ) -> Array:
     """The logits (studies, sides, 5, 3) of a group; `pools` holds every group's pool (studies, 25, 3).
 
     Terms are added one by one, so that a row's bits do not depend on the rows around it.
     """
-    logits = np.log(pools[group][:, GROUP_CELLS[group]]) / part.temperature
-    logits += np.array([part.bias[level] for level in LEVELS])
-    for term in part.terms:
-        weighing = list(parts[term.source.group].weights)
+    logits = np.log(pools[group][:, GROUP_CELLS[group]]) / model.temperature
+    logits += np.array([model.bias[level] for level in LEVELS])
+    for term in model.terms:
+        weighing = list(models[term.source.group].weights)
         value = read_source(term.source, group, members, pools, weighing)
         logits += np.nan_to_num(value - term.centre, nan=0.0)[..., None] * np.array(term.coefficients)
     return logits

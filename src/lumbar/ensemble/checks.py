@@ -72,7 +72,7 @@ def _check_member(truth: Truth, members: Members, group: str, name: str, others:
     fold = max(from_pool, key=lambda fold: abs(from_pool[fold]))
     losses = score_cells(truth, own)[group]
     is_here = _folds_of(truth, losses) == fold
-    loss, loss_elsewhere = (_mean_with_error(losses[part])[0] for part in (is_here, ~is_here))
+    loss, loss_elsewhere = (_mean_with_error(losses[where])[0] for where in (is_here, ~is_here))
     return FoldCheck(name, group, fold, loss, loss_elsewhere, from_pool[fold], from_prior[fold])
 
 

@@ -57,7 +57,7 @@ def _describe(nested: Nested, studies: int) -> EnsembleModel:
         method=final.choice.method,
         strength=final.choice.strength,
         any_severe_lift=final.chosen_lift,
-        groups=final.chosen_parts,
+        groups=final.chosen_models,
         trained=Trained(studies=studies, folds=tuple(nested.by_fold), commit=current_commit()),
     )
 

@@ -14,7 +14,7 @@ from lumbar.ensemble.stacker import fit_terms, list_sources, read_source
 from lumbar.labels import LEVELS
 
 Array = NDArray[np.float64]
-Parts = dict[str, GroupModel]
+GroupModels = dict[str, GroupModel]
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def members_by_group(members: Members) -> dict[str, tuple[str, ...]]:
     return {group: names for group, names in groups.items() if names}
 
 
-def fit_method(method: Method, members: Members, grades: Grades, groups: Mapping[str, tuple[str, ...]]) -> Parts:
+def fit_method(method: Method, members: Members, grades: Grades, groups: Mapping[str, tuple[str, ...]]) -> GroupModels:
     """A method's group models, fitted to all the studies given; `grades` is (studies, 25).
 
     `groups` names the members of each group, as `members_by_group` finds them in all the studies there are.
@@ -63,22 +63,22 @@ def fit_method(method: Method, members: Members, grades: Grades, groups: Mapping
     return _fit_stacker(members, grades, pools) if method.is_stacked else pools
 
 
-def shrink(parts: Parts, strength: float) -> Parts:
+def shrink(models: GroupModels, strength: float) -> GroupModels:
     """Group models on the way from the plain mean (strength 0) to what was fitted (1), number by number."""
-    return {group: _shrink_part(part, strength) for group, part in parts.items()}
+    return {group: _shrink_model(model, strength) for group, model in models.items()}
 
 
-def _shrink_part(part: GroupModel, strength: float) -> GroupModel:
+def _shrink_model(model: GroupModel, strength: float) -> GroupModel:
     def towards(plain: float, fitted: float) -> float:
         return plain + strength * (fitted - plain)
 
     return GroupModel(
-        exponent=towards(MEAN.exponent, part.exponent),
-        weights={name: towards(1 / len(part.weights), weight) for name, weight in part.weights.items()},
-        temperature=1 / towards(1, 1 / part.temperature),
-        bias={level: _scale(bias, strength) for level, bias in part.bias.items()},
+        exponent=towards(MEAN.exponent, model.exponent),
+        weights={name: towards(1 / len(model.weights), weight) for name, weight in model.weights.items()},
+        temperature=1 / towards(1, 1 / model.temperature),
+        bias={level: _scale(bias, strength) for level, bias in model.bias.items()},
         terms=tuple(
-            term.model_copy(update={"coefficients": _scale(term.coefficients, strength)}) for term in part.terms
+            term.model_copy(update={"coefficients": _scale(term.coefficients, strength)}) for term in model.terms
         ),
     )
 
@@ -110,17 +110,17 @@ def _describe(fit: PoolFit, names: tuple[str, ...], exponent: float) -> GroupMod
     )
 
 
-def _fit_stacker(members: Members, grades: Grades, parts: Parts) -> Parts:
+def _fit_stacker(members: Members, grades: Grades, models: GroupModels) -> GroupModels:
     """The stacker's terms on top of calibrated pools."""
-    pools = {group: soften(pool_group(part, group, members)) for group, part in parts.items()}
+    pools = {group: soften(pool_group(model, group, members)) for group, model in models.items()}
     stacked = {}
-    for group, part in parts.items():
+    for group, model in models.items():
         truth = grades[:, GROUP_CELLS[group]]
         rows = (truth >= 0) & ~np.isnan(pools[group][:, GROUP_CELLS[group], 0])
         own, around = (
-            {one: read_source(one, group, members, pools, list(parts[one.group].weights))[rows] for one in sources}
-            for sources in list_sources(group, {name: tuple(other.weights) for name, other in parts.items()})
+            {each: read_source(each, group, members, pools, list(models[each.group].weights))[rows] for each in sources}
+            for sources in list_sources(group, {name: tuple(other.weights) for name, other in models.items()})
         )
-        terms = fit_terms(own, around, group_logits(part, group, members, parts, pools)[rows], truth[rows])
-        stacked[group] = part.model_copy(update={"terms": terms})
+        terms = fit_terms(own, around, group_logits(model, group, members, models, pools)[rows], truth[rows])
+        stacked[group] = model.model_copy(update={"terms": terms})
     return stacked

@@ -109,12 +109,12 @@ class EnsembleModel(Numbers):
 
     @model_validator(mode="after")
     def _knows_its_groups_and_members(self) -> Self:
-        for group, part in self.groups.items():
+        for group, model in self.groups.items():
             if group not in GROUPS:
                 raise ValueError(f"there is no group '{group}', only {', '.join(GROUPS)}")
-            if abs(sum(part.weights.values()) - 1) > 1e-6:
+            if abs(sum(model.weights.values()) - 1) > 1e-6:
                 raise ValueError(f"expected the weights of {group} to sum to 1")
-            for source in (term.source for term in part.terms):
+            for source in (term.source for term in model.terms):
                 looked_at = self.groups.get(source.group)
                 if looked_at is None or source.member not in (POOL, *looked_at.weights):
                     raise ValueError(f"a term of {group} looks at {source.member} of {source.group}: it is not there")
@@ -123,7 +123,7 @@ class EnsembleModel(Numbers):
     @property
     def members(self) -> tuple[str, ...]:
         """The names of all members, sorted."""
-        return tuple(sorted({name for part in self.groups.values() for name in part.weights}))
+        return tuple(sorted({name for model in self.groups.values() for name in model.weights}))
 
 
 def write_model(model: EnsembleModel, path: Path) -> None:

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from lumbar.ensemble.any_severe import fit_lift, lift_largest
 from lumbar.ensemble.apply import predict
 from lumbar.ensemble.members import Members, Truth, score_cells
-from lumbar.ensemble.methods import MEAN, METHODS, Parts, fit_method, members_by_group, shrink
+from lumbar.ensemble.methods import MEAN, METHODS, GroupModels, fit_method, members_by_group, shrink
 from lumbar.metric import paired_error, score_losses
 
 Array = NDArray[np.float64]
@@ -45,10 +45,10 @@ def choose_method(truth: Truth, predictions: Mapping[str, Array]) -> Choice:
     mean = losses[MEAN.name]
     if mean.empty:
         return Choice(MEAN.name, 0.0, {}, {})
-    scores = {name: score_losses(part).score for name, part in losses.items()}
+    scores = {name: score_losses(of_method).score for name, of_method in losses.items()}
     deviations = {
-        name: (scores[MEAN.name] - scores[name]) / max(paired_error(mean, part), LEAST_ERROR)
-        for name, part in losses.items()
+        name: (scores[MEAN.name] - scores[name]) / max(paired_error(mean, of_method), LEAST_ERROR)
+        for name, of_method in losses.items()
     }
     best = min(scores, key=lambda name: scores[name])
     strength = weigh_evidence(deviations[best], len(mean))
@@ -64,26 +64,26 @@ def weigh_evidence(deviations: float, studies: int) -> float:
 Parting = NDArray[np.int64]
 
 LEAST_INNER_PARTS = 3
-"""Inside the training studies methods are compared on at least so many parts; where folds are few, they are split."""
+"""Inside the training studies methods are compared on at least so many pieces; where folds are few, they are split."""
 
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
     """Every method's group models and lift, and which of them to use, how far."""
 
-    parts: Mapping[str, Parts]
+    models: Mapping[str, GroupModels]
     lifts: Mapping[str, float]
     choice: Choice
 
     def predict(self, members: Members, method: str) -> Array:
         """A method's probabilities (studies, 25, 3)."""
-        return predict(self.parts[method], members, self.lifts[method])
+        return predict(self.models[method], members, self.lifts[method])
 
     @property
-    def chosen_parts(self) -> Parts:
+    def chosen_models(self) -> GroupModels:
         """The group models to use."""
-        parts = self.parts[self.choice.method]
-        return shrink(parts, self.choice.strength) if self.choice.strength else parts
+        models = self.models[self.choice.method]
+        return shrink(models, self.choice.strength) if self.choice.strength else models
 
     @property
     def chosen_lift(self) -> float:
@@ -114,7 +114,7 @@ def fit_nested(members: Members, truth: Truth) -> Nested:
         fitted = inner.fit_without(frozenset(inner.parting[held_out].tolist()))
         for name, values in by_method.items():
             values[held_out] = fitted.predict(members.take(held_out), name)
-        chosen[held_out] = predict(fitted.chosen_parts, members.take(held_out), fitted.chosen_lift)
+        chosen[held_out] = predict(fitted.chosen_models, members.take(held_out), fitted.chosen_lift)
         by_fold[fold] = fitted
     return Nested(by_fold, inner.fit_without(frozenset()), by_method, chosen)
 
@@ -137,10 +137,10 @@ class _Inner:
         self.members, self.truth = members, truth
         self.parting = split_folds(truth.folds)
         self.groups = members_by_group(members)
-        self.kept: dict[frozenset[int], dict[str, Parts]] = {}
+        self.kept: dict[frozenset[int], dict[str, GroupModels]] = {}
 
     def fit_without(self, left_out: frozenset[int]) -> Fitted:
-        """Fits every method to the other parts, and chooses between them by cross-validation within those."""
+        """Fits every method to the other pieces, and chooses between them by cross-validation within those."""
         predictions = self._cross_validate(left_out)
         lifts = {
             name: fit_lift(predictions[name], self.truth.grades) if method.is_fitted else 1.0
@@ -150,16 +150,16 @@ class _Inner:
         return Fitted(self._fit(left_out), lifts, choose_method(self.truth, lifted))
 
     def _cross_validate(self, left_out: frozenset[int]) -> dict[str, Array]:
-        """Each method's probabilities (studies, 25, 3) out of fold, NaN for the parts left out."""
+        """Each method's probabilities (studies, 25, 3) out of fold, NaN for the pieces left out."""
         predictions = {name: np.full(self.members.probabilities.shape[1:], np.nan) for name in METHODS}
-        for part in sorted(set(self.parting.tolist()) - left_out):
-            held_out = np.flatnonzero(self.parting == part)
+        for piece in sorted(set(self.parting.tolist()) - left_out):
+            held_out = np.flatnonzero(self.parting == piece)
             members = self.members.take(held_out)
-            for name, parts in self._fit(left_out | {part}).items():
-                predictions[name][held_out] = predict(parts, members)
+            for name, models in self._fit(left_out | {piece}).items():
+                predictions[name][held_out] = predict(models, members)
         return predictions
 
-    def _fit(self, left_out: frozenset[int]) -> dict[str, Parts]:
+    def _fit(self, left_out: frozenset[int]) -> dict[str, GroupModels]:
         if left_out not in self.kept:
             studies = np.flatnonzero(~np.isin(self.parting, sorted(left_out)))
             members, grades = self.members.take(studies), self.truth.grades[studies]

@@ -32,7 +32,7 @@ def summarise(nested: Nested, members: Members, truth: Truth) -> dict[str, Any]:
         "method": nested.final.choice.method,
         "strength": nested.final.choice.strength,
         "studies": len(members.study_ids),
-        "scores": {name: one.score.as_dict() for name, one in scored.items()},
+        "scores": {name: scores.score.as_dict() for name, scores in scored.items()},
         "differences": [
             {"of": first, "from": second, **_compare(scored[first], scored[second])}
             for second, first in combinations(scored, 2)
@@ -41,7 +41,7 @@ def summarise(nested: Nested, members: Members, truth: Truth) -> dict[str, Any]:
             fold: {"method": fitted.choice.method, "strength": fitted.choice.strength}
             for fold, fitted in nested.by_fold.items()
         },
-        "weights": {group: part.weights for group, part in nested.final.chosen_parts.items()},
+        "weights": {group: model.weights for group, model in nested.final.chosen_models.items()},
         "without_member": [
             {"member": name, **_compare(_score(truth, without), scored[ENSEMBLE])}
             for name, without in _leave_members_out(nested, members, truth)
@@ -77,7 +77,7 @@ def _leave_members_out(nested: Nested, members: Members, truth: Truth) -> Iterat
         others, without = members.without(name), np.full(nested.chosen.shape, np.nan)
         for fold, fitted in nested.by_fold.items():
             held_out = np.flatnonzero(truth.folds == fold)
-            without[held_out] = predict(fitted.chosen_parts, others.take(held_out), fitted.chosen_lift)
+            without[held_out] = predict(fitted.chosen_models, others.take(held_out), fitted.chosen_lift)
         yield name, without
 
 

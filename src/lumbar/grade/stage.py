@@ -90,7 +90,7 @@ def graders_made_from(run: Run, craft: Craft | None = None) -> Origin:
 
 
 def _parts(origin: Origin | None) -> dict[str, str]:
-    return dict(origin.parts) if origin else {}
+    return dict(origin.inputs) if origin else {}
 
 
 def _grade(run: Run, craft: Craft) -> None:

@@ -152,12 +152,12 @@ def _lint_sources(metadata: Mapping[str, Any]) -> Iterator[str]:
         if not isinstance(sources, list):
             yield f"{key} is {sources!r}; write a list"
             continue
-        for one in sources:
-            if not isinstance(one, str) or not re.fullmatch(pattern, one):
-                yield f"{key} holds {one!r}; write it as {form}"
-            elif one.startswith(f"{PLACEHOLDER}/"):
-                yield f"{key} holds {one!r}; make it again with OWNER=<your user name>"
-            elif one == metadata.get("id"):
+        for source in sources:
+            if not isinstance(source, str) or not re.fullmatch(pattern, source):
+                yield f"{key} holds {source!r}; write it as {form}"
+            elif source.startswith(f"{PLACEHOLDER}/"):
+                yield f"{key} holds {source!r}; make it again with OWNER=<your user name>"
+            elif source == metadata.get("id"):
                 yield f"{key} holds the kernel itself; push the next run under another name (RUN=2)"
 
 

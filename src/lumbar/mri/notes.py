@@ -78,7 +78,9 @@ def note_stack(images: Sequence[Image], numbers: Sequence[int], planes: Sequence
 def note_sequence(images: Sequence[Image], expected: str) -> list[Note]:
     """Whether the files themselves say `T1` where `T2` is expected, or the reverse."""
     other = {"T1": "T2", "T2": "T1"}.get(expected, "")
-    wrong = tuple(one.name for one in images if other and other in one.sequence and expected not in one.sequence)
+    wrong = tuple(
+        image.name for image in images if other and other in image.sequence and expected not in image.sequence
+    )
     return [Note(f"a SeriesDescription of {other} where {expected} is expected", wrong, "kept")] if wrong else []
 
 

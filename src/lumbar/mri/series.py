@@ -218,7 +218,7 @@ def _stack(
     ]
     notes = [*copies, *renumbered, *placement.notes, *misfits, *note_sequence(kept, expected_sequence)]
     notes += note_oddities(kept) + note_stack(
-        kept, [one.instance_number for one in slices], [one.plane for one in slices]
+        kept, [image.instance_number for image in slices], [image.plane for image in slices]
     )
     return slices, placement.is_known, notes
 

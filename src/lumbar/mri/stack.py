@@ -54,7 +54,7 @@ def _or_nan(position: Array | None) -> Array:
 
 def number_images(images: Sequence[Image]) -> tuple[list[int], list[Note]]:
     """An instance number for each image and no number twice: the file's own, that in its name, or one above them."""
-    said = [_number_in_name(one.name) if one.instance_number is None else one.instance_number for one in images]
+    said = [_number_in_name(image.name) if image.instance_number is None else image.instance_number for image in images]
     numbers: dict[int, str] = {}
     repeated = []
     spare = count(max(said) + 1)

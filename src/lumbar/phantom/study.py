@@ -13,7 +13,7 @@ from lumbar.phantom.anatomy.body import draw_body
 from lumbar.phantom.anatomy.landmarks import place_landmark
 from lumbar.phantom.anatomy.render import Patient, render_slice, sample_plane
 from lumbar.phantom.grades import best_answer, draw_grades, draw_latents
-from lumbar.phantom.scanner.acquisition import RARE, Series, Slice, plan_sagittals
+from lumbar.phantom.scanner.acquisition import RARE, PlannedSeries, PlannedSlice, plan_sagittals
 from lumbar.phantom.scanner.axial import plan_axials
 from lumbar.phantom.scanner.contrast import Sequence, acquire, draw_sequence
 
@@ -37,7 +37,7 @@ MIXED_SIZES_IN_TEST = 0.03
 
 
 @dataclass(frozen=True)
-class Point:
+class Annotation:
     """One row of `train_label_coordinates.csv`."""
 
     series_id: int
@@ -48,20 +48,20 @@ class Point:
 
 
 @dataclass(frozen=True, eq=False)
-class Study:
+class SimulatedStudy:
     """A planned study. `latents` (25,) and `grades` (25,) has -1 for a cell without a label; `answer` (25, 3)."""
 
     study_id: int
     latents: Array
     grades: NDArray[np.int64]
     answer: Array
-    series: tuple[Series, ...]
-    points: tuple[Point, ...]
+    series: tuple[PlannedSeries, ...]
+    points: tuple[Annotation, ...]
 
 
 def simulate_study(
     rng: np.random.Generator, study_id: int, max_size: int | None, is_test: bool
-) -> tuple[Study, Patient]:
+) -> tuple[SimulatedStudy, Patient]:
     """Draws a study and the patient it shows; neither anatomy nor grades depend on `max_size`."""
     label_rng, body_rng, scan_rng, annotator_rng = rng.spawn(4)
     latents = draw_latents(label_rng)
@@ -76,7 +76,7 @@ def simulate_study(
     labelled = {column for column, grade in zip(CELLS, grades, strict=True) if grade >= 0}
     kept = tuple(point for point in points if point.cell in labelled)
     unmarked = annotator_rng.random() < RARE
-    study = Study(study_id, latents, grades, best_answer(latents), series, () if unmarked else kept)
+    study = SimulatedStudy(study_id, latents, grades, best_answer(latents), series, () if unmarked else kept)
     return study, patient
 
 
@@ -86,7 +86,7 @@ def _draw_pose(rng: np.random.Generator) -> tuple[Array, Array]:
     return Rotation.from_euler("xyz", angles, degrees=True).as_matrix(), rng.normal(0.0, (8.0, 20.0, 25.0))
 
 
-def annotate(rng: np.random.Generator, patient: Patient, series: tuple[Series, ...]) -> tuple[Point, ...]:
+def annotate(rng: np.random.Generator, patient: Patient, series: tuple[PlannedSeries, ...]) -> tuple[Annotation, ...]:
     """An annotator's points: one for each cell that some series of the right type covers."""
     middle = np.mean([place_landmark(patient, "spinal", None, level) for level in LEVELS], axis=0)
     one_slice = bool(rng.random() < ONE_CANAL_SLICE)
@@ -94,31 +94,33 @@ def annotate(rng: np.random.Generator, patient: Patient, series: tuple[Series, .
     for column, cell in CELLS.items():
         group, side = CONDITIONS[cell.condition].group, CONDITIONS[cell.condition].side
         place = place_landmark(patient, group, side, cell.level)
-        chosen = next((one for one in series if _covers(one, group, side, cell.level)), None)
+        chosen = next((planned for planned in series if _covers(planned, group, side, cell.level)), None)
         if chosen is not None:
             slice_place = middle if one_slice and group == "spinal" else place
             points.append(_mark(rng, chosen, column, place, _choose_slice(rng, chosen, group, slice_place)))
     return tuple(points)
 
 
-def _covers(series: Series, group: str, side: str | None, level: str) -> bool:
+def _covers(series: PlannedSeries, group: str, side: str | None, level: str) -> bool:
     of_type = series.description == GROUPS[group].series_description
     return of_type and level in series.levels and (side is None or side in series.sides)
 
 
-def _choose_slice(rng: np.random.Generator, series: Series, group: str, place: Array) -> Slice:
+def _choose_slice(rng: np.random.Generator, series: PlannedSeries, group: str, place: Array) -> PlannedSlice:
     """The slice closest to a point (3,), or now and then its neighbour."""
     off = 0.0 if group == "spinal" else float(rng.normal(0.0, SLICE_JITTER)) * series.spacing
     return min(series.slices, key=lambda image: abs(float(image.plane.distance(place)) - off))
 
 
-def _mark(rng: np.random.Generator, series: Series, cell: str, place: Array, image: Slice) -> Point:
+def _mark(rng: np.random.Generator, series: PlannedSeries, cell: str, place: Array, image: PlannedSlice) -> Annotation:
     jitter = rng.normal(0.0, POINT_JITTER, 2) / (image.plane.x_spacing, image.plane.y_spacing)
     x, y = image.plane.to_pixels(place) + jitter
-    return Point(series.series_id, image.instance_number, cell, float(x), float(y))
+    return Annotation(series.series_id, image.instance_number, cell, float(x), float(y))
 
 
-def _leave_empty(rng: np.random.Generator, grades: NDArray[np.int64], points: tuple[Point, ...]) -> NDArray[np.int64]:
+def _leave_empty(
+    rng: np.random.Generator, grades: NDArray[np.int64], points: tuple[Annotation, ...]
+) -> NDArray[np.int64]:
     """Grades with -1 for cells that no series shows, and for the few that were simply left out."""
     marked = {point.cell for point in points}
     empty = np.array([column not in marked for column in CELLS])
@@ -127,12 +129,12 @@ def _leave_empty(rng: np.random.Generator, grades: NDArray[np.int64], points: tu
     return np.where(empty, -1, grades)
 
 
-def draw_looks(rng: np.random.Generator, study: Study) -> dict[int, Sequence]:
+def draw_looks(rng: np.random.Generator, study: SimulatedStudy) -> dict[int, Sequence]:
     """The look of each series, by series id."""
     return {series.series_id: draw_sequence(rng, series.sequence) for series in study.series}
 
 
-def image_slice(rng: np.random.Generator, patient: Patient, image: Slice, look: Sequence) -> NDArray[np.uint16]:
+def image_slice(rng: np.random.Generator, patient: Patient, image: PlannedSlice, look: Sequence) -> NDArray[np.uint16]:
     """The stored pixels (rows, columns) of a slice."""
     shrink = max(1.0, max(image.rows, image.columns) / ACQUIRED_SIZE)
     rows, columns = round(image.rows / shrink), round(image.columns / shrink)

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from lumbar.data.tables import write_table
 from lumbar.labels import CELLS, GRADES, grade_title, level_title, row_id, title
 from lumbar.phantom.scanner.files import draw_tag_habits, write_slice
-from lumbar.phantom.study import Study, draw_looks, image_slice, simulate_study
+from lumbar.phantom.study import SimulatedStudy, draw_looks, image_slice, simulate_study
 
 TRAIN, TEST, TRAIN_IDS, TEST_IDS = range(4)
 """Independent streams of random numbers under one seed."""
@@ -31,7 +31,7 @@ def write_phantom(
     _refuse_to_overwrite(Path(out))
     wanted = [(TRAIN, index, study_id) for index, study_id in enumerate(_draw_ids(seed, TRAIN_IDS, studies))]
     wanted += [(TEST, index, study_id) for index, study_id in enumerate(_draw_ids(seed, TEST_IDS, test_studies))]
-    work = [delayed(_write_study)(Path(out), seed, *one, max_size) for one in wanted]
+    work = [delayed(_write_study)(Path(out), seed, *ids, max_size) for ids in wanted]
     finished = Parallel(n_jobs=jobs, return_as="generator")(work)
     written = list(tqdm(finished, total=len(work), desc="phantom", unit="study"))
     _write_tables(Path(out), written[:studies], written[studies:])
@@ -51,7 +51,7 @@ def _draw_ids(seed: int, stream: int, count: int) -> list[int]:
     return sorted(ids)
 
 
-def _write_study(out: Path, seed: int, stream: int, index: int, study_id: int, max_size: int | None) -> Study:
+def _write_study(out: Path, seed: int, stream: int, index: int, study_id: int, max_size: int | None) -> SimulatedStudy:
     plan_rng, image_rng, tag_rng = np.random.default_rng([seed, stream, index]).spawn(3)
     is_test = stream == TEST
     study, patient = simulate_study(plan_rng, study_id, max_size, is_test)
@@ -69,7 +69,7 @@ def _write_study(out: Path, seed: int, stream: int, index: int, study_id: int, m
     return study
 
 
-def _write_tables(out: Path, train: list[Study], test: list[Study]) -> None:
+def _write_tables(out: Path, train: list[SimulatedStudy], test: list[SimulatedStudy]) -> None:
     write_table(_labels_table(train), out / "train.csv")
     write_table(_coordinates_table(train), out / "train_label_coordinates.csv")
     write_table(_series_table(train), out / "train_series_descriptions.csv")
@@ -80,7 +80,7 @@ def _write_tables(out: Path, train: list[Study], test: list[Study]) -> None:
     write_table(_answer_table(test), out / "hidden" / "oracle.csv")
 
 
-def _labels_table(studies: list[Study]) -> pd.DataFrame:
+def _labels_table(studies: list[SimulatedStudy]) -> pd.DataFrame:
     rows = [[study.study_id, *(_spell_grade(grade) for grade in study.grades)] for study in studies]
     return pd.DataFrame(rows, columns=["study_id", *CELLS])
 
@@ -89,7 +89,7 @@ def _spell_grade(grade: int) -> str:
     return grade_title(GRADES[grade]) if grade >= 0 else ""
 
 
-def _coordinates_table(studies: list[Study]) -> pd.DataFrame:
+def _coordinates_table(studies: list[SimulatedStudy]) -> pd.DataFrame:
     rows = [
         (
             study.study_id,
@@ -106,7 +106,7 @@ def _coordinates_table(studies: list[Study]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["study_id", "series_id", "instance_number", "condition", "level", "x", "y"])
 
 
-def _series_table(studies: list[Study]) -> pd.DataFrame:
+def _series_table(studies: list[SimulatedStudy]) -> pd.DataFrame:
     rows = [
         (study.study_id, series.series_id, series.description)
         for study in studies
@@ -115,17 +115,17 @@ def _series_table(studies: list[Study]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["study_id", "series_id", "series_description"])
 
 
-def _row_ids(studies: list[Study]) -> list[str]:
+def _row_ids(studies: list[SimulatedStudy]) -> list[str]:
     return [row_id(study.study_id, cell.condition, cell.level) for study in studies for cell in CELLS.values()]
 
 
-def _answer_table(studies: list[Study]) -> pd.DataFrame:
+def _answer_table(studies: list[SimulatedStudy]) -> pd.DataFrame:
     answers = np.concatenate([study.answer for study in studies]) if studies else np.zeros((0, len(GRADES)))
     table = pd.DataFrame(answers, columns=list(GRADES))
     table.insert(0, "row_id", _row_ids(studies))
     return table
 
 
-def _sample_submission(studies: list[Study]) -> pd.DataFrame:
+def _sample_submission(studies: list[SimulatedStudy]) -> pd.DataFrame:
     ids = [name for study in studies for name in sorted(_row_ids([study]))]
     return pd.DataFrame({"row_id": ids}).assign(**dict.fromkeys(GRADES, 1 / len(GRADES)))

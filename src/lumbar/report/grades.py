@@ -116,12 +116,12 @@ def _base_rate(curve: Curve) -> Line:
 def _calibration(
     title: str, truth: NDArray[np.int64], given: NDArray[np.float64], weights: NDArray[np.float64], drawn: set[int]
 ) -> Chart:
-    shown = [part for part in reliability(truth, given, weights) if part.grade in drawn]
+    shown = [curve for curve in reliability(truth, given, weights) if curve.grade in drawn]
     return Chart(
         f"{title}: reliability",
         share_axis("predicted"),
         share_axis("observed, weighted"),
-        tuple(Line(part.points, GRADE_STYLES[part.grade], grade_words(part.grade), marked=True) for part in shown),
-        notes=(("gap", ""), *((f"{part.gap:.2f}", GRADE_STYLES[part.grade]) for part in shown)),
+        tuple(Line(curve.points, GRADE_STYLES[curve.grade], grade_words(curve.grade), marked=True) for curve in shown),
+        notes=(("gap", ""), *((f"{curve.gap:.2f}", GRADE_STYLES[curve.grade]) for curve in shown)),
         guides=(DIAGONAL,),
     )

@@ -30,17 +30,17 @@ class UntrainedError(InputError):
 class Origin:
     """What a result is made from: a short hash for each of its inputs, such as `code`, `data` and `config`."""
 
-    parts: Mapping[str, str]
+    inputs: Mapping[str, str]
 
     @property
     def key(self) -> str:
         """All of it as one short hash."""
-        return _digest(dict(self.parts))
+        return _digest(dict(self.inputs))
 
     def changes_from(self, other: "Origin") -> list[str]:
         """The names of the inputs in which the two differ."""
-        names = sorted({*self.parts, *other.parts})
-        return [name for name in names if self.parts.get(name) != other.parts.get(name)]
+        names = sorted({*self.inputs, *other.inputs})
+        return [name for name in names if self.inputs.get(name) != other.inputs.get(name)]
 
 
 def fingerprint(**inputs: Any) -> Origin:
@@ -84,7 +84,7 @@ class Stamp(Record):
     """What a finished stage leaves in its folder as `stamp.json`."""
 
     made_from: dict[str, str]
-    """The parts of its origin."""
+    """The inputs of its origin."""
     seconds: float
     """How long it took."""
     remarks: tuple[str, ...] = ()
@@ -98,7 +98,7 @@ def run_stage(name: str, folder: Path, origin: Origin, work: Callable[[], Sequen
     the work returns are remarks on the result, which are repeated as often as it is kept.
     """
     stamp = _read_stamp(folder)
-    if stamp and stamp.made_from == origin.parts:
+    if stamp and stamp.made_from == origin.inputs:
         logger.info("%s: nothing has changed, kept as it is (%s)", name, folder)
         _say(name, stamp.remarks)
         return
@@ -110,7 +110,7 @@ def run_stage(name: str, folder: Path, origin: Origin, work: Callable[[], Sequen
     remarks = tuple(work() or ())
     seconds = round(time.monotonic() - started, 1)
     folder.mkdir(parents=True, exist_ok=True)  # the work may have begun by clearing it
-    write_record(Stamp(made_from=dict(origin.parts), seconds=seconds, remarks=remarks), folder / "stamp.json")
+    write_record(Stamp(made_from=dict(origin.inputs), seconds=seconds, remarks=remarks), folder / "stamp.json")
     logger.info("%s done in %.0f s", name, seconds)
     _say(name, remarks)
 

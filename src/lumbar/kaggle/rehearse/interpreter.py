@@ -41,7 +41,8 @@ def with_dependencies(names: Iterable[str]) -> list[Distribution]:
             found[name] = distribution(name)
         except PackageNotFoundError:
             continue  # needed on another platform only
-        left += [one.name for one in map(Requirement, found[name].requires or []) if _applies(one)]
+        needed = map(Requirement, found[name].requires or [])
+        left += [requirement.name for requirement in needed if _applies(requirement)]
     return list(found.values())
 
 

@@ -160,7 +160,7 @@ def _memory_of(pid: int) -> int:
     """The resident bytes of a process and its descendants."""
     try:
         parent = psutil.Process(pid)
-        return sum(_resident(one) for one in [parent, *parent.children(recursive=True)])
+        return sum(_resident(process) for process in [parent, *parent.children(recursive=True)])
     except psutil.NoSuchProcess:
         return 0
 

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lumbar.phantom.anatomy.column import back_of_column
-from lumbar.phantom.anatomy.painting import Canvas, hill, soft
+from lumbar.phantom.anatomy.painting import Painting, hill, soft
 
 Floats = NDArray[np.float32]
 
@@ -21,9 +21,9 @@ ROOTS = tuple(
 patient who lies on the back."""
 
 
-def paint_canal(canvas: Canvas) -> None:
+def paint_canal(painting: Painting) -> None:
     """Everything between the bodies and the laminae."""
-    with canvas.only((np.abs(canvas.u) < 18) & (canvas.v > -4) & (canvas.v < 30)) as near:
+    with painting.only((np.abs(painting.u) < 18) & (painting.v > -4) & (painting.v < 30)) as near:
         front, back = back_of_column(near), _back_of_space(near)
         space = np.minimum(np.minimum(near.v - front, back - near.v), near["canal_half_width"] - np.abs(near.u))
         _paint_ligaments(near, front, back)
@@ -32,31 +32,31 @@ def paint_canal(canvas: Canvas) -> None:
         _paint_sac(near, space)
 
 
-def _back_of_space(canvas: Canvas) -> Floats:
+def _back_of_space(painting: Painting) -> Floats:
     """How far back (mm) the open space goes: to the flaval ligaments, between them to a pad of fat, and in the recess
     to the facet."""
-    u = np.abs(canvas.u)
-    pad = canvas["fat_pad"] * np.clip(1 - u * np.float32(1 / 6), 0, 1)
-    ligament = canvas["canal_back"] + pad - np.float32(BACK_SLOPE) * u
-    recess = back_of_column(canvas) + canvas["recess_depth"]
+    u = np.abs(painting.u)
+    pad = painting["fat_pad"] * np.clip(1 - u * np.float32(1 / 6), 0, 1)
+    ligament = painting["canal_back"] + pad - np.float32(BACK_SLOPE) * u
+    recess = back_of_column(painting) + painting["recess_depth"]
     sideways = np.clip((u - 5) * np.float32(0.33), 0, 1)
     return ligament + sideways * np.minimum(recess - ligament, 0)
 
 
-def _paint_ligaments(canvas: Canvas, front: Floats, back: Floats) -> None:
+def _paint_ligaments(painting: Painting, front: Floats, back: Floats) -> None:
     """The flaval ligaments line the canal where no lamina does; the fat and the sac are painted into them."""
-    behind = canvas["roof"] + np.float32(2.5) * hill(canvas["from_disc"], 8.0) * (1 - canvas["sacral"])
-    u = np.abs(canvas.u)
+    behind = painting["roof"] + np.float32(2.5) * hill(painting["from_disc"], 8.0) * (1 - painting["sacral"])
+    u = np.abs(painting.u)
     behind = np.maximum(behind - np.float32(0.6) * u, back + np.float32(1.5))
-    walls = canvas["canal_half_width"] + np.float32(0.7) - u
-    canvas.paint(
-        "ligament", soft(np.minimum(np.minimum(behind - canvas.v, canvas.v - front + np.float32(0.8)), walls), 1.2)
+    walls = painting["canal_half_width"] + np.float32(0.7) - u
+    painting.paint(
+        "ligament", soft(np.minimum(np.minimum(behind - painting.v, painting.v - front + np.float32(0.8)), walls), 1.2)
     )
 
 
-def _paint_traversing_roots(canvas: Canvas) -> None:
+def _paint_traversing_roots(painting: Painting) -> None:
     """The root of the next level down lies in the recess and is squeezed with it."""
-    with canvas.only((np.abs(canvas["from_disc"] + 5) < 11) & (np.abs(canvas.u) > 4)) as near:
+    with painting.only((np.abs(painting["from_disc"] + 5) < 11) & (np.abs(painting.u) > 4)) as near:
         depth = np.minimum(near["recess_depth"], 6.0)
         front = back_of_column(near)
         along = (near.v - front - depth * np.float32(0.5)) / np.minimum(depth * np.float32(0.45), 1.9)
@@ -65,9 +65,9 @@ def _paint_traversing_roots(canvas: Canvas) -> None:
         near.paint("nerve", soft((1 - np.sqrt(along**2 + across**2)) * 1.8))
 
 
-def _paint_sac(canvas: Canvas, space: Floats) -> None:
+def _paint_sac(painting: Painting, space: Floats) -> None:
     chosen = space > -1
-    with canvas.only(chosen) as near:
+    with painting.only(chosen) as near:
         half_depth = near["sac_depth"] * np.float32(0.5)
         along = (near.v - near["sac_front"]) / half_depth - 1
         half_width = near["sac_half_width"] * (1 - near["trefoil"] * np.clip(along, -0.5, 1))
@@ -81,21 +81,21 @@ def _paint_sac(canvas: Canvas, space: Floats) -> None:
         _paint_cord(near, cover)
 
 
-def _paint_roots(canvas: Canvas, cover: Floats, half_width: Floats, half_depth: Floats) -> None:
+def _paint_roots(painting: Painting, cover: Floats, half_width: Floats, half_depth: Floats) -> None:
     """The cauda equina: each root wanders a little on its way down."""
-    middle = canvas["sac_front"] + half_depth
+    middle = painting["sac_front"] + half_depth
     thickness = np.zeros_like(cover)
     for number, (across, along) in enumerate(ROOTS):
-        sway = np.float32(0.08) * np.sin(canvas.s * np.float32(0.05 + 0.004 * number) + np.float32(number))
-        u = canvas.u - half_width * (np.float32(across) + sway)
-        v = canvas.v - middle - half_depth * (np.float32(along) + sway)
+        sway = np.float32(0.08) * np.sin(painting.s * np.float32(0.05 + 0.004 * number) + np.float32(number))
+        u = painting.u - half_width * (np.float32(across) + sway)
+        v = painting.v - middle - half_depth * (np.float32(along) + sway)
         thickness = np.maximum(thickness, soft(np.float32(ROOT_RADIUS) - np.sqrt(u * u + v * v)))
-    canvas.paint("nerve", cover * np.maximum(thickness, canvas["crowding"]))
+    painting.paint("nerve", cover * np.maximum(thickness, painting["crowding"]))
 
 
-def _paint_cord(canvas: Canvas, cover: Floats) -> None:
+def _paint_cord(painting: Painting, cover: Floats) -> None:
     """The spinal cord, ending in a cone near L1/L2."""
-    radius = canvas["cord_radius"]
-    middle = canvas["sac_front"] + canvas["sac_depth"] * np.float32(0.55)
-    inside = radius - np.sqrt((canvas.u * np.float32(0.85)) ** 2 + (canvas.v - middle) ** 2)
-    canvas.paint("cord", cover * soft(inside) * (radius > 0.3))
+    radius = painting["cord_radius"]
+    middle = painting["sac_front"] + painting["sac_depth"] * np.float32(0.55)
+    inside = radius - np.sqrt((painting.u * np.float32(0.85)) ** 2 + (painting.v - middle) ** 2)
+    painting.paint("cord", cover * soft(inside) * (radius > 0.3))

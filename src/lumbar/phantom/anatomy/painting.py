@@ -15,7 +15,7 @@ Signals = Mapping[str, float]
 
 
 @dataclass(eq=False)
-class Canvas:
+class Painting:
     """Pixels (P,) at `u`, `v` (mm) and `row` of the profile's tables, with the `signal` painted so far.
 
     `s` (P,) is the place along the spine in mm. A painter changes `signal` and nothing else.
@@ -36,8 +36,8 @@ class Canvas:
         return table[self.row] if table.ndim == 1 else table.ravel()[self.row + (self.u < 0) * table.shape[1]]
 
     @contextmanager
-    def only(self, mask: NDArray[np.bool_]) -> Iterator["Canvas"]:
-        """The pixels of a mask (P,) as a canvas of their own; painting on it paints on this one."""
+    def only(self, mask: NDArray[np.bool_]) -> Iterator["Painting"]:
+        """The pixels of a mask (P,) as a painting of their own; painting on it paints on this one."""
         chosen = np.flatnonzero(mask)
         part = replace(
             self,

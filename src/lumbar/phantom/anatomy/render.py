@@ -12,7 +12,7 @@ from lumbar.phantom.anatomy.body import Body
 from lumbar.phantom.anatomy.canal import paint_canal
 from lumbar.phantom.anatomy.column import paint_column
 from lumbar.phantom.anatomy.foramen import paint_foramen_walls, paint_foramina
-from lumbar.phantom.anatomy.painting import Canvas, Signals
+from lumbar.phantom.anatomy.painting import Painting, Signals
 from lumbar.phantom.anatomy.profile import Profile, tabulate_profile
 from lumbar.phantom.anatomy.surroundings import Scene, paint_surroundings
 
@@ -71,10 +71,10 @@ def render_slice(patient: Patient, plane: Plane, rows: int, columns: int, signal
     chosen = np.flatnonzero((np.abs(u) < NEAR_SPINE["u"]) & (v > NEAR_SPINE["front"]) & (v < NEAR_SPINE["back"]))
     u, v, s = (values.ravel()[chosen] for values in (u, v, s))
     row = patient.body.spine.index(s)
-    canvas = Canvas(u, v, s, row, image.ravel()[chosen], patient.profile, signals, patient.body.texture)
+    painting = Painting(u, v, s, row, image.ravel()[chosen], patient.profile, signals, patient.body.texture)
     for paint in (paint_column, paint_foramen_walls, paint_arch, paint_canal, paint_foramina):
-        paint(canvas)
-    image.ravel()[chosen] = canvas.signal
+        paint(painting)
+    image.ravel()[chosen] = painting.signal
     return image
 
 

@@ -172,7 +172,7 @@ def break_competition(
     details = _damage(root, texts, list(zip(cases, rng.spawn(len(cases)), strict=True)), jobs)
     for name, text in texts.items():
         text.write(root / name)
-    record = pd.DataFrame([_record(*one) for one in zip(cases, details, strict=True)], columns=COLUMNS)
+    record = pd.DataFrame([_record(*made) for made in zip(cases, details, strict=True)], columns=COLUMNS)
     write_table(record, root / RECORD)
     return record
 
@@ -205,7 +205,7 @@ def _deal(
     """Deals faults to most of the studies, no two to one series and none beside one of a whole study."""
     names = [name for name in names if FAULTS[name].scope in (FILES, LISTING, STUDY)]
     deck: list[str] = []
-    for _, listed in groupby(series, key=lambda one: one.study_id):
+    for _, listed in groupby(series, key=lambda series: series.study_id):
         free = list(listed)
         hands = int(rng.integers(1, MOST_FAULTS + 1)) if names and rng.random() >= intact_share else 0
         for hand in range(hands):
@@ -214,7 +214,7 @@ def _deal(
             if case is not None:
                 yield case
                 deck.remove(case.fault)
-                free = [one for one in free if one.series_id != case.series_id]
+                free = [series for series in free if series.series_id != case.series_id]
             if case is None or FAULTS[case.fault].scope == STUDY:
                 break
 
@@ -222,7 +222,9 @@ def _deal(
 def _draw(name: str, free: Sequence[_Listed], is_first: bool, rng: np.random.Generator) -> _Case | None:
     """The fault in one of the series that it can break, if there is one."""
     fault = FAULTS[name]
-    fitting = [one for one in free if one.images >= fault.images and one.description.startswith(fault.description)]
+    fitting = [
+        series for series in free if series.images >= fault.images and series.description.startswith(fault.description)
+    ]
     if not fitting or (fault.scope == STUDY and not is_first):
         return None
     chosen = fitting[int(rng.integers(len(fitting)))]

@@ -69,7 +69,9 @@ def stretch_orientation(folder: Path, rng: Rng) -> str:
     length = float(rng.choice([0.5, 2.0, 10.0]))
 
     def change(dataset: Dataset) -> None:
-        dataset.ImageOrientationPatient = [round(length * float(one), 6) for one in dataset.ImageOrientationPatient]
+        dataset.ImageOrientationPatient = [
+            round(length * float(cosine), 6) for cosine in dataset.ImageOrientationPatient
+        ]
 
     return edit_tags(some_files(folder, rng), change)
 

@@ -44,7 +44,7 @@ STIR = 0.15
 
 
 @dataclass(frozen=True, eq=False)
-class Slice:
+class PlannedSlice:
     """One image: its plane in patient space, its size and its instance number."""
 
     plane: Plane
@@ -54,13 +54,13 @@ class Slice:
 
 
 @dataclass(frozen=True, eq=False)
-class Series:
+class PlannedSeries:
     """One planned series; `levels` and `sides` are the cells that an annotator marks on it, if it is of their type."""
 
     series_id: int
     description: str
     sequence: str
-    slices: tuple[Slice, ...]
+    slices: tuple[PlannedSlice, ...]
     thickness: float
     spacing: float
     levels: tuple[str, ...] = LEVELS
@@ -115,7 +115,7 @@ class Prescription:
     towards_left: bool
 
 
-def plan_sagittals(rng: np.random.Generator, patient: Patient, max_size: int | None) -> list[Series]:
+def plan_sagittals(rng: np.random.Generator, patient: Patient, max_size: int | None) -> list[PlannedSeries]:
     """The sagittal series of a study: nearly always one T1 and one T2/STIR, planned alike."""
     in_canal = patient.body.spine.to_frame(float(rng.normal(0.0, 3.0)), 7.0, 0.0)
     prescription = Prescription(
@@ -146,7 +146,9 @@ def _sagittal_axes(rng: np.random.Generator, patient: Patient) -> tuple[Array, A
     return np.cross(across, down), down
 
 
-def _plan_sagittal(rng: np.random.Generator, shared: Prescription, description: str, max_size: int | None) -> Series:
+def _plan_sagittal(
+    rng: np.random.Generator, shared: Prescription, description: str, max_size: int | None
+) -> PlannedSeries:
     rows, columns = cap_size(*pick(rng, SAGITTAL_SIZES[description]), max_size)
     spacing = float(np.clip(rng.normal(*FIELD_OF_VIEW), 260.0, 360.0)) / rows
     count = shared.count if rng.random() < SAME_COUNT else pick(rng, SAGITTAL_COUNTS)
@@ -161,10 +163,10 @@ def _plan_sagittal(rng: np.random.Generator, shared: Prescription, description: 
     )
     sequence = "T1" if description == "Sagittal T1" else ("STIR" if rng.random() < STIR else "T2")
     slices = tuple(
-        Slice(replace(middle, position=middle.position + step), rows, columns, number)
+        PlannedSlice(replace(middle, position=middle.position + step), rows, columns, number)
         for step, number in zip(_steps(shared, count, between), number_instances(rng, count), strict=True)
     )
-    return Series(draw_series_id(rng), description, sequence, slices, draw_thickness(rng, between), between)
+    return PlannedSeries(draw_series_id(rng), description, sequence, slices, draw_thickness(rng, between), between)
 
 
 def _steps(shared: Prescription, count: int, between: float) -> Array:

@@ -11,8 +11,8 @@ from lumbar.mri.geometry import Plane, unit
 from lumbar.phantom.anatomy.render import Patient
 from lumbar.phantom.anatomy.spine import FIRST_GRADED
 from lumbar.phantom.scanner.acquisition import (
-    Series,
-    Slice,
+    PlannedSeries,
+    PlannedSlice,
     cap_size,
     draw_series_id,
     draw_thickness,
@@ -47,7 +47,9 @@ DOWNWARDS = 0.79
 """Share of axial series whose instance numbers grow to the feet, measured."""
 
 
-def plan_axials(rng: np.random.Generator, patient: Patient, max_size: int | None, mixed_sizes: float) -> list[Series]:
+def plan_axials(
+    rng: np.random.Generator, patient: Patient, max_size: int | None, mixed_sizes: float
+) -> list[PlannedSeries]:
     """The axial series of a study. `mixed_sizes` is the rate of series whose blocks differ in size."""
     series_count, first = pick(rng, SERIES_COUNTS), pick(rng, UNCOVERED_LEVELS)
     if series_count == 2 and rng.random() < SPLIT_BY_SIDE:
@@ -64,7 +66,7 @@ def _plan_axial(
     sides: tuple[str, ...],
     max_size: int | None,
     mixed_sizes: float,
-) -> Series:
+) -> PlannedSeries:
     field_of_view = float(np.clip(rng.normal(195.0, 18.0), 160.0, 240.0))
     between = float(rng.choice(SPACINGS))
     in_blocks = rng.random() < BLOCKS and len(levels) > 2
@@ -73,11 +75,11 @@ def _plan_axial(
         centres = centres[::-1]
     sizes, numbers = _draw_sizes(rng, len(centres), max_size, mixed_sizes), number_instances(rng, len(centres))
     slices = tuple(
-        Slice(_centre_plane(*centre, field_of_view, size), size, size, number)
+        PlannedSlice(_centre_plane(*centre, field_of_view, size), size, size, number)
         for centre, size, number in zip(centres, sizes, numbers, strict=True)
     )
     thickness = draw_thickness(rng, between)
-    return Series(draw_series_id(rng), DESCRIPTION, "T2", slices, thickness, between, levels, sides)
+    return PlannedSeries(draw_series_id(rng), DESCRIPTION, "T2", slices, thickness, between, levels, sides)
 
 
 def _draw_sizes(rng: np.random.Generator, count: int, max_size: int | None, mixed_sizes: float) -> list[int]:

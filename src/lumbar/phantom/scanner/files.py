@@ -9,7 +9,7 @@ from pydicom import dcmwrite
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 
-from lumbar.phantom.scanner.acquisition import Series, Slice
+from lumbar.phantom.scanner.acquisition import PlannedSeries, PlannedSlice
 
 RESCALE_SHARE = 0.18
 """Share of real files with rescale tags."""
@@ -37,7 +37,12 @@ def draw_tag_habits(rng: np.random.Generator, is_test: bool) -> TagHabits:
 
 
 def write_slice(
-    folder: Path, study_id: int, series: Series, image: Slice, pixels: NDArray[np.uint16], habits: TagHabits
+    folder: Path,
+    study_id: int,
+    series: PlannedSeries,
+    image: PlannedSlice,
+    pixels: NDArray[np.uint16],
+    habits: TagHabits,
 ) -> None:
     """Writes `<instance_number>.dcm` into a series' folder."""
     dataset = Dataset()
@@ -52,7 +57,7 @@ def write_slice(
     dcmwrite(folder / f"{image.instance_number}.dcm", dataset, enforce_file_format=True)
 
 
-def _identify(dataset: Dataset, study_id: int, series: Series, image: Slice) -> None:
+def _identify(dataset: Dataset, study_id: int, series: PlannedSeries, image: PlannedSlice) -> None:
     dataset.SOPInstanceUID = f"{study_id}.{series.series_id}.{image.instance_number}"
     dataset.PatientID = str(study_id)
     dataset.StudyInstanceUID = str(study_id)
@@ -61,7 +66,7 @@ def _identify(dataset: Dataset, study_id: int, series: Series, image: Slice) -> 
     dataset.InstanceNumber = image.instance_number
 
 
-def _describe_series(dataset: Dataset, series: Series, habits: TagHabits) -> None:
+def _describe_series(dataset: Dataset, series: PlannedSeries, habits: TagHabits) -> None:
     dataset.SeriesDescription = "T1" if series.sequence == "T1" else "T2"
     dataset.PatientPosition = "HFS"
     if habits.thickness:
@@ -70,7 +75,7 @@ def _describe_series(dataset: Dataset, series: Series, habits: TagHabits) -> Non
         dataset.SpacingBetweenSlices = series.spacing
 
 
-def _place(dataset: Dataset, image: Slice) -> None:
+def _place(dataset: Dataset, image: PlannedSlice) -> None:
     plane = image.plane
     dataset.ImagePositionPatient = _decimals(plane.position)
     dataset.ImageOrientationPatient = _decimals([*plane.x_axis, *plane.y_axis])

@@ -1,0 +1,94 @@
+"""The one loop over studies: in order, in several processes or in one, and an odd study costs only itself."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from lumbar.data.competition import Competition
+from lumbar.data.problems import Problems, problem_table, read_problems
+from lumbar.data.studies import OTHER_SERIES, Study, count_lost_series, map_studies
+from lumbar.data.tables import write_table
+from lumbar.mri.series import SeriesError
+
+
+def count_slices(study_id: int, study: Study, _: Problems) -> int:
+    """The images of a study."""
+    return sum(len(series.slices) for group in study.values() for series in group)
+
+
+@pytest.fixture
+def broken(competition, tmp_path) -> Competition:
+    """A copy of the phantom whose first study has lost one series, and one file of another."""
+    root = Path(shutil.copytree(competition.root, tmp_path / "broken"))
+    first, second = sorted((root / "train_images" / str(competition.study_ids[0])).iterdir())[:2]
+    shutil.rmtree(first)
+    next(second.iterdir()).write_bytes(b"no image")
+    return Competition(root)
+
+
+def test_several_processes_say_what_one_says_and_in_the_same_order(competition):
+    results = [
+        [(done.study_id, done.value) for done in map_studies(competition, "train", ids, count_slices, jobs=jobs)]
+        for ids, jobs in ((competition.study_ids, 1), (competition.study_ids, 2))
+    ]
+    assert results[0] == results[1]
+    assert [study_id for study_id, _ in results[0]] == competition.study_ids
+    assert all(count > 0 for _, count in results[0])
+
+
+def test_with_one_process_a_study_is_asked_for_when_the_one_before_it_is_done(competition):
+    asked, seen = [], []
+
+    def ids():
+        for study_id in competition.study_ids[:3]:
+            asked.append(study_id)
+            yield study_id
+
+    for done in map_studies(competition, "train", ids(), count_slices):
+        seen.append(done.study_id)
+        assert asked == seen
+
+
+def test_only_the_series_that_are_named_are_read(competition):
+    series = competition.series("train")
+    axial = series[series["series_description"] == "Axial T2"]
+    (done,) = map_studies(
+        competition, "train", competition.study_ids[:1], lambda _, study, __: list(study), series=axial
+    )
+    assert done.value == ["Axial T2"]
+
+
+def test_an_error_of_the_work_is_noted_and_the_next_study_is_worked_on(competition):
+    first = competition.study_ids[0]
+
+    def work(study_id: int, study: Study, _: Problems) -> str:
+        if study_id == first:
+            raise ValueError("no such spine")
+        return "fine"
+
+    ids, stage = competition.study_ids[:2], ("detect", "the prior")
+    one, other = map_studies(competition, "train", ids, work, stage=stage)
+    assert (one.value, other.value) == (None, "fine")
+    noted = [problem for problem in one.problems if problem.stage == "detect"]
+    assert [(problem.message, problem.instead) for problem in noted] == [("ValueError: no such spine", "the prior")]
+    with pytest.raises(ValueError, match="no such spine"):
+        list(map_studies(competition, "train", ids, work, stage=stage, strict=True))
+
+
+def test_a_series_that_is_gone_is_a_lost_one_and_a_file_that_cannot_be_read_is_not(broken):
+    (done,) = map_studies(broken, "train", broken.study_ids[:1], count_slices)
+    assert [problem.instead for problem in done.problems].count(OTHER_SERIES) == 1
+    (remark,) = count_lost_series(done.problems)
+    assert remark.startswith("1 series of 1 studies are absent or cannot be read, the first: SeriesError")
+    with pytest.raises(SeriesError, match="does not exist"):
+        list(map_studies(broken, "train", broken.study_ids[:1], count_slices, strict=True))
+
+
+def test_problems_are_read_back_as_they_were_noted(tmp_path):
+    problems = Problems()
+    problems.note(7, "read", 'a "quoted", odd\nmessage')
+    problems.note(None, "read", "a table's", "nothing")
+    write_table(problem_table(problems.found), tmp_path / "problems.csv")
+    read = read_problems(tmp_path / "problems.csv")
+    assert read == problems.found

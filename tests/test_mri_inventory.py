@@ -1,0 +1,109 @@
+"""What a bare folder of DICOM files holds is read from the headers: no name, suffix or table is needed."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lumbar.mri.inventory import find_series
+from lumbar.mri.series import read_files
+from scans import AXIAL, SAGITTAL, write_image
+
+PIXELS = np.arange(64, dtype=np.uint16).reshape(8, 8)
+CORONAL = (1.0, 0.0, 0.0, 0.0, 0.0, -1.0)
+
+
+def write_series(folder: Path, uid: str, orientation, count: int = 3, **tags: object) -> None:
+    """A few images of a series, in files without a suffix."""
+    for number in range(1, count + 1):
+        path = folder / f"IM{number:04d}"
+        position = [float(4 * number), 0.0, 0.0]
+        geometry = {"ImageOrientationPatient": list(orientation), "ImagePositionPatient": position}
+        write_image(path, PIXELS, number, SeriesInstanceUID=uid, PixelSpacing=[1.0, 1.0], **geometry, **tags)
+
+
+@pytest.mark.parametrize(
+    ("orientation", "tags", "expected"),
+    [
+        (SAGITTAL, {"SeriesDescription": "T1"}, "Sagittal T1"),
+        (SAGITTAL, {"SeriesDescription": "SAG T2 TSE"}, "Sagittal T2/STIR"),
+        (SAGITTAL, {"SeriesDescription": "sag stir"}, "Sagittal T2/STIR"),
+        (AXIAL, {"ProtocolName": "t2_tse_tra"}, "Axial T2"),
+        (AXIAL, {"EchoTime": 101.0, "RepetitionTime": 4000.0}, "Axial T2"),
+        (SAGITTAL, {"EchoTime": 10.0, "RepetitionTime": 600.0}, "Sagittal T1"),
+        (SAGITTAL, {"EchoTime": 40.0, "RepetitionTime": 4000.0, "InversionTime": 150.0}, "Sagittal T2/STIR"),
+    ],
+)
+def test_plane_and_weighting_are_read_from_the_headers(tmp_path, orientation, tags, expected):
+    write_series(tmp_path / "a", "1.2.3", orientation, **tags)
+    (found,) = find_series(tmp_path)
+    assert (found.description, found.files) == (expected, ("a/IM0001", "a/IM0002", "a/IM0003"))
+
+
+@pytest.mark.parametrize(
+    ("orientation", "tags", "reason"),
+    [
+        (CORONAL, {"SeriesDescription": "T2 COR"}, "coronal T2 images are not graded"),
+        (AXIAL, {"SeriesDescription": "T1 TRA"}, "axial T1 images are not graded"),
+        (SAGITTAL, {"SeriesDescription": "localizer"}, "its files do not say T1 or T2"),
+        (SAGITTAL, {"SeriesDescription": "T2", "BodyPartExamined": "BRAIN"}, "its files say that it shows BRAIN"),
+        (SAGITTAL, {"SeriesDescription": "T2", "ImageType": ["ORIGINAL", "PRIMARY", "DIFFUSION"]}, "diffusion image"),
+    ],
+)
+def test_a_series_of_no_use_says_why(tmp_path, orientation, tags, reason):
+    write_series(tmp_path, "1.2.3", orientation, **tags)
+    (found,) = find_series(tmp_path)
+    assert found.description is None
+    assert reason in found.reason
+    assert reason in found.line
+
+
+@pytest.mark.parametrize("body", ["LSPINE", "L-SPINE", "SPINE", ""])
+def test_a_lumbar_spine_by_any_name_is_one(tmp_path, body):
+    write_series(tmp_path, "1.2.3", SAGITTAL, SeriesDescription="T1", BodyPartExamined=body or None)
+    assert find_series(tmp_path)[0].description == "Sagittal T1"
+
+
+def test_series_in_one_folder_are_told_apart_and_one_in_several_is_put_together(tmp_path):
+    write_series(tmp_path / "deep" / "er", "1.1", SAGITTAL, SeriesDescription="T1")
+    write_series(tmp_path / "other", "1.1", SAGITTAL, SeriesDescription="T1")
+    write_series(tmp_path / "deep" / "er" / "still", "1.2", AXIAL, SeriesDescription="T2")
+    first, second = find_series(tmp_path)
+    assert (first.description, len(first.files)) == ("Sagittal T1", 6)
+    assert (second.description, len(second.files)) == ("Axial T2", 3)
+
+
+def test_what_is_no_image_is_passed_over(tmp_path):
+    write_series(tmp_path, "1.1", SAGITTAL, SeriesDescription="T1")
+    (tmp_path / "DICOMDIR").write_bytes(b"\0" * 128 + b"DICM")
+    (tmp_path / "notes.txt").write_text("a lumbar spine")
+    (tmp_path / ".hidden").write_text("x")
+    (found,) = find_series(tmp_path)
+    assert len(found.files) == 3
+    assert find_series(tmp_path / "none") == []
+
+
+def test_the_files_of_a_series_are_read_wherever_they_lie(tmp_path):
+    write_series(tmp_path / "a" / "b", "1.1", SAGITTAL, SeriesDescription="T1")
+    shutil.move(tmp_path / "a" / "b" / "IM0002", tmp_path / "elsewhere")
+    (found,) = find_series(tmp_path)
+    series = read_files(tmp_path, found.files, 7, "sagittal", "T1")
+    assert series.series_id == 7
+    assert sorted(series.instance_numbers) == [1, 2, 3]
+
+
+def test_two_real_studies_are_sorted_as_the_competition_sorted_them(shared):
+    import pandas as pd
+
+    table = pd.read_csv(shared / "rsna2024_studies" / "train_series_descriptions.csv")
+    for study_id, rows in table.groupby("study_id"):
+        folder = shared / "rsna2024_studies" / "train_images" / str(study_id)
+        found = {int(Path(series.files[0]).parts[0]): series.description for series in find_series(folder)}
+        assert found == dict(zip(rows["series_id"], rows["series_description"], strict=True))
+
+
+def test_a_real_head_is_told_from_a_spine(shared):
+    (found,) = find_series(shared / "dicom" / "sagittal_stack")
+    assert len(found.files) == 48
+    assert found.reason == "its files say that it shows BRAIN"
