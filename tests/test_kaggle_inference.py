@@ -54,7 +54,7 @@ def test_the_kernel_writes_a_submission_without_a_network(layout, trained, one_t
     command, extra = without_network([sys.executable, script], tmp_path / "site")
     environment = {**os.environ, **extra, "LUMBAR_KAGGLE_ROOT": str(tmp_path), "OMP_NUM_THREADS": "1"}
     before = listing(tmp_path / "input")
-    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, cwd=tmp_path)
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1800, cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     assert "PRIORS ONLY" not in ran.stderr, ran.stderr
     assert "lumbar-packages-" in ran.stderr, "the package must come from the bundle's wheel"

@@ -44,7 +44,7 @@ def run_script(kaggle: Path, selection: Selection) -> str:
     environment = {**os.environ, "LUMBAR_KAGGLE_ROOT": str(kaggle), "OMP_NUM_THREADS": "1"}
     environment.pop("PYTHONPATH", None)
     command = [sys.executable, "-I", str(kaggle / "kernel" / "training.py")]
-    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1200)
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1800)
     assert ran.returncode == 0, ran.stderr
     return ran.stderr
 
@@ -99,7 +99,7 @@ def test_a_kernel_whose_time_is_up_ends_well_and_leaves_no_links(kaggle):
 
 def test_a_training_that_fails_is_told_of_and_keeps_what_it_had(kaggle):
     (kaggle / "input" / "competitions" / "spines" / "train_series_descriptions.csv").write_text("nothing\n")
-    run_training(kaggle / "input", kaggle / "working", None, None, deadline=time.time() + 300)
+    run_training(kaggle / "input", kaggle / "working", None, None, deadline=time.time() + 3600)
     assert mark_of(kaggle / "working").verdict.startswith("THE TRAINING FAILED")
 
 

@@ -237,7 +237,7 @@ def chromium() -> None:
 def browse(page: Path, folder: Path, *options: str) -> tuple[str, list[str]]:
     """The page as a browser understands it after its scripts have run, and what they wrote to the console."""
     command = [*CHROMIUM, f"--user-data-dir={folder / 'profile'}", *options, page.as_uri()]
-    finished = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=1800, check=True)
     return finished.stdout, [line for line in finished.stderr.splitlines() if ":CONSOLE" in line]
 
 

@@ -1,12 +1,10 @@
 """Prediction study by study: what it costs, what it survives, and that it agrees with cross-validation."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -33,21 +31,30 @@ from lumbar.submit.stage import predict_submission, run_submit
 from lumbar.submit.supervisor import predict_supervised
 from lumbar.submit.worker import Budget, grade_studies
 
+NOW = 1_000_000.0
+"""Seconds since the epoch, at which the clock stands still."""
 
-def test_with_time_to_spare_every_fold_grades_every_study():
-    budget = Budget(time.time() + 3600, folds=5)
+
+@pytest.fixture
+def still(monkeypatch) -> None:
+    """Stops the worker's clock."""
+    monkeypatch.setattr("lumbar.submit.worker.time", SimpleNamespace(time=lambda: NOW))
+
+
+def test_with_time_to_spare_every_fold_grades_every_study(still):
+    budget = Budget(NOW + 3600, folds=5)
     budget.spend(reading=1, grading=5, folds=5)
     assert budget.folds_for(studies_left=100) == 5
 
 
-def test_before_anything_was_measured_all_folds_are_tried():
-    assert Budget(time.time() + 10, folds=3).folds_for(studies_left=1000) == 3
+def test_before_anything_was_measured_all_folds_are_tried(still):
+    assert Budget(NOW + 10, folds=3).folds_for(studies_left=1000) == 3
 
 
 @pytest.mark.parametrize(("seconds", "folds"), [(2000, 5), (600, 4), (400, 2), (100, 1), (1, 1), (-1, 0)])
-def test_when_the_clock_runs_short_folds_are_dropped_and_studies_never(seconds, folds):
+def test_when_the_clock_runs_short_folds_are_dropped_and_studies_never(still, seconds, folds):
     """100 studies are left; reading one takes 1 s, grading it 1 s for each fold; with a margin of 15 %."""
-    budget = Budget(time.time() + seconds, folds=5)
+    budget = Budget(NOW + seconds, folds=5)
     budget.spend(reading=10, grading=50, folds=50)
     budget.studies = 10
     assert budget.folds_for(studies_left=100) == folds
@@ -197,33 +204,39 @@ def test_an_interrupted_prediction_goes_on_where_it_stopped(trained, competition
     assert list(Journal(job.journal).finished()) == list(study_ids)
 
 
-def interfere(journal: Path, sent: signal.Signals, times: int) -> threading.Thread:
-    """Sends a signal to the worker as often as it begins the study that stands first in the journal."""
+INTERFERING = """
+import os, signal, sys
+from pathlib import Path
+from lumbar.offline import go_offline
+go_offline()
+from lumbar.submit import worker
+from lumbar.submit.journal import Job
 
-    def watch() -> None:
-        hit = 0
-        while hit < times:
-            begun = [one.study_id for one in Journal(journal).read() if not one.finished]
-            if begun and begun[-1] == begun[0] and begun.count(begun[0]) > hit:
-                for worker in children():
-                    os.kill(worker, sent)
-                hit += 1
-            time.sleep(0.005)
+grade = worker._Grading.grade
 
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    return thread
+def interfered(self, study_id, study, problems):
+    begun = [entry.study_id for entry in self.journal.read() if not entry.finished]
+    if study_id == begun[0] and begun.count(study_id) <= {times}:
+        os.kill(os.getpid(), signal.{sent})
+    return grade(self, study_id, study, problems)
+
+worker._Grading.grade = interfered
+worker.grade_studies(Job.model_validate_json(Path(sys.argv[1]).read_text()))
+"""
+"""A worker that sends itself a signal as often as it grades the study that was begun first."""
 
 
-def children() -> list[int]:
-    """The worker processes of this one."""
-    return [child.pid for child in psutil.Process().children() if "lumbar.submit" in child.cmdline()]
+def interfere(folder: Path, monkeypatch: pytest.MonkeyPatch, sent: signal.Signals, times: int) -> None:
+    """Lets the supervisor start such workers."""
+    script = folder / "worker.py"
+    script.write_text(INTERFERING.format(sent=sent.name, times=times))
+    monkeypatch.setattr(supervisor, "WORKER", (str(script),))
 
 
 def test_a_study_that_takes_the_process_down_twice_costs_only_itself(trained, competition, tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # as many as this process has: more add up floats in another order
     work, output = tmp_path / "work", tmp_path / "submission.csv"
-    interfere(work / "journal.jsonl", signal.SIGKILL, times=2)
+    interfere(tmp_path, monkeypatch, signal.SIGKILL, times=2)
     report = predict_supervised(trained.models, competition, work, output)
     predict_submission(trained.models, competition, tmp_path / "alone", tmp_path / "alone.csv")
     victim = Journal(work / "journal.jsonl").read()[0].study_id
@@ -237,11 +250,21 @@ def test_a_study_that_takes_the_process_down_twice_costs_only_itself(trained, co
 
 
 def test_a_process_that_hangs_is_replaced_and_its_study_tried_again(trained, competition, tmp_path, monkeypatch):
-    monkeypatch.setattr("lumbar.submit.supervisor.STALL_SECONDS", 30.0)
-    interfere(tmp_path / "work" / "journal.jsonl", signal.SIGSTOP, times=1)
+    interfere(tmp_path, monkeypatch, signal.SIGSTOP, times=1)
+    # How long a healthy worker is silent depends on the machine; a stopped one is silent for good.
+    monkeypatch.setattr(supervisor, "_hangs", lambda worker, _: is_stopped(worker.pid))
     report = predict_supervised(trained.models, competition, tmp_path / "work", tmp_path / "submission.csv")
-    assert report["died"] == ["no study was finished in 30 s"]
+    assert report["died"] == ["no study was finished in 600 s"]
     assert report["studies_graded"] == report["studies"]
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a process was stopped by a signal."""
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() == psutil.STATUS_STOPPED
+
+
+def test_a_worker_that_is_silent_for_ten_minutes_hangs():
+    assert [supervisor._hangs(None, seconds) for seconds in (599.0, 601.0)] == [False, True]
 
 
 def test_when_the_time_is_up_the_rest_keeps_its_priors(trained, competition, tmp_path):

@@ -28,6 +28,8 @@ REFRESH_SECONDS = 30.0
 STALL_SECONDS = 600.0
 """A process that finishes no study for so long hangs: a study takes seconds, loading the models a minute."""
 POLL_SECONDS = 0.2
+WORKER = ("-m", "lumbar.submit")
+"""What Python is told to start a worker with."""
 IDLE_DEATHS = 2
 """Processes in a row that may die before they start a study. The second tries without a GPU."""
 
@@ -77,7 +79,7 @@ def _is_over(job: Job) -> bool:
 
 def _run_worker(path: Path, job: Job, without_gpu: bool) -> Generator[bool, None, str | None]:
     """Runs one worker to its end; returns how it was lost, or None when it ended well or its time was up."""
-    worker = subprocess.Popen([sys.executable, "-m", "lumbar.submit", str(path)], env=_environment(without_gpu))
+    worker = subprocess.Popen([sys.executable, *WORKER, str(path)], env=_environment(without_gpu))
     try:
         progress, changed = 0, time.monotonic()
         refreshed = changed
@@ -86,7 +88,7 @@ def _run_worker(path: Path, job: Job, without_gpu: bool) -> Generator[bool, None
             now, size = time.monotonic(), job.journal.stat().st_size if job.journal.is_file() else 0
             if size != progress:
                 progress, changed = size, now
-            if now - changed > STALL_SECONDS:
+            if _hangs(worker, now - changed):
                 return f"no study was finished in {STALL_SECONDS:.0f} s"
             if _is_over(job):
                 logger.warning("the time is up")
@@ -98,6 +100,11 @@ def _run_worker(path: Path, job: Job, without_gpu: bool) -> Generator[bool, None
         worker.kill()
         worker.wait()
     return None if worker.returncode == 0 else f"exit status {worker.returncode}"
+
+
+def _hangs(worker: subprocess.Popen[bytes], silent: float) -> bool:
+    """Whether a worker that has noted nothing for so many seconds is given up."""
+    return silent > STALL_SECONDS
 
 
 def _environment(without_gpu: bool) -> dict[str, str]:
