@@ -379,3 +379,14 @@ def test_an_interruption_blames_no_study(trained, competition, tmp_path, monkeyp
     with pytest.raises(KeyboardInterrupt):
         grade_studies(job)
     assert Journal(job.journal).read() == []
+
+
+def test_series_that_are_absent_are_told_of_each_time_a_submission_is_kept(trained, competition, tmp_path, caplog):
+    root = Path(shutil.copytree(competition.root, tmp_path / "data"))
+    shutil.rmtree(next((root / "test_images").glob("*/*")))
+    shutil.copytree(trained.models, tmp_path / "run" / "models")
+    run = type(trained)(trained.config, Competition(root), tmp_path / "run")
+    for _ in range(2):
+        caplog.clear()
+        run_submit(run, tmp_path / "submission.csv")
+        assert "submit: 1 series are absent or cannot be read, the first: SeriesError" in caplog.text

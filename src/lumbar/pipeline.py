@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lumbar.baselines.backbones import NETWORKS
-from lumbar.baselines.stage import craft_of, run_system_crop, run_system_grade
+from lumbar.baselines.stage import craft_of, expect_net, run_system_crop, run_system_grade
 from lumbar.config import ConfigError
 from lumbar.crop.stage import run_crop
 from lumbar.data.competition import read_predictions
@@ -22,7 +21,6 @@ from lumbar.ensemble import report as ensemble_report
 from lumbar.ensemble.model import MODEL_FILE
 from lumbar.ensemble.stage import run_ensemble
 from lumbar.errors import InputError
-from lumbar.grade.net import expect_backbone
 from lumbar.grade.stage import graders_made_from, run_grade
 from lumbar.labels import CELLS, row_id
 from lumbar.metric import COMPONENTS, Score, bootstrap_scores, interval, score_losses, study_losses
@@ -79,7 +77,7 @@ def run_through(run: Run, last: str = "ensemble") -> None:
 
     A run that trains a selection only may leave `last` incomplete; UntrainedError where an earlier stage is.
     """
-    expect_backbone(run.config, list(NETWORKS) if run.config.published else ())  # now, not once detectors are trained
+    expect_net(run.config)  # now, and not when the detectors are trained
     run.enter()
     for name, stage in STAGES.items():
         try:

@@ -88,7 +88,7 @@ class CnnLstm(nn.Module):
 
 
 PLACE_WIDTHS = (64, 32)
-"""Of "Lumbar Spine Degenerative Condition Classification" (IIT Delhi)."""
+"""The branch's widths in "Lumbar Spine Degenerative Condition Classification" (IIT Delhi)."""
 
 
 class PlaceBranch(nn.Module):

@@ -18,7 +18,7 @@ from lumbar.run.checkpoint import read_card
 from lumbar.run.run import Run
 
 BETA = 2.0
-"""Of the F-beta score: a missed stenosis counts more than a false one. The paper that reports it names no beta."""
+"""The F-beta score's beta: a missed stenosis counts more than a false one. The paper that reports it names none."""
 
 
 def write_figures(run: Run) -> dict[str, Any]:

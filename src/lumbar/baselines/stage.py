@@ -47,7 +47,6 @@ def run_system_crop(run: Run) -> None:
 
 def run_system_grade(run: Run) -> None:
     """The grade stage with the system's nets."""
-    expect_backbone(run.config, list(NETWORKS))
     run_grade(run, SYSTEM)
 
 
@@ -113,6 +112,11 @@ SYSTEM = Craft(
     load=_load,
 )
 """The published systems'."""
+
+
+def expect_net(config: Config) -> None:
+    """Raises ConfigError, with what could have been meant, where a config's backbone does not exist."""
+    expect_backbone(config, list(NETWORKS) if config.published else ())
 
 
 def craft_of(config: Config) -> Craft:

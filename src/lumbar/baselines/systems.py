@@ -46,7 +46,7 @@ def described(run: Run) -> PublishedConfig:
 
 
 def at_annotated_points(run: Run) -> Run:
-    """The same run with its crops cut as the papers cut theirs, at the annotated points, in a folder of its own.
+    """A run's twin whose crops are cut as the papers cut theirs, at the annotated points, in a folder of its own.
 
     A system that needs no detector's points is its own such run.
     """

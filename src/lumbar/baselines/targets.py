@@ -15,7 +15,7 @@ from torch.nn import functional
 from lumbar.labels import CONDITIONS, GRADE_WEIGHTS, GRADES, LEVELS
 
 Batch = dict[str, Any]
-"""Of `data.CropDataset`."""
+"""A batch of `data.SystemDataset`."""
 
 
 @dataclass(frozen=True)

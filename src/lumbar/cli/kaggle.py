@@ -66,14 +66,14 @@ def train(
     folder: FolderOption = SUBMISSION,
 ) -> None:
     """Pack a config, its folds and the code for training on Kaggle, and write the training kernel."""
+    from lumbar.baselines.stage import expect_net
     from lumbar.config import read_config
-    from lumbar.grade.net import expect_backbone
     from lumbar.kaggle.bundle import build_training_bundle
     from lumbar.kaggle.kernels import write_training_kernel
     from lumbar.run.run import Selection
 
     wanted = read_config(config)
-    expect_backbone(wanted)
+    expect_net(wanted)
     build_training_bundle(wanted, folder / "training", Path(), owner, third_party)
     selection = Selection(fold, group.value if group else None)
     kernel = write_training_kernel(Path(), folder / "kernels" / "training", owner, selection, run, sources)

@@ -70,7 +70,7 @@ class HeadConfig(Record):
     dense: tuple[int, ...] = ()
     """Their widths; none keeps a timm backbone's own classifier."""
     activation: Literal["relu", "leaky_relu", "tanh", "sigmoid"] = "relu"
-    """Of the dense layers, and of the convolutions of the nets that are not timm's."""
+    """The activation of the dense layers, and of the convolutions of nets that are not timm's."""
     batch_norm: bool = False
     """Batch normalisation in the dense layers."""
     level_bias: bool = True

@@ -12,7 +12,7 @@ from lumbar.mri.sampling import sample_square
 from lumbar.mri.series import Series, Slice
 
 CLIP_LIMIT, TILES = 4.0, (4, 4)
-"""Of the local equalisation: tiles of two to three vertebrae, and a limit that keeps noise in the air down."""
+"""What local equalisation uses: tiles of two to three vertebrae, and a limit that keeps noise in the air down."""
 
 
 @dataclass(frozen=True, eq=False)

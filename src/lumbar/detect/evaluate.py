@@ -42,7 +42,7 @@ def measure_errors(annotated: pd.DataFrame, points: pd.DataFrame) -> pd.DataFram
 
 
 def summarise_errors(errors: pd.DataFrame) -> pd.DataFrame:
-    """By condition group and in all: points, the share within `HIT_MM`, and the median distances."""
+    """A row for each condition group and for all: points, the share within `HIT_MM`, and the median distances in mm."""
     tables = [(group, errors[errors["group"] == group]) for group in GROUPS] + [("all", errors)]
     rows = [
         {

@@ -79,7 +79,7 @@ def _first_known(*choices: tuple[Points, bool]) -> Points:
 
 
 def _find_canal(detector: Detector, series: Sequence[Series]) -> tuple[Points, NDArray[np.float64]]:
-    """By the scale at which the levels are surest, of those that the config has; the same goes for the foramina."""
+    """The canal's points (5, 3) and confidences (5,), at the config's scale that makes the levels surest."""
     looks = [_look_everywhere(detector, series, scale) for scale in detector.config.scales]
     found = [order_levels(gather_sites(candidates, _levels_of("spinal"))) for candidates in looks]
     return max(found, key=lambda levels: float(levels[1].sum()))

@@ -19,7 +19,8 @@ Array = NDArray[np.float64]
 SUSPICIOUS_DEVIATIONS = 5.0
 """Standard errors; the real members of the tests stay below 2."""
 CONFIRMING_DEVIATIONS = 2.0
-"""Against the prior, which says which of two members it is: beside one that leaks an honest one looks bad."""
+"""Standard errors of the gain over the prior. Two members that differ make each other stand out, and this tells which it
+is: beside a member that knows the labels an honest one looks bad."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class FoldCheck:
     """By how many standard errors its gain over the group's other members (over the prior, where there are none)
     differs in this fold from the others: negative where it is better here."""
     deviations_from_prior: float
-    """The same of its gain over the prior."""
+    """By how many standard errors its gain over the prior differs in this fold from the others."""
 
     @property
     def is_suspicious(self) -> bool:

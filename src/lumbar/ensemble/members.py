@@ -91,7 +91,7 @@ class Members:
     probabilities: Array
 
     def take(self, studies: NDArray[np.int64]) -> "Members":
-        """The same members on some of the studies, named by their place."""
+        """What the members say of some of the studies, which are named by their place."""
         return Members(self.names, tuple(self.study_ids[place] for place in studies), self.probabilities[:, studies])
 
     def without(self, name: str) -> "Members":

@@ -23,7 +23,7 @@ class Method:
 
     name: str
     exponent: float
-    """Of the power mean that pools them: 1 for probabilities, 0 for log-probabilities."""
+    """The exponent of the power mean that pools the members: 1 for probabilities, 0 for log-probabilities."""
     is_fitted: bool = True
     """Whether weights, temperatures, biases and the lift are fitted; otherwise all members weigh the same."""
     is_stacked: bool = False

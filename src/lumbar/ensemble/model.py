@@ -61,7 +61,7 @@ class GroupModel(Numbers):
     """How a condition group's members become one prediction."""
 
     exponent: float = Field(ge=0, le=1)
-    """Of the power mean over the members that predict a cell: 1 is the mean of probabilities, 0 of their logarithms."""
+    """The exponent of the power mean over a cell's members: 1 is the mean of probabilities, 0 of their logarithms."""
     weights: dict[str, Annotated[float, Field(ge=0)]]
     """Each member's weight; they sum to 1."""
     temperature: float = Field(gt=0)

@@ -49,7 +49,7 @@ LEVEL_BIAS_RIDGE = 400.0
 """How strongly a relative weight is held at 1, 1 / temperature at 1, and biases at 0, in cases of weight 1. On 1,475
 real studies half or twice as much changes the score by .0001; on 100 it keeps a pool from doing harm."""
 SHARPNESS_BOUNDS = (0.05, 20.0)
-"""Of 1 / temperature."""
+"""The limits of 1 / temperature."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -63,7 +63,7 @@ class WeightsCard(Record):
     """SHA-256 of the `.safetensors`."""
     tensors: int
     mean: tuple[float, ...] = ()
-    """Of the input's channels, as the net was trained."""
+    """What is taken off each channel of the input."""
     deviation: tuple[float, ...] = ()
 
 

@@ -135,7 +135,7 @@ def _lint_switches(metadata: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _read_switch(value: object) -> bool | None:
-    """As the kaggle command reads one: true, false or either as a word."""
+    """A switch as the kaggle command reads it: true, false or either as a word."""
     words = {"true": True, "false": False}
     return words.get(value.lower()) if isinstance(value, str) else value if isinstance(value, bool) else None
 

@@ -109,7 +109,7 @@ def run_push(push: Push, poll_seconds: float = POLL_SECONDS) -> list[str]:
 
 
 def _upload_arguments(push: Push) -> tuple[list[str], list[str]]:
-    """Of creating the data set, and of adding a version. Without `-r zip` its folders would be left out in silence."""
+    """The words that create the data set and that add a version. Without `-r zip` folders are left out in silence."""
     folder = ["-p", str(push.data_folder), "-r", "zip"]
     return ["datasets", "create", *folder], ["datasets", "version", *folder, "-m", push.message]
 

@@ -34,7 +34,7 @@ VERDICTS: Mapping[int | None, str] = {
     UNTRAINED: "THIS PART IS TRAINED, others are not (see above): attach every part's kernel to the next run",
     None: "THE TIME IS UP: attach this kernel to the next run, which goes on from here",
 }
-"""By the status with which the training ended; None is a training that was stopped."""
+"""What is told, by the status with which the training ended; None is a training that was stopped."""
 FAILED = "THE TRAINING FAILED (see above); what it had finished is kept"
 
 

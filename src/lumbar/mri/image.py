@@ -129,7 +129,7 @@ def _refuse_shape(dataset: pydicom.Dataset) -> None:
 
 
 def _excess_bytes(dataset: pydicom.Dataset) -> int:
-    """By how many bytes the pixel data are longer than the image. Raises ValueError where it is more than padding."""
+    """The bytes that the pixel data are longer than the image. Raises ValueError where they are more than padding."""
     length = max(len(dataset[name].value or b"") for name in PIXEL_TAGS if name in dataset)
     needed = math.ceil(dataset.Rows * dataset.Columns * dataset.BitsAllocated / 8)
     if length > (1 + PADDING_SHARE) * needed:

@@ -36,7 +36,7 @@ def _cuts_of(moderate: float, severe: float) -> tuple[float, float]:
 CUTS = {group: tuple(_cuts_of(*shares) for shares in SHARES[group]) for group in GROUPS}
 """For each group and level, the latent plus noise from which a cell is Moderate, and Severe."""
 CELL_CUTS: Array = np.array([CUTS[group_of(cell.condition)][LEVELS.index(cell.level)] for cell in CELLS.values()])
-"""The same (25, 2) in the order of `labels.CELLS`."""
+"""The cuts of each cell (25, 2), in the order of `labels.CELLS`."""
 
 _GROUP_INDEX = np.array([list(GROUPS).index(group_of(cell.condition)) for cell in CELLS.values()])
 _LEVEL_INDEX = np.array([LEVELS.index(cell.level) for cell in CELLS.values()])

@@ -64,7 +64,7 @@ def _palette() -> Image.Image:
 
 
 def _patient_of_grade(group: str, grade: int, seed: int) -> Patient:
-    """The same patient each time, but for the cells of the group at the shown level."""
+    """One patient, in whom only the cells of the group at the shown level change."""
     latents = np.full(len(CELLS), TYPICAL_LATENTS[0])
     for index, cell in enumerate(CELLS.values()):
         if group_of(cell.condition) == group and cell.level == SHOWN_LEVEL:

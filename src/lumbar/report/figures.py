@@ -21,7 +21,7 @@ from lumbar.metric import bootstrap_scores, interval, score_losses
 Point = tuple[float, float]
 
 RELIABILITY_BINS = 6
-"""Of equally many cells each: severe cells are rare, and an empty bin says nothing."""
+"""Bins hold equally many cells: severe ones are rare, and an empty bin says nothing."""
 
 
 @dataclass(frozen=True)

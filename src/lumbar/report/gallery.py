@@ -130,7 +130,7 @@ class Exhibit:
 
 
 @dataclass(frozen=True)
-class Room:
+class Exhibition:
     """A gallery, ready to be shown."""
 
     kind: str
@@ -144,13 +144,13 @@ def show_galleries(
     points: pd.DataFrame,
     errors: pd.DataFrame | None,
     explainer: Explainer | None,
-) -> Iterator[Room]:
+) -> Iterator[Exhibition]:
     """Draws every chosen cell; `errors` gives the distances to the annotated points."""
     for gallery in galleries:
         rows = gallery.cells.merge(points.drop(columns="fold"), on=KEY, how="left")
         if errors is not None:
             rows = rows.merge(errors[[*KEY, "distance"]], on=KEY, how="left")
-        yield Room(gallery.kind, tuple(_show(run, scans, explainer, row) for row in rows.itertuples()))
+        yield Exhibition(gallery.kind, tuple(_show(run, scans, explainer, row) for row in rows.itertuples()))
 
 
 def _show(run: Run, scans: Scans, explainer: Explainer | None, row: Any) -> Exhibit:

@@ -81,8 +81,8 @@ def _describe_score(run: Run, findings: Findings) -> dict[str, Any]:
 def _draw_cells(run: Run, findings: Findings, studies: int) -> dict[str, Any]:
     cells, points = findings.cells, findings.points
     if cells is None or points is None:
-        return {"rooms": None, "pages": None}
+        return {"galleries": None, "pages": None}
     scans = Scans(run.competition)
     explainer = Explainer(run.models, findings.crops, findings.cards) if findings.crops else None
-    rooms = show_galleries(run, scans, choose_cells(cells), points, findings.errors, explainer)
-    return {"rooms": list(rooms), "pages": show_studies(scans, choose_studies(cells, studies), cells, points)}
+    galleries = show_galleries(run, scans, choose_cells(cells), points, findings.errors, explainer)
+    return {"galleries": list(galleries), "pages": show_studies(scans, choose_studies(cells, studies), cells, points)}

@@ -69,7 +69,7 @@ def score_plot(result: Record, cells: pd.DataFrame, competition: Competition, se
 
 
 def score_rows(result: Record) -> list[tuple[str, list[float | None]]]:
-    """The same as rows of figures: the score, then each component (`COMPONENTS`)."""
+    """The plot's figures as rows of a table: the score, then each component (`COMPONENTS`)."""
     named = [("this run", result), ("prior", result["prior"]), ("best possible answer", result["oracle"])]
     named += [(f"fold {number}", fold) for number, fold in result["folds"].items()]
     return [(name, [values[key] for key in ("score", *COMPONENTS)]) for name, values in named if values]

@@ -46,6 +46,7 @@ def write_study_page(graded: GradedStudy, name: str, path: Path) -> None:
         "page": page,
         "series": graded.series,
         "used": [found for found in graded.series if found.description],
+        "models": graded.models,
         "graded": int(cells["graded"].sum()),
         "sentences": graded.sentences,
         "warnings": graded.warnings,

@@ -40,7 +40,7 @@ class Card(Record):
     """The config sections that made it: architecture, preprocessing, schedule."""
     seed: int
     fingerprint: str
-    """Of the config, the data and the folds: equal fingerprints, equal training."""
+    """A hash of all that it was made from: equal fingerprints, equal training."""
     training_studies: int
     commit: str
     """The repository's commit when it was trained, or `unknown`."""

@@ -17,7 +17,7 @@ from lumbar.run.stamps import fingerprint, hash_files, hash_listing
 
 TRAINING_TABLES = ("train.csv", "train_label_coordinates.csv", "train_series_descriptions.csv")
 LAYOUT = 2
-"""Of a run's folder. It changes when what lies in one means something else, or lies elsewhere, than before."""
+"""The layout of a run's folder: another number where what lies in one means something else, or lies elsewhere."""
 RESULTS = ("detect", "crop", "grade", "predictions", "ensemble", "models")
 """Folders that show that something has been run."""
 MAIN = "main"

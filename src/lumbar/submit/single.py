@@ -52,6 +52,8 @@ class GradedStudy:
     """The 25 cells: condition, level, the three probabilities, `grade` (the likeliest one's name) and `reason`, which
     says why a cell has the prior instead of a grader's answer, and is empty where it does not."""
     problems: tuple[Problem, ...]
+    models: str
+    """Which models graded it, in a few words."""
 
     @property
     def sentences(self) -> list[str]:
@@ -104,6 +106,7 @@ def grade_folder(folder: Path, models: Path) -> GradedStudy:
         points=max(points, key=lambda table: table["confidence"].sum()),
         grades=_tabulate(study_id, complete_rows(graded, _row_ids(study_id), prior, floor).predictions, gaps),
         problems=tuple(problems.found),
+        models=f"{loaded.config.name}, {len(loaded.chains)} folds",
     )
 
 

@@ -29,7 +29,7 @@ class Budget:
         self.studies, self.reading, self.gradings, self.grading = 0, 0.0, 0, 0.0
 
     def folds_for(self, studies_left: int) -> int:
-        """As many folds as fit for each study that is left, but at least one, and none when the time is up."""
+        """How many folds fit for each study that is left: at least one, and none when the time is up."""
         left = self.deadline - time.time()
         if left <= 0:
             return 0

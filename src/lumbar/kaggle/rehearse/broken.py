@@ -38,10 +38,10 @@ def _said_of(subject: str, report: dict[str, Any]) -> Iterator[str]:
 
 
 def intact_studies(broken: Competition) -> list[int]:
-    """The test studies that nothing has befallen."""
-    befallen = set(read_record(broken.root)["study_id"])
+    """The test studies that no fault was dealt to."""
+    broken_ids = set(read_record(broken.root)["study_id"])
     labelled = pd.read_csv(broken.root / "hidden" / "test_labels.csv", dtype=str)["study_id"]
-    return [study_id for study_id in read_asked(broken).study_ids if str(study_id) in set(labelled) - befallen]
+    return [study_id for study_id in read_asked(broken).study_ids if str(study_id) in set(labelled) - broken_ids]
 
 
 def keep_intact_only(broken: Competition, folder: Path) -> Competition:

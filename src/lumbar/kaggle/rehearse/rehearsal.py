@@ -35,7 +35,7 @@ HIDDEN_TEST_STUDIES = 722
 
 
 HIDDEN_SEED = 722
-"""Of the phantom that stands for the hidden test: not a config's, whose studies the models have seen."""
+"""The seed of the phantom that stands for the hidden test: not a config's, whose studies the models have seen."""
 
 RENDERED_TO_BREAK = 40
 """Studies that are rendered where faults are rehearsed: what breaks a copy breaks the original, and a thousand copies
@@ -70,7 +70,7 @@ class Rehearsal:
 
     @property
     def command(self) -> list[str]:
-        """As Kaggle runs a script, with nothing of this project on the path."""
+        """The command by which Kaggle runs a script, with nothing of this project on the path."""
         return [str(self.python.absolute()), "-I", str(self.script.resolve())]
 
 

@@ -14,7 +14,7 @@ ROOF_SLOPE = 0.42
 INFERIOR_TIP, INFERIOR_BACK = -8.0, 16.5
 """Millimetres above the disc, and behind the bodies, of the tip of the inferior articular process."""
 SUPERIOR_TIP, SUPERIOR_BACK = 4.0, 9.5
-"""The same of the superior articular process of the vertebra below, which lies in front of it."""
+"""Where the superior articular process of the vertebra below lies, in front of the inferior one."""
 PILLAR_RADIUS = 4.4
 
 

@@ -15,7 +15,7 @@ from lumbar.phantom.faults.damage import Damage, Rng, edit_tags, few_files, file
 OFFSET = 5000
 """What a scanner that counts through the day adds to instance numbers; one real series ends at 5049."""
 TILT_DEGREES = 20.0
-"""By what a block of slices is turned: axial blocks follow discs that are tilted by so much."""
+"""Degrees by which a block of slices is turned: axial blocks follow discs that are tilted so much."""
 
 
 def remove(name: str) -> Damage:

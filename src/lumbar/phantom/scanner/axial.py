@@ -28,7 +28,7 @@ AXIAL_SIZES = {256: 0.06, 320: 0.29, 384: 0.15, 448: 0.13, 512: 0.22, 640: 0.11,
 SERIES_COUNTS = {1: 1640, 2: 306, 3: 28, 4: 1}
 """Studies with so many axial series, measured."""
 SPLIT_BY_SIDE = 0.43
-"""Of the studies with two axials, the share annotated on one for the left and on the other for the right, measured."""
+"""The share of studies with two axials, one annotated for the left and the other for the right, measured."""
 LEVEL_SPLITS: Mapping[int, Mapping[tuple[int, ...], float]] = {
     2: {(3,): 0.68, (2,): 0.22, (4,): 0.10},
     3: {(2, 3): 0.5, (3, 4): 0.5},
