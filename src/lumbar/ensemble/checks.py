@@ -19,8 +19,8 @@ Array = NDArray[np.float64]
 SUSPICIOUS_DEVIATIONS = 5.0
 """Standard errors; the real members of the tests stay below 2."""
 CONFIRMING_DEVIATIONS = 2.0
-"""Standard errors of the gain over the prior. Two members that differ make each other stand out, and this tells which it
-is: beside a member that knows the labels an honest one looks bad."""
+"""Standard errors of the gain over the prior. Two members that differ make each other stand out, and this tells which
+it is: beside a member that knows the labels an honest one looks bad."""
 
 
 @dataclass(frozen=True)
