@@ -197,6 +197,7 @@ def test_a_comparison_and_an_ensemble_are_shown_where_they_are_there(trained, tm
     (run.folder / "ensemble" / "report.json").write_text('{"weights": {"spinal": {"net <1>": 0.625}}}')
     html = write_report(run, CONFIG, studies=0).read_text()
     assert "A &amp; B" in html
+    assert f"of another run, <code>{tmp_path / 'compare'}</code>" in html
     assert "0.8123" in html
     assert "net &lt;1&gt;" in html
     assert {"ensemble", "systems"} <= {attributes.get("id") for _, attributes in Elements(html).elements}

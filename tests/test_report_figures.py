@@ -273,6 +273,7 @@ def test_compared_systems_stand_best_first_and_lack_what_they_lack():
     assert [(row.name, row.text) for row in comparison.accuracies.rows] == [("b", "\u221212.5")]
     assert comparison.scores.rows[0].band == (0.6, 0.8)
     assert comparison.scores.rule == (0.8, "prior")
+    assert comparison.other_run is None
 
 
 def test_a_system_is_shown_under_both_splits():

@@ -45,6 +45,8 @@ class Compared:
     """`cv.json` of the pipeline in the comparison, with the prior and the oracle."""
     figures: dict[str, dict[str, Any]]
     """Each system's `figures.json`, where it has one."""
+    other_run: Path | None = None
+    """The run that the comparison was made in, where it is not the reported one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +98,7 @@ def collect(run: Run, config_path: Path) -> Findings:
         errors=find("Detection errors", folder / "detect" / "errors.csv", "detect", pd.read_csv),
         cards=cards,
         crops=find("Crops", folder / "crop" / "stamp.json", "crop", lambda path: path.parent),
-        compared=find("The five published systems", comparison, "compare", _read_comparison),
+        compared=find("The five published systems", comparison, "compare", lambda path: _read_comparison(path, folder)),
         blend=find("The ensemble's weights", folder / "ensemble" / REPORT_FILE, "ensemble", read_json),
         missing=missing,
     )
@@ -120,14 +122,15 @@ def _grader_cards(models: Path) -> dict[str, Card]:
     return {stem: card for stem, card in cards.items() if card is not None and card.kind == "grader"}
 
 
-def _read_comparison(path: Path) -> Compared:
+def _read_comparison(path: Path, reported: Path) -> Compared:
     rows, folder = read_json(path), path.parent
     places = {
         row["system"]: (folder if row["system"] == MAIN else folder / row["system"]) / "figures.json" for row in rows
     }
     figures = {name: read_json(place) for name, place in places.items() if place.is_file()}
     reference = folder / "cv.json"
-    return Compared(rows, read_json(reference) if reference.is_file() else None, figures)
+    prior_and_oracle = read_json(reference) if reference.is_file() else None
+    return Compared(rows, prior_and_oracle, figures, None if folder == reported else folder)
 
 
 def join_cells(run: Run, predictions: Path) -> pd.DataFrame:

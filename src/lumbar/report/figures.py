@@ -1,6 +1,6 @@
 """The report's figures as plain numbers, before anything is drawn."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,23 +78,34 @@ def confusion(truth: NDArray[np.integer], predicted: NDArray[np.integer]) -> NDA
 
 def roc_curves(truth: NDArray[np.integer], probabilities: NDArray[np.float64]) -> list[Curve]:
     """(false positive rate, true positive rate) of each grade against the others, as far as both are there."""
-    curves = []
-    for grade in _told_apart(truth):
-        positive, given = truth == grade, probabilities[:, grade]
-        false_positive, true_positive, _ = roc_curve(positive, given)
-        points = list(zip(false_positive.tolist(), true_positive.tolist(), strict=True))
-        curves.append(Curve(grade, points, float(roc_auc_score(positive, given)), float(positive.mean())))
-    return curves
+    return _against_the_others(
+        truth, probabilities, lambda positive, given: roc_curve(positive, given)[:2], roc_auc_score
+    )
 
 
 def precision_recall_curves(truth: NDArray[np.integer], probabilities: NDArray[np.float64]) -> list[Curve]:
     """(recall, precision) of each grade against the others, from full recall down; the area is average precision."""
+    return _against_the_others(
+        truth,
+        probabilities,
+        lambda positive, given: precision_recall_curve(positive, given)[1::-1],
+        average_precision_score,
+    )
+
+
+def _against_the_others(
+    truth: NDArray[np.integer],
+    probabilities: NDArray[np.float64],
+    coordinates: Callable[..., Sequence[NDArray[np.float64]]],
+    area: Callable[..., float],
+) -> list[Curve]:
+    """A curve for each grade; `coordinates` gives its x and its y."""
     curves = []
     for grade in _told_apart(truth):
         positive, given = truth == grade, probabilities[:, grade]
-        precision, recall, _ = precision_recall_curve(positive, given)
-        points = list(zip(recall.tolist(), precision.tolist(), strict=True))
-        curves.append(Curve(grade, points, float(average_precision_score(positive, given)), float(positive.mean())))
+        x, y = coordinates(positive, given)
+        points = list(zip(x.tolist(), y.tolist(), strict=True))
+        curves.append(Curve(grade, points, float(area(positive, given)), float(positive.mean())))
     return curves
 
 

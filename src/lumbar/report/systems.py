@@ -94,6 +94,8 @@ class Comparison:
     heads: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     systems: tuple[System, ...]
+    other_run: str | None
+    """The run that it was made in, where it is not the reported one."""
 
 
 HEADS = ("cells", "parameters", "seconds", "own split", "grouped", "constant", "score", "excess", "difference")
@@ -112,6 +114,7 @@ def compare_systems(compared: Compared) -> Comparison:
             for row in rows
             if row.get("system") in compared.figures
         ),
+        None if compared.other_run is None else compared.other_run.as_posix(),
     )
 
 
