@@ -69,7 +69,7 @@ def _say(rng: np.random.Generator, latents: np.ndarray, maker: Maker) -> np.ndar
 
 
 def label_table(grades: np.ndarray, study_ids: tuple[int, ...]) -> pd.DataFrame:
-    """Grades (studies, 25), -1 for none, as `dataset.read_labels` gives them."""
+    """Grades (studies, 25), -1 for none, as `data.competition.read_labels` gives them."""
     rows = [
         (study, cell.condition, cell.level, group_of(cell.condition), f"{study}_{cell.column}", grade)
         for study, of_study in zip(study_ids, grades.tolist(), strict=True)

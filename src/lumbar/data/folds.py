@@ -21,7 +21,7 @@ def make_folds(
 ) -> pd.DataFrame:
     """Folds grouped by study and stratified over condition x level x grade, as a table of study_id and fold.
 
-    `labels` is `dataset.read_labels`; a study without labels counts as a class of its own, and so do the studies with
+    `labels` is `data.competition.read_labels`; a study without labels counts as a class of its own, and so do the studies with
     `annotated` points, which are all that a detector learns from.
     """
     if count > len(study_ids):

@@ -181,7 +181,7 @@ class Truth:
 
 
 def gather_truth(labels: pd.DataFrame, folds: pd.DataFrame, study_ids: Sequence[int]) -> Truth:
-    """The truth of studies in rising order: `labels` is `dataset.read_labels`, `folds` has study_id and fold."""
+    """The truth of studies in rising order: `labels` is `data.competition.read_labels`, `folds` has study_id and fold."""
     known = labels[labels["study_id"].isin(study_ids)]
     grades = np.full((len(study_ids), len(CELLS)), -1)
     grades[np.searchsorted(study_ids, known["study_id"]), cells_of(known["row_id"])] = known["grade"]
