@@ -1,7 +1,7 @@
 """One DICOM file: its pixels, what its header says of where they lie, and what is odd about it.
 
 A file whose pixels cannot be trusted is an error. A tag that is missing or makes no sense is None and an oddity, for
-`dicom.read_series` to make up for.
+`mri.series.read_series` to make up for.
 """
 
 import logging
