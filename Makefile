@@ -61,6 +61,7 @@ bundle-training: install ## Pack what training on Kaggle needs (OWNER=, FOLD=0, 
 		$(if $(GROUP),--group $(GROUP)) $(if $(RUN),--run $(RUN)) $(foreach kernel,$(FROM),--from "$(kernel)")
 
 inference-kernel: install ## Write the inference kernel for models trained on Kaggle (OWNER=, FROM=<the training kernel>)
+	$(if $(FROM),,$(error FROM=<the training kernel, as owner/name> is needed))
 	$(LUMBAR) kaggle bundle $(if $(OWNER),--owner "$(OWNER)") $(foreach kernel,$(FROM),--from "$(kernel)")
 
 lint-kaggle: install ## Check what is packed in submission/ against Kaggle's rules

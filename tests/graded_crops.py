@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from lumbar.crop.store import Crops
+from lumbar.crop.crops import Crops
 from lumbar.labels import LEVELS, row_id
 
 CONDITION = "spinal_canal_stenosis"

@@ -24,7 +24,7 @@ from lumbar.config import (
     PublishedConfig,
     read_config,
 )
-from lumbar.crop.store import Crops
+from lumbar.crop.crops import Crops
 from lumbar.data.competition import split_row_ids
 from lumbar.data.priors import fit_prior
 from lumbar.grade.data import cut_centre, reseed

@@ -9,7 +9,8 @@ import pytest
 from lumbar.baselines.crops import SystemCutter, crop_slices, open_system_crops, place_in_slice
 from lumbar.baselines.points import cluster_heights, clustered_points
 from lumbar.config import Config, PublishedConfig, SliceConfig, ViewConfig
-from lumbar.crop.store import open_crops, write_crops
+from lumbar.crop.crops import open_crops
+from lumbar.crop.store import write_crops
 from lumbar.data.annotations import annotated_points
 from lumbar.data.competition import Competition
 from lumbar.data.points import read_points
@@ -78,7 +79,7 @@ def test_slices_are_put_to_levels_from_head_to_foot():
 
 def test_every_axial_slice_of_a_study_gets_a_level(competition, tmp_path):
     folds = pd.DataFrame({"study_id": competition.study_ids[:2], "fold": [0, 1]})
-    points = clustered_points(competition, "train", folds, jobs=1)
+    points, _ = clustered_points(competition, "train", folds, jobs=1)
     series = competition.series("train")
     axial = series[(series["series_description"] == "Axial T2") & series["study_id"].isin(folds["study_id"])]
     files = [
@@ -95,7 +96,7 @@ def test_every_axial_slice_of_a_study_gets_a_level(competition, tmp_path):
 
 def test_clustered_slices_are_cropped_whole(competition, tmp_path):
     folds = pd.DataFrame({"study_id": competition.study_ids[:1], "fold": [0]})
-    points = clustered_points(competition, "train", folds, jobs=1)
+    points, _ = clustered_points(competition, "train", folds, jobs=1)
     view = {"size": 32, "slices": 1}
     write_crops(competition, "train", points, SystemCutter(system_of({"spinal": view}, WHOLE)), tmp_path, jobs=1)
     crops = open_crops(tmp_path, "spinal")
@@ -106,7 +107,7 @@ def test_clustered_slices_are_cropped_whole(competition, tmp_path):
 
 def test_annotated_points_are_points_without_an_error(competition: Competition, tmp_path):
     folds = pd.DataFrame({"study_id": competition.study_ids, "fold": 0})
-    points = annotated_points(competition, folds, jobs=1)
+    points, _ = annotated_points(competition, folds, jobs=1)
     write_table(points, tmp_path / "points.csv")
     errors = measure_errors(points, read_points(tmp_path / "points.csv"))
     assert len(errors) == len(points)
@@ -118,7 +119,7 @@ def test_pooled_crops_are_those_of_all_groups(competition, tmp_path):
     view = {"size": 32, "slices": 1}
     groups = ("spinal", "foraminal", "subarticular")
     cutter = SystemCutter(system_of(dict.fromkeys(groups, view), SliceConfig()))
-    write_crops(competition, "train", annotated_points(competition, folds, jobs=1), cutter, tmp_path, jobs=1)
+    write_crops(competition, "train", annotated_points(competition, folds, jobs=1)[0], cutter, tmp_path, jobs=1)
     pooled, parts = open_system_crops(tmp_path, "pooled"), [open_crops(tmp_path, group) for group in groups]
     assert len(pooled.index) == sum(len(part.index) for part in parts)
     pixels = np.concatenate([part.pixels for part in parts])

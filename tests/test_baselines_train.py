@@ -10,7 +10,7 @@ from graded_crops import CONDITION, FailingPixels, draw_crops
 from lumbar.baselines.net import SystemNet
 from lumbar.baselines.train import train_system
 from lumbar.config import Config, GradeConfig, PublishedConfig
-from lumbar.crop.store import Crops
+from lumbar.crop.crops import Crops
 from lumbar.data.priors import fit_prior
 from lumbar.grade.net import level_prior
 

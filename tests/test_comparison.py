@@ -57,7 +57,7 @@ def compared(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("compared") / "run"
     shutil.copytree(trained.folder, folder)
     # The detector of two epochs finds next to nothing; a perfect one finds what is annotated.
-    write_table(annotated_points(trained.competition, trained.folds, jobs=1), folder / "detect" / "points.csv")
+    write_table(annotated_points(trained.competition, trained.folds, jobs=1)[0], folder / "detect" / "points.csv")
     config = trained.config.model_copy(update={"compare": CompareConfig(systems=SYSTEMS)})
     main = Run(config, trained.competition, folder)
     run_compare(main, CONFIG)

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from lumbar.config import CropConfig, ViewConfig
-from lumbar.crop.store import open_crops, write_crops
+from lumbar.crop.crops import open_crops
+from lumbar.crop.store import write_crops
 from lumbar.crop.view import ViewCutter, crop_view
 from lumbar.data.competition import Competition
 from lumbar.data.points import Point, points_table

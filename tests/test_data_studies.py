@@ -7,9 +7,10 @@ import pytest
 
 from lumbar.data.competition import Competition
 from lumbar.data.problems import Problems, problem_table, read_problems
-from lumbar.data.studies import OTHER_SERIES, Study, count_lost_series, map_studies
+from lumbar.data.studies import OTHER_SERIES, Study, map_studies
 from lumbar.data.tables import write_table
 from lumbar.mri.series import SeriesError
+from lumbar.run.remarks import remarks_on
 
 
 def count_slices(study_id: int, study: Study, _: Problems) -> int:
@@ -50,13 +51,12 @@ def test_with_one_process_a_study_is_asked_for_when_the_one_before_it_is_done(co
         assert asked == seen
 
 
-def test_only_the_series_that_are_named_are_read(competition):
+def test_only_the_series_that_are_named_are_read_and_the_others_are_no_strangers(competition):
     series = competition.series("train")
-    axial = series[series["series_description"] == "Axial T2"]
-    (done,) = map_studies(
-        competition, "train", competition.study_ids[:1], lambda _, study, __: list(study), series=axial
-    )
+    axial = series.loc[series["series_description"] == "Axial T2", "series_id"]
+    (done,) = map_studies(competition, "train", competition.study_ids[:1], lambda _, study, __: list(study), only=axial)
     assert done.value == ["Axial T2"]
+    assert not [problem for problem in done.problems if "does not list it" in problem.message]
 
 
 def test_an_error_of_the_work_is_noted_and_the_next_study_is_worked_on(competition):
@@ -74,13 +74,23 @@ def test_an_error_of_the_work_is_noted_and_the_next_study_is_worked_on(competiti
     assert [(problem.message, problem.instead) for problem in noted] == [("ValueError: no such spine", "the prior")]
     with pytest.raises(ValueError, match="no such spine"):
         list(map_studies(competition, "train", ids, work, stage=stage, strict=True))
+    with pytest.raises(ValueError, match="no such spine"):
+        list(map_studies(competition, "train", ids, work))
+
+
+def test_the_work_on_a_study_gets_what_is_given_for_it(competition):
+    ids = competition.study_ids[:2]
+    done = map_studies(
+        competition, "train", ids, lambda study, _, __, given: (study, given), given={ids[0]: "a", ids[1]: "b"}
+    )
+    assert [each.value for each in done] == [(ids[0], "a"), (ids[1], "b")]
 
 
 def test_a_series_that_is_gone_is_a_lost_one_and_a_file_that_cannot_be_read_is_not(broken):
     (done,) = map_studies(broken, "train", broken.study_ids[:1], count_slices)
     assert [problem.instead for problem in done.problems].count(OTHER_SERIES) == 1
-    (remark,) = count_lost_series(done.problems)
-    assert remark.startswith("1 series of 1 studies are absent or cannot be read, the first: SeriesError")
+    (remark,) = remarks_on(done.problems)
+    assert remark.startswith("1 series of 1 study are absent or cannot be read, the first: SeriesError")
     with pytest.raises(SeriesError, match="does not exist"):
         list(map_studies(broken, "train", broken.study_ids[:1], count_slices, strict=True))
 

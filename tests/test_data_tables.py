@@ -16,8 +16,6 @@ from lumbar.data.competition import (
     read_predictions,
     read_series_descriptions,
     read_study_ids,
-    salvage_row_ids,
-    salvage_series_descriptions,
     split_row_ids,
 )
 from lumbar.data.tables import (
@@ -33,6 +31,7 @@ from lumbar.data.tables import (
     write_text,
 )
 from lumbar.labels import CELLS, CONDITIONS, LEVELS, SERIES_DESCRIPTIONS, row_id
+from lumbar.submit.asked import salvage_row_ids, salvage_series_descriptions
 
 COLUMNS = [integer("study_id"), real("x"), choice("level", LEVELS, may_be_empty=True), text("name")]
 

@@ -272,7 +272,7 @@ def test_each_annotated_series_adds_slices_that_show_nothing(competition, tmp_pa
 @pytest.fixture
 def annotated(competition) -> pd.DataFrame:
     """The study's annotated points."""
-    return annotated_points(competition, pd.DataFrame({"study_id": [1], "fold": [0]}), jobs=1)
+    return annotated_points(competition, pd.DataFrame({"study_id": [1], "fold": [0]}), jobs=1)[0]
 
 
 def predicted(points: dict[str, np.ndarray]) -> pd.DataFrame:

@@ -41,7 +41,7 @@ def test_what_was_found_of_a_study_is_what_counts():
 @pytest.fixture(scope="module")
 def truth(competition: Competition) -> pd.DataFrame:
     """The annotated points of the phantom's training studies."""
-    return annotated_points(competition, pd.DataFrame({"study_id": competition.study_ids, "fold": 0}), jobs=1)
+    return annotated_points(competition, pd.DataFrame({"study_id": competition.study_ids, "fold": 0}), jobs=1)[0]
 
 
 def test_every_study_is_looked_at_once_and_never_by_who_was_trained_on_it(competition, truth):
@@ -76,7 +76,7 @@ def test_the_card_of_a_detector_names_who_was_left_out_of_its_training(competiti
         find_contradicted(annotated, *audit)
         return [int(annotated["study_id"].min())]
 
-    monkeypatch.setattr("lumbar.detect.stage.find_contradicted", one)
+    monkeypatch.setattr("lumbar.detect.audit.find_contradicted", one)
     run = tiny_run(competition, tmp_path)
     detect = run.config.detect.model_copy(update={"audit_parts": 2, "epochs": 1})
     config = run.config.model_copy(update={"detect": detect})

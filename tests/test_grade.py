@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from graded_crops import CONDITION, STUDIES, FailingPixels, draw_crops
 from lumbar.config import GradeConfig, ViewConfig
-from lumbar.crop.store import Crops
+from lumbar.crop.crops import Crops
 from lumbar.data.priors import fit_prior
 from lumbar.grade.net import Grader, level_prior
 from lumbar.grade.predict import load_grader, predict_grades

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from lumbar.data.competition import Competition
-from lumbar.kaggle.rehearse.broken import changed_rows, keep_intact_only, read_record, untold_faults
+from lumbar.kaggle.rehearse.broken import changed_rows, keep_intact_only, read_faults, untold_faults
 from lumbar.kaggle.rehearse.interpreter import build_interpreter
 from lumbar.kaggle.rehearse.rehearsal import check_submission
 from lumbar.kaggle.rehearse.sandbox import LAYOUTS, Ending, Sandbox, _kill
@@ -168,7 +168,7 @@ def test_intact_studies_are_set_apart_from_broken_tables(competition, tmp_path):
     shutil.copytree(competition.root, root)
     break_competition(root, seed=1, intact_share=0.6, jobs=1)
     alone = keep_intact_only(Competition(root), tmp_path / "alone")
-    befallen = set(read_record(root)["study_id"])
+    befallen = set(read_faults(root)["study_id"])
     kept = set(alone.series("test")["study_id"].astype(str))
     assert kept
     assert not kept & befallen

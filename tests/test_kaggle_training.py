@@ -13,7 +13,7 @@ import pytest
 from lumbar.kaggle.bundle import build_training_bundle, check_bundle
 from lumbar.kaggle.kernels import write_training_kernel
 from lumbar.kaggle.manifest import BundleError
-from lumbar.kaggle.training import Trained, TrainingError, run_training
+from lumbar.kaggle.training import TrainingError, TrainingMark, run_training
 from lumbar.run.checkpoint import read_card
 from lumbar.run.run import Selection
 
@@ -57,8 +57,8 @@ def attach_output(kaggle: Path, name: str) -> Path:
     return attached
 
 
-def mark_of(folder: Path) -> Trained:
-    return Trained.model_validate_json((folder / "trained.json").read_text())
+def mark_of(folder: Path) -> TrainingMark:
+    return TrainingMark.model_validate_json((folder / "trained.json").read_text())
 
 
 def listing(folder: Path) -> dict[str, int]:

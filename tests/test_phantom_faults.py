@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lumbar.data.competition import Competition, read_asked, salvage_series_descriptions
+from lumbar.data.competition import Competition
 from lumbar.data.problems import Problems
 from lumbar.data.studies import read_study
 from lumbar.errors import InputError
@@ -24,6 +24,7 @@ from lumbar.mri.series import Series, SeriesError, read_series
 from lumbar.phantom import FAULTS, break_competition, copy_test_studies
 from lumbar.phantom.faults.catalogue import FILES, RECORD
 from lumbar.phantom.faults.tables import PATH_LIKE, SERIES_TABLE, SUBMISSION_TABLE
+from lumbar.submit.asked import read_asked, salvage_series_descriptions
 from scans import axial_planes, balls, plane_tags, sagittal_planes, write_image
 
 SIDE, OFFSETS = 32, (-8, -4, 0, 4, 8)
@@ -142,7 +143,7 @@ def report(root: Path) -> list[tuple[str, str]]:
     listed, _ = salvage_series_descriptions(root / SERIES_TABLE)
     problems = Problems(found=list(asked.problems))
     for study_id in asked.study_ids:
-        read_study(competition, "test", study_id, listed, problems)
+        read_study(competition, "test", study_id, listed[listed["study_id"] == study_id], problems)
     told = [(str(problem.study_id), problem.message) for problem in problems.found]
     for row in listed.itertuples():
         folder = competition.series_directory("test", row.study_id, row.series_id)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from lumbar.crop.store import open_crops
+from lumbar.crop.crops import open_crops
 from lumbar.data.competition import Competition
 from lumbar.data.tables import TableError
 from lumbar.grade.stage import start_grader, with_grades

@@ -8,7 +8,7 @@ import pytest
 
 from lumbar.config import ConfigError, FoldsConfig
 from lumbar.data.tables import write_table
-from lumbar.detect.stage import detectors_made_from
+from lumbar.detect.training import detectors_made_from
 from lumbar.errors import InputError
 from lumbar.pipeline import expect_models, run_through
 from lumbar.run.run import Run, Selection

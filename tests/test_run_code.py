@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lumbar.detect.stage import detectors_made_from, points_made_from
+from lumbar.detect.stage import points_made_from
+from lumbar.detect.training import detectors_made_from
 from lumbar.run import code
 from lumbar.run.code import hash_code, imported_by
 from lumbar.run.run import Run

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from lumbar.config import CellsConfig, Config, PublishedConfig
-from lumbar.data.competition import Asked, Competition, no_predictions, read_asked
+from lumbar.data.competition import Competition, no_predictions
 from lumbar.data.priors import read_prior
 from lumbar.data.problems import Problems
 from lumbar.data.studies import read_study
@@ -23,6 +23,7 @@ from lumbar.grade import stage as grade_stage
 from lumbar.labels import CELLS, GRADES
 from lumbar.records import write_text
 from lumbar.submit import supervisor
+from lumbar.submit.asked import Asked, read_asked
 from lumbar.submit.chain import explain_gaps, load_models, predict_study
 from lumbar.submit.journal import Entry, Job, Journal
 from lumbar.submit.replay import replay_fold
@@ -331,8 +332,9 @@ def test_time_that_runs_out_keeps_what_was_graded_and_blames_nobody(trained, com
 def test_a_grader_that_fails_costs_its_group_only(trained, competition, monkeypatch):
     models, descriptions = load_models(trained.models), competition.series("test")
     study_id = int(descriptions["study_id"].iloc[0])
-    study = read_study(competition, "test", study_id, descriptions, Problems())
-    whole, problems = predict_study(models, models.chains, study_id, study, Problems()), Problems()
+    mine = descriptions[descriptions["study_id"] == study_id]
+    study = read_study(competition, "test", study_id, mine, Problems())
+    (whole, _), problems = predict_study(models, models.chains, study_id, study, Problems()), Problems()
     real, spinal = grade_stage.predict_grades, whole["row_id"].str.contains("spinal")
     assert 0 < spinal.sum() < len(whole)
 
@@ -342,7 +344,7 @@ def test_a_grader_that_fails_costs_its_group_only(trained, competition, monkeypa
         return real(grader, crops, rows)
 
     monkeypatch.setattr(grade_stage, "predict_grades", fails_on_canals)
-    left = predict_study(models, models.chains, study_id, study, problems)
+    left, _ = predict_study(models, models.chains, study_id, study, problems)
     pd.testing.assert_frame_equal(left, whole[~spinal].reset_index(drop=True), check_exact=True)
     assert {problem.stage for problem in problems.found} == {"grade spinal"}
 

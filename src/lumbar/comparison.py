@@ -28,7 +28,7 @@ from lumbar.run.stamps import stage_seconds
 
 logger = logging.getLogger(__name__)
 
-Entry = dict[str, Any]
+TableRow = dict[str, Any]
 """A system's row of the table by its keys."""
 COLUMNS = {
     "system": "system",
@@ -76,7 +76,7 @@ def run_compare(main: Run, config_path: Path, full_size: bool = False) -> str:
     return text
 
 
-def _measure(name: str, run: Run, main: Run) -> Entry:
+def _measure(name: str, run: Run, main: Run) -> TableRow:
     """Scores a run, measures it in its own classes, and gives its row of the table."""
     annotated = at_annotated_points(run)
     run_system_crop(annotated)
@@ -101,7 +101,7 @@ def _measure(name: str, run: Run, main: Run) -> Entry:
     }
 
 
-def _own_accuracies(figures: dict[str, Any]) -> Entry:
+def _own_accuracies(figures: dict[str, Any]) -> TableRow:
     """Accuracies in a system's own classes; where the folds are its own split, those on the folds stand in both."""
     grouped = figures["grouped"]
     own = figures["own_split"] or grouped
@@ -117,7 +117,7 @@ def _own_accuracies(figures: dict[str, Any]) -> Entry:
     }
 
 
-def _count_parameters(run: Run) -> Entry:
+def _count_parameters(run: Run) -> TableRow:
     """The numbers that the graders of one fold hold together."""
     fold = run.fold_numbers[0]
     stems = [run.models / f"{group}_fold{fold}" for group in run.config.cells.graders]
@@ -133,7 +133,7 @@ def _seconds(run: Run) -> float:
     return round(sum(stage_seconds(run.folder / stage) or 0.0 for stage in stages), 1)
 
 
-def _difference(run: Run, main: Run) -> Entry:
+def _difference(run: Run, main: Run) -> TableRow:
     """The score above the main pipeline's, over the same draws of studies: above zero, the system is worse."""
     labels = run.competition.labels
     losses, others = (study_losses(labels, read_predictions(each.folder / "oof.csv")) for each in (run, main))

@@ -55,8 +55,8 @@ def is_distribution(probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
 def study_losses(labels: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
     """Each study's part in each component, from which any subset of the studies is scored.
 
-    `labels` is `data.competition.read_labels`; `predictions` has row_id and the three grades. Returns one row a study, with
-    columns (component, "loss") and (component, "weight"): the sums of weight × loss and of weight over its rows.
+    `labels` is `data.competition.read_labels`; `predictions` has row_id and the three grades. Returns one row a study,
+    with columns (component, "loss") and (component, "weight"): the sums of weight × loss and of weight over its rows.
 
     Raises MissingRowsError when a labelled row has no prediction, and ValueError for a row that is no distribution.
     """

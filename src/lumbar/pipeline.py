@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lumbar.baselines.stage import craft_of, expect_net, run_system_crop, run_system_grade
-from lumbar.config import ConfigError
-from lumbar.crop.stage import run_crop
+from lumbar.baselines.stage import craft_of, expect_net, run_system_crop, run_system_grade, system_crops_made_from
+from lumbar.config import ConfigError, read_saved_config
+from lumbar.crop.stage import crops_made_from, run_crop
 from lumbar.data.competition import read_predictions
 from lumbar.data.folds import make_folds
 from lumbar.data.points import read_points
@@ -19,7 +19,7 @@ from lumbar.data.tables import write_table
 from lumbar.detect.stage import points_made_from, run_detect
 from lumbar.ensemble import report as ensemble_report
 from lumbar.ensemble.model import MODEL_FILE
-from lumbar.ensemble.stage import run_ensemble
+from lumbar.ensemble.stage import ensemble_made_from, run_ensemble
 from lumbar.errors import InputError
 from lumbar.grade.stage import graders_made_from, run_grade
 from lumbar.labels import CELLS, row_id
@@ -27,7 +27,7 @@ from lumbar.metric import COMPONENTS, Score, bootstrap_scores, interval, score_l
 from lumbar.records import align, figure, write_json
 from lumbar.report.points import draw_points
 from lumbar.run.run import Run
-from lumbar.run.stamps import UntrainedError, stage_seconds, stamped
+from lumbar.run.stamps import Origin, UntrainedError, stage_seconds, stamped
 from lumbar.submit.models import find_gaps
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,8 @@ def run_folds(run: Run) -> None:
         write_table(make_folds(competition.study_ids, competition.labels, annotated, count, seed), path)
         logger.info("folds: wrote %s; commit it, from now on it is only read", path)
     if path != run.config.folds_file:
-        logger.info("folds: %s is not there or of other studies, so %s holds", run.config.folds_file, path)
+        folds = f"{path}, with {len(run.fold_numbers)} folds,"
+        logger.warning("folds: %s is not there or of other studies, so %s holds", run.config.folds_file, folds)
     elif len(run.fold_numbers) != run.config.folds.count:
         raise ConfigError(
             f"{path}: has {len(run.fold_numbers)} folds, the config's folds.count is {run.config.folds.count}; "
@@ -93,19 +94,40 @@ def run_through(run: Run, last: str = "ensemble") -> None:
 def expect_models(run: Run, command: str) -> None:
     """InputError where a run's models are not all there, which names the command that makes them.
 
-    Models that were made from other code, data or config than there are now are told of, and taken as they are.
+    Models that were made from other code, data or config than there are now are told of, and taken as they are. A stage
+    that was begun and not finished may have left models of two kinds, and is an InputError.
     """
     run.refuse_other_layout()
     missing = [name for name in ("config.json", "prior.csv", MODEL_FILE) if not (run.models / name).is_file()]
     gaps = [f"{run.models}: there is no {name}; train the run" for name in missing] or list(find_gaps(run.models))
     if gaps:
         raise InputError(f"{gaps[0]} (`{command}`)")
-    for stage, now in {"detect": points_made_from(run), "grade": graders_made_from(run, craft_of(run.config))}.items():
+    for stage in _origins(run):
+        if (run.folder / stage).is_dir() and stamped(run.folder / stage) is None:
+            raise InputError(f"{run.folder / stage}: was begun and not finished; finish it first (`{command}`)")
+    tell_changes(run)
+
+
+def tell_changes(run: Run) -> None:
+    """Warns of every finished stage that is of other code, data or config than there are now, and kept as it is."""
+    for stage, now in _origins(run).items():
         then = stamped(run.folder / stage)
         if then and (changes := now.changes_from(then)):
-            logger.warning(
-                "%s: made from another %s than there is now; the models are used as they are", stage, ", ".join(changes)
-            )
+            logger.warning("%s: made from another %s than now, and taken as it is", stage, ", ".join(changes))
+    saved = run.models / "config.json"
+    if saved.is_file() and read_saved_config(saved).submit != run.config.submit:
+        logger.warning("submit: the models' config has other settings than the run's now, and holds until the next cv")
+
+
+def _origins(run: Run) -> dict[str, Origin]:
+    """What each stage would be made from now."""
+    published, craft = run.config.published, craft_of(run.config)
+    return {
+        "detect": points_made_from(run),
+        "crop": system_crops_made_from(run) if published else crops_made_from(run),
+        "grade": graders_made_from(run, craft),
+        "ensemble": ensemble_made_from(run),
+    }
 
 
 def score_run(run: Run) -> dict[str, Any]:

@@ -10,14 +10,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lumbar.errors import InputError
 
+AnyRecord = TypeVar("AnyRecord", bound=BaseModel)
+
 
 class Record(BaseModel):
     """Named values that never change and refuse a name that they do not have."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-AnyRecord = TypeVar("AnyRecord", bound=BaseModel)
 
 
 def read_record(path: Path, kind: type[AnyRecord], what: str = "", error: type[InputError] = InputError) -> AnyRecord:

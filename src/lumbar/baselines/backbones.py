@@ -17,6 +17,12 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "sigmoid": nn.Sigmoid,
 }
 """Those that one of the papers tried."""
+SLICE_WIDTHS = (32, 64, 128)
+"""The paper names convolution and max-pool blocks but not their widths; these are those of the other small nets."""
+HIDDEN = 64
+"""Units of the LSTM, which the paper does not name either."""
+PLACE_WIDTHS = (64, 32)
+"""The branch's widths in "Lumbar Spine Degenerative Condition Classification" (IIT Delhi)."""
 
 
 def convolve(inputs: int, outputs: int, activation: str = "relu", normalise: bool = True) -> list[nn.Module]:
@@ -51,12 +57,6 @@ class BlockCnn(nn.Module):
         return self.blocks(images).flatten(1)
 
 
-SLICE_WIDTHS = (32, 64, 128)
-"""The paper names convolution and max-pool blocks but not their widths; these are those of the other small nets."""
-HIDDEN = 64
-"""Units of the LSTM, which the paper does not name either."""
-
-
 class CnnLstm(nn.Module):
     """One small CNN over every slice, pooled, and an LSTM over the slices, whose last state is the features.
 
@@ -85,10 +85,6 @@ class CnnLstm(nn.Module):
         each = self.slice_network(images.flatten(0, 1)[:, None])  # (B × S, W)
         _, (hidden, _) = self.lstm(each.view(count, slices, -1))
         return hidden[-1]
-
-
-PLACE_WIDTHS = (64, 32)
-"""The branch's widths in "Lumbar Spine Degenerative Condition Classification" (IIT Delhi)."""
 
 
 class PlaceBranch(nn.Module):

@@ -12,7 +12,7 @@ from lumbar.baselines.samplers import Examples, Numbers, balance, true_classes
 from lumbar.baselines.stage import chosen_rows
 from lumbar.baselines.systems import described
 from lumbar.baselines.targets import TARGETS, ConditionAndLevel, Target
-from lumbar.crop.store import Crops
+from lumbar.crop.crops import Crops
 from lumbar.data.tables import write_table
 from lumbar.grade.data import CropDataset
 from lumbar.grade.predict import load_grader, predict_outputs

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lumbar.config import POOLED, Config, SliceConfig, ViewConfig
-from lumbar.crop.store import Crops, open_crops
+from lumbar.crop.crops import Crops, open_crops
 from lumbar.crop.view import mirror_right, neighbours
 from lumbar.data.points import PATIENT
 from lumbar.labels import CONDITIONS, GROUPS, group_of
@@ -30,9 +30,7 @@ class SystemCutter:
     facts = PLACE
 
     def __init__(self, config: Config) -> None:
-        if config.published is None:
-            raise ValueError(f"config {config.name} is of no published system")
-        self.views, self.slices = config.crop, config.published.slices
+        self.views, self.slices = config.crop, config.system.slices
 
     def shape(self, group: str) -> tuple[int, int, int]:
         """The shape (slices, size, size) of a condition group's crops."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lumbar.baselines.crops import PLACE
 from lumbar.baselines.samplers import Examples, true_classes
 from lumbar.config import AugmentationConfig, Config
-from lumbar.crop.store import Crops
+from lumbar.crop.crops import Crops
 from lumbar.grade.data import CropDataset, cut_centre, reseed, strong_changes
 
 
@@ -23,12 +23,10 @@ class SystemDataset(CropDataset):
     """
 
     def __init__(self, crops: Crops, examples: Examples, config: Config, seed: int | None = None) -> None:
-        if config.published is None:
-            raise ValueError(f"config {config.name} is of no published system")
-        self.published, self.copies = config.published, examples.copies
+        self.published, self.copies = config.system, examples.copies
         super().__init__(crops, examples.rows, config.grade.image_size, seed)
-        self.changed = cut_centre(config.grade.image_size, changes_of(config.published.examples.augmentation))
-        self.every_epoch = seed is not None and config.published.examples.balance != "augment"
+        self.changed = cut_centre(config.grade.image_size, changes_of(config.system.examples.augmentation))
+        self.every_epoch = seed is not None and config.system.examples.balance != "augment"
         self.places = crops.index.iloc[examples.rows][list(PLACE)].to_numpy(dtype=np.float32)
 
     def classify(self, grades: NDArray[np.int64], index: Any) -> NDArray[np.int64]:

@@ -28,9 +28,7 @@ class SystemNet(nn.Module):
 
     def __init__(self, config: Config, slices: int) -> None:
         super().__init__()
-        if config.published is None:
-            raise ValueError(f"config {config.name} is of no published system")
-        self.config, self.grade, self.published = config, config.grade, config.published
+        self.config, self.grade, self.published = config, config.grade, config.system
         self.target = TARGETS[self.published.target]
         channels = COLOURS if self.published.input.repeat_channels else slices
         self.backbone, self.places, self.head = _build(config, channels, self.target.outputs)
@@ -89,10 +87,8 @@ class SystemNet(nn.Module):
 
 def _build(config: Config, channels: int, outputs: int) -> tuple[Any, PlaceBranch | None, nn.Module]:
     """The backbone, the branch for the point's place, and what comes behind them."""
-    if config.published is None:
-        raise ValueError(f"config {config.name} is of no published system")
-    head, grade = config.published.head, config.grade
-    places = PlaceBranch(head.activation) if config.published.input.coordinates else None
+    head, grade = config.system.head, config.grade
+    places = PlaceBranch(head.activation) if config.system.input.coordinates else None
     if not (grade.backbone in NETWORKS or head.dense or places):
         return build_timm(grade.backbone, channels, grade.image_size, outputs, grade.dropout), None, nn.Identity()
     backbone, features = build_features(grade.backbone, channels, grade.image_size, head.activation)

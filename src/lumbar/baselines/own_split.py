@@ -18,7 +18,7 @@ from lumbar.baselines.stage import SYSTEM, start_system
 from lumbar.baselines.systems import described
 from lumbar.baselines.train import train_on
 from lumbar.config import OwnSplitConfig
-from lumbar.crop.store import Crops
+from lumbar.crop.crops import Crops
 from lumbar.data.points import NO_FOLD
 from lumbar.data.tables import write_table
 from lumbar.grade.stage import Training, describe_grader

@@ -8,7 +8,7 @@ from lumbar.baselines.samplers import is_graded
 from lumbar.data.annotations import annotated_points
 from lumbar.data.competition import Competition
 from lumbar.data.points import NO_FOLD, Point, points_table, read_points
-from lumbar.data.problems import Problems
+from lumbar.data.problems import Problem, Problems
 from lumbar.data.studies import Study, map_studies
 from lumbar.labels import GROUPS, LEVELS, condition_of
 from lumbar.mri.geometry import HEAD, Array
@@ -18,30 +18,34 @@ ATTEMPTS = 10
 """Starts of K-means, of which the best is kept."""
 
 
-def choose_points(run: Run) -> pd.DataFrame:
-    """The points of the training studies that a system's config asks for, of the cells that it grades."""
-    kind = run.config.published.points if run.config.published else "detected"
-    if kind == "annotated":
-        known = run.annotated_points_file
-        points = read_points(known) if known.is_file() else annotated_points(run.competition, run.folds)
+def choose_points(run: Run) -> tuple[pd.DataFrame, list[Problem]]:
+    """The points of the training studies that a system's config asks for, of the cells that it grades, and what could
+    not be read for them."""
+    kind, problems = run.config.published.points if run.config.published else "detected", list[Problem]()
+    if kind == "annotated" and not run.annotated_points_file.is_file():
+        points, problems = annotated_points(run.competition, run.folds)
     elif kind == "clustered":
-        points = clustered_points(run.competition, "train", run.folds)
+        points, problems = clustered_points(run.competition, "train", run.folds)
     else:
-        points = read_points(run.points_file)
-    return points[is_graded(points, run.config.cells)]
+        points = read_points(run.annotated_points_file if kind == "annotated" else run.points_file)
+    return points[is_graded(points, run.config.cells)], problems
 
 
-def clustered_points(competition: Competition, split: str, folds: pd.DataFrame, jobs: int = -1) -> pd.DataFrame:
-    """The points of the studies of `folds` (study_id, fold) by `cluster_study`, as a table."""
+def clustered_points(
+    competition: Competition, split: str, folds: pd.DataFrame, jobs: int = -1
+) -> tuple[pd.DataFrame, list[Problem]]:
+    """The points of the studies of `folds` (study_id, fold) by `cluster_study`, as a table, and what could not be
+    read."""
     fold_of = dict(zip(folds["study_id"], folds["fold"], strict=True))
 
     def cluster(study_id: int, study: Study, _: Problems) -> list[Point]:
         return cluster_study(study, study_id, int(fold_of[study_id]))
 
     series = competition.series(split)
-    axial = series[series["series_description"] == GROUPS["subarticular"].series_description]
-    done = map_studies(competition, split, list(fold_of), cluster, "crop: points", series=axial, jobs=jobs)
-    return points_table(point for result in done for point in result.value or ())
+    axial = series.loc[series["series_description"] == GROUPS["subarticular"].series_description, "series_id"]
+    done = list(map_studies(competition, split, list(fold_of), cluster, "crop: points", only=set(axial), jobs=jobs))
+    points = points_table(point for result in done for point in result.value or ())
+    return points, [problem for result in done for problem in result.problems]
 
 
 def cluster_study(study: Study, study_id: int, fold: int = NO_FOLD) -> list[Point]:

@@ -10,7 +10,7 @@ from lumbar.baselines.data import SystemDataset
 from lumbar.baselines.net import SystemNet
 from lumbar.baselines.samplers import Examples, Numbers, is_graded
 from lumbar.config import Config, CropConfig, GradeConfig, PublishedConfig, ViewConfig
-from lumbar.crop.store import Crops
+from lumbar.crop.crops import Crops
 from lumbar.grade.predict import predict_outputs, tabulate
 from lumbar.labels import CONDITIONS, GRADES, GROUPS, LEVELS
 from lumbar.run.checkpoint import expect_card, load_weights

@@ -1,5 +1,6 @@
 """The crop and grade stages of a published system, in place of the main pipeline's."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,26 +24,34 @@ from lumbar.grade.stage import PIPELINE, Craft, Training, labels_outside, run_gr
 from lumbar.grade.train import Curves, State
 from lumbar.labels import CONDITIONS
 from lumbar.run.code import hash_code
+from lumbar.run.remarks import remarks_on
 from lumbar.run.run import Run
-from lumbar.run.stamps import fingerprint, hash_files, run_stage
+from lumbar.run.stamps import Origin, fingerprint, hash_files, run_stage
 
 
 def run_system_crop(run: Run) -> None:
     """Writes `crop/<group>.npy` and `crop/<group>.csv` at the points that the system's config asks for."""
-    published, folder = run.config.published, run.folder / "crop"
-    detected = published is not None and published.points == "detected"
-    origin = fingerprint(
+    folder = run.folder / "crop"
+
+    def work() -> list[str]:
+        points, problems = choose_points(run)
+        write_crops(run.competition, "train", points, SystemCutter(run.config), folder)
+        return remarks_on(problems)
+
+    run_stage("crop", folder, system_crops_made_from(run), work)
+
+
+def system_crops_made_from(run: Run) -> Origin:
+    """What a system's crops are made from."""
+    published = run.config.system
+    files = {"detected": run.points_file, "annotated": run.annotated_points_file}
+    return fingerprint(
         code=hash_code("baselines.crops", "baselines.points", "crop.store"),
         data=run.data_fingerprint,
-        points=hash_files(run.points_file) if detected else None,
+        points=hash_files(files[published.points]) if published.points in files else None,
         config=run.config.crop.model_dump(),
-        published=published.model_dump(include={"points", "slices", "cells"}) if published else None,
+        published=published.model_dump(include={"points", "slices", "cells"}),
     )
-
-    def work() -> None:
-        write_crops(run.competition, "train", choose_points(run), SystemCutter(run.config), folder)
-
-    run_stage("crop", folder, origin, work)
 
 
 def run_system_grade(run: Run) -> None:
@@ -98,13 +107,13 @@ def _view(run: Run, grades: str) -> ViewConfig:
     return run.config.crop.view(run.config.cells.groups[0] if grades == POOLED else grades)
 
 
-def _load(stem: Any) -> Predictor:
+def _load(stem: Path) -> Predictor:
     net = load_system(stem)
     return lambda crops, rows: predict_system(net, crops, rows.astype(np.int64))
 
 
 SYSTEM = Craft(
-    code=("baselines.train", "baselines.predict"),
+    code=("baselines.stage",),
     open_crops=open_system_crops,
     choose_rows=chosen_rows,
     train=_train,

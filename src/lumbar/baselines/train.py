@@ -20,8 +20,8 @@ from lumbar.baselines.samplers import (
     true_classes,
 )
 from lumbar.config import PublishedConfig
-from lumbar.crop.store import Crops
-from lumbar.grade.train import Curves, GraderModule, State, fit, load, may_fuse, seed_training
+from lumbar.crop.crops import Crops
+from lumbar.grade.train import Curves, GraderModule, State, batches_of, fit, may_fuse, seed_training
 
 PLATEAU_PATIENCE = 2
 """Epochs without progress after which the plateau schedule divides the learning rate by ten."""
@@ -117,12 +117,12 @@ def train_on(
     units = crops.index[kept_together].to_numpy()[examples.rows] if kept_together else np.arange(len(examples))
     watched = hold_out(units, seed) if published.fit.watched else np.zeros(len(examples), bool)
     shown = examples.where(~watched)
-    training = load(SystemDataset(crops, shown, config, seed), batch_size, seed)
+    training = batches_of(SystemDataset(crops, shown, config, seed), batch_size, seed)
     weights = loss_weights(_classes(crops, shown.rows, published), published)
     module = SystemModule(net, len(training) * net.grade.epochs, weights, seed)
     watching = SystemDataset(crops, examples.where(watched), config)
     callbacks = _watch(published, folder)
-    fit(module, training, net.grade, folder, label, load(watching, batch_size) if callbacks else None, callbacks)
+    fit(module, training, net.grade, folder, label, batches_of(watching, batch_size) if callbacks else None, callbacks)
     if callbacks:
         best = callbacks[0].best_model_path  # type: ignore[attr-defined]  # the first is a ModelCheckpoint
         module.load_state_dict(torch.load(best, weights_only=True)["state_dict"])

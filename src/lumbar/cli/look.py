@@ -58,6 +58,7 @@ def report(
     """Draw what a run has found as one HTML page; it only reads what is there."""
     from lumbar.config import read_config
     from lumbar.phantom.keep import phantom_folder
+    from lumbar.pipeline import tell_changes
     from lumbar.report.page import write_report
 
     wanted = read_config(config)
@@ -68,6 +69,7 @@ def report(
         raise FileNotFoundError(f"{root}: the phantom is gone; a run on other data is reported with --data (DATA=)")
     run = open_run(config, root)
     run.refuse_other_layout()
+    tell_changes(run)
     typer.echo(f"wrote {write_report(run, config, studies)}")
 
 

@@ -5,9 +5,17 @@ from typing import Annotated
 
 import typer
 
-from lumbar.cli.options import DEMO, SUBMISSION, ConfigOption, DataOption, FoldOption, GroupOption
-from lumbar.cli.options import open_run as _open_run
-from lumbar.cli.options import open_trained_run as _open_trained_run
+from lumbar.cli.options import (
+    DEMO,
+    SUBMISSION,
+    ConfigOption,
+    DataOption,
+    FoldOption,
+    Group,
+    GroupOption,
+    open_run,
+    open_trained_run,
+)
 
 
 def folds(config: ConfigOption = DEMO, data: DataOption = None) -> None:
@@ -42,7 +50,7 @@ def submit(
     from lumbar.submit.results import format_report
     from lumbar.submit.stage import run_submit
 
-    report = run_submit(_open_trained_run(config, data), output, strict)
+    report = run_submit(open_trained_run(config, data), output, strict)
     typer.echo(f"{format_report(report)}\nwrote {output}")
 
 
@@ -53,7 +61,7 @@ def cv(
     from lumbar.pipeline import format_table, run_through, score_run
     from lumbar.records import write_text
 
-    run = _open_run(config, data, fold, group)
+    run = open_run(config, data, fold, group)
     run_through(run)
     table = format_table(score_run(run))
     write_text(table + "\n", run.folder / "cv.txt")
@@ -61,11 +69,11 @@ def cv(
 
 
 def _run_through(
-    stage: str, config: Path, data: Path | None, fold: int | None = None, group: GroupOption = None
+    stage: str, config: Path, data: Path | None, fold: int | None = None, group: Group | None = None
 ) -> None:
     from lumbar.pipeline import run_through
 
-    run_through(_open_run(config, data, fold, group), last=stage)
+    run_through(open_run(config, data, fold, group), last=stage)
 
 
 COMMANDS = {command.__name__: command for command in (cv, folds, detect, crop, grade, submit)}

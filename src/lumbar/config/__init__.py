@@ -5,7 +5,7 @@ each key that says what it means; `base: other.yaml` takes over what another fil
 """
 
 from lumbar.config.crop import CropConfig, ViewConfig
-from lumbar.config.detect import DetectConfig
+from lumbar.config.detect import LOOKS_WITH, DetectConfig
 from lumbar.config.files import ConfigError, check_config, merge, read_config, read_saved_config, read_values
 from lumbar.config.grade import GradeConfig, Precision
 from lumbar.config.published import (
@@ -23,6 +23,7 @@ from lumbar.config.published import (
 from lumbar.config.run import Config, FoldsConfig, PhantomConfig, SubmitConfig
 
 __all__ = [
+    "LOOKS_WITH",
     "POOLED",
     "AugmentationConfig",
     "CellsConfig",

@@ -7,6 +7,9 @@ from pydantic import Field, PositiveFloat
 
 from lumbar.records import Record
 
+LOOKS_WITH = frozenset({"min_confidence", "scales", "axial_tolerance_mm"})
+"""The keys of the section that say how a detector that is trained already finds points."""
+
 
 class DetectConfig(Record):
     """The YOLOv8 detector of landmarks, one for each fold."""

@@ -91,6 +91,13 @@ class Config(Record):
         return (self.published.title if self.published else "") or self.name
 
     @property
+    def system(self) -> PublishedConfig:
+        """The section of a published system; ValueError in a config of the main pipeline."""
+        if self.published is None:
+            raise ValueError(f"config {self.name} is of no published system")
+        return self.published
+
+    @property
     def cells(self) -> CellsConfig:
         """The cells that are graded: all, but for a published system that leaves some out."""
         return self.published.cells if self.published else CellsConfig()

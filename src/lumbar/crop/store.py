@@ -1,7 +1,6 @@
-"""Crops on disk: for each condition group one array (N, slices, size, size) and one index table of its rows."""
+"""Cutting crops: of all training studies, onto disk, and of one study, in memory."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -9,13 +8,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from lumbar.crop.crops import INDEX, Crops, with_row_ids
 from lumbar.data.competition import Competition
 from lumbar.data.studies import Study, map_studies, series_by_id
 from lumbar.data.tables import write_table
-from lumbar.labels import GROUPS, group_of, row_id
+from lumbar.labels import GROUPS, group_of
 from lumbar.mri.series import Series
 
-INDEX = ["study_id", "fold", "condition", "level", "source"]
 Cut = tuple[int, NDArray[np.uint8], tuple[float, ...]]
 """The label of a point's row, its crop and its facts."""
 
@@ -32,15 +31,6 @@ class Cutter(Protocol):
 
     def cut(self, series: Series, row: Any) -> tuple[NDArray[np.uint8], tuple[float, ...]]:
         """The crop of a row of the points table on its series, and its facts."""
-
-
-@dataclass(frozen=True, eq=False)
-class Crops:
-    """Crops of a condition group: pixels (N, slices, size, size), and N index rows with row_id beside `INDEX` and the
-    facts that their cutter keeps."""
-
-    pixels: Any
-    index: pd.DataFrame
 
 
 def write_crops(
@@ -69,14 +59,13 @@ def write_crops(
 def _cut_studies(
     competition: Competition, split: str, points: pd.DataFrame, cutter: Cutter, jobs: int
 ) -> Iterator[Cut]:
-    by_study = dict(list(points.groupby("study_id", sort=False)))
-    series = competition.series(split)
-    series = series[series["series_id"].isin(points["series_id"])]
+    by_study, only = dict(list(points.groupby("study_id", sort=False))), set(points["series_id"])
 
-    def cut(study_id: int, study: Study, _: object) -> list[Cut]:
-        return list(cut_points(series_by_id(study), by_study[study_id], cutter))
+    def cut(_: int, study: Study, __: object, of_study: pd.DataFrame) -> list[Cut]:
+        return list(cut_points(series_by_id(study), of_study, cutter))
 
-    for done in map_studies(competition, split, list(by_study), cut, "crop", series=series, jobs=jobs, strict=True):
+    options: dict[str, Any] = {"only": only, "given": by_study, "jobs": jobs, "strict": True}
+    for done in map_studies(competition, split, list(by_study), cut, "crop", **options):
         yield from done.value or ()
 
 
@@ -103,16 +92,4 @@ def _crops_in_memory(series: Mapping[int, Series], points: pd.DataFrame, cutter:
     cuts = list(cut_points(series, points, cutter))
     index = points[INDEX].reset_index(drop=True)
     index[list(cutter.facts)] = np.array([facts for _, _, facts in cuts]).round(5)
-    return Crops(np.stack([crop for _, crop, _ in cuts]), _with_row_ids(index))
-
-
-def open_crops(folder: Path, group: str) -> Crops:
-    """A condition group's crops, mapped into memory and read only."""
-    index = pd.read_csv(folder / f"{group}.csv", dtype={"study_id": "int64", "fold": "int64"})
-    pixels = np.load(folder / f"{group}.npy", mmap_mode="r" if len(index) else None)
-    return Crops(pixels, _with_row_ids(index))
-
-
-def _with_row_ids(index: pd.DataFrame) -> pd.DataFrame:
-    cells = zip(index["study_id"], index["condition"], index["level"], strict=True)
-    return index.assign(row_id=[row_id(*cell) for cell in cells])
+    return Crops(np.stack([crop for _, crop, _ in cuts]), with_row_ids(index))

@@ -1,14 +1,14 @@
 """Annotated points in patient space: a competition's coordinates put onto the slices that they name."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 
 import numpy as np
 import pandas as pd
 
 from lumbar.data.competition import Competition
 from lumbar.data.points import NO_FOLD, Point, points_table
-from lumbar.data.problems import Problems
+from lumbar.data.problems import Problem, Problems
 from lumbar.data.studies import Study, map_studies, series_by_id
 from lumbar.mri.series import Series
 
@@ -42,17 +42,27 @@ def place_annotations(coordinates: pd.DataFrame, series: Mapping[int, Series], f
         )
 
 
-def annotated_points(competition: Competition, folds: pd.DataFrame, jobs: int = -1) -> pd.DataFrame:
-    """The annotated points of the studies of `folds` (study_id, fold) as a table, but for those on images that cannot
-    be read; they bear the fold of their study."""
-    coordinates, descriptions = competition.coordinates, competition.series("train")
-    descriptions = descriptions[descriptions["series_id"].isin(coordinates["series_id"])]
+def annotated_points(
+    competition: Competition, folds: pd.DataFrame, jobs: int = -1
+) -> tuple[pd.DataFrame, list[Problem]]:
+    """The annotated points of the studies of `folds` (study_id, fold) as a table, and what could not be read.
+
+    Points on images that cannot be read are left out; the others bear the fold of their study.
+    """
+    coordinates = competition.coordinates
     fold_of = dict(zip(folds["study_id"], folds["fold"], strict=True))
-    by_study = dict(list(coordinates.groupby("study_id")))
+    given = {study_id: (rows, int(fold_of[study_id])) for study_id, rows in _by_study(coordinates, fold_of)}
+    studies, only = [study_id for study_id in folds["study_id"] if study_id in given], set(coordinates["series_id"])
+    label = "annotated points"
+    done = list(map_studies(competition, "train", studies, _place, label, only=only, given=given, jobs=jobs))
+    points = points_table(point for result in done for point in result.value or ())
+    return points, [problem for result in done for problem in result.problems]
 
-    def place(study_id: int, study: Study, _: Problems) -> list[Point]:
-        return list(place_annotations(by_study[study_id], series_by_id(study), int(fold_of[study_id])))
 
-    studies = [study_id for study_id in folds["study_id"] if study_id in by_study]
-    done = map_studies(competition, "train", studies, place, "annotated points", series=descriptions, jobs=jobs)
-    return points_table(point for result in done for point in result.value or ())
+def _by_study(coordinates: pd.DataFrame, wanted: Container[int]) -> Iterator[tuple[int, pd.DataFrame]]:
+    return ((study_id, rows) for study_id, rows in coordinates.groupby("study_id") if study_id in wanted)
+
+
+def _place(_: int, study: Study, __: Problems, given: tuple[pd.DataFrame, int]) -> list[Point]:
+    coordinates, fold = given
+    return list(place_annotations(coordinates, series_by_id(study), fold))

@@ -21,8 +21,8 @@ def make_folds(
 ) -> pd.DataFrame:
     """Folds grouped by study and stratified over condition x level x grade, as a table of study_id and fold.
 
-    `labels` is `data.competition.read_labels`; a study without labels counts as a class of its own, and so do the studies with
-    `annotated` points, which are all that a detector learns from.
+    `labels` is `data.competition.read_labels`; a study without labels counts as a class of its own, and so do the
+    studies with `annotated` points, which are all that a detector learns from.
     """
     if count > len(study_ids):
         raise InputError(f"{count} folds need at least {count} studies, there are {len(study_ids)}")

@@ -1,4 +1,4 @@
-"""The last stage: exactly the rows that are asked for, with the prior where no model has an answer."""
+"""A submission's rows: exactly those that are asked for, with the prior where no model has an answer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

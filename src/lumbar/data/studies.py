@@ -1,9 +1,10 @@
 """A study's series, read with what is missing or broken left out and noted; and the one loop over studies."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sized
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import pandas as pd
 from joblib import Parallel, delayed
@@ -26,7 +27,7 @@ class Done(Generic[Value]):
     """What came of a study: the value (None where an error was noted instead), the problems, and seconds."""
 
     study_id: int
-    value: Value | None
+    value: Value
     problems: tuple[Problem, ...]
     reading: float
     working: float
@@ -36,25 +37,34 @@ def map_studies(
     competition: Competition,
     split: str,
     study_ids: Iterable[int],
-    work: Callable[[int, Study, Problems], Value],
+    work: Callable[..., Value],
     label: str = "",
     *,
     series: pd.DataFrame | None = None,
+    only: Collection[int] | None = None,
     jobs: int = 1,
     strict: bool = False,
-    stage: tuple[str, str] = ("read", "nothing"),
+    given: Mapping[int, Any] | None = None,
+    stage: tuple[str, str] | None = None,
 ) -> Iterator[Done[Value]]:
     """Reads study after study, does the work on each, and yields what came of it, in the order of the ids.
 
-    `work` gets the id, the study and a list for problems. `series` are the rows of the split's series table that are
-    read, by default all; a `label` shows a progress bar. With several `jobs` processes read and work, and the ids are
-    taken ahead; with one, an id is taken when the study before it is done. An error of the work is noted as one of the
-    `stage` (its name, and what is used instead); `strict` raises it, and any of reading.
+    `work` gets the id, the study and a list for problems, and, fourth, what is `given` for the study, if anything is.
+    `series` is the split's series table where it has been read already; of its series all are read, or `only` some. A
+    `label` shows a progress bar.
+    With several `jobs` processes read and work, and the ids are taken ahead; with one, an id is taken when the study
+    before it is done. An error of reading is noted. One of the work is raised, unless there is a `stage` (its name, and
+    what is used instead) to note it as one of. `strict` raises both.
     """
     table = competition.series(split) if series is None else series
-    rows_of = dict(list(table.groupby("study_id")))
+    rows_of, wanted = dict(list(table.groupby("study_id"))), None if only is None else set(only)
     tasks = (
-        (competition, split, study_id, rows_of.get(study_id, table.iloc[:0]), work, stage, strict)
+        (
+            (competition, split, study_id, *_split_rows(rows_of.get(study_id, table.iloc[:0]), wanted)),
+            work if given is None else _Given(work, given[study_id]),
+            stage,
+            strict,
+        )
         for study_id in study_ids
     )
     done = (
@@ -66,41 +76,62 @@ def map_studies(
     yield from tqdm(done, total=total, desc=label, unit="study", disable=not label)
 
 
+def _split_rows(rows: pd.DataFrame, wanted: set[int] | None) -> tuple[pd.DataFrame, set[int]]:
+    """The rows of the series that are read, and the ids of all."""
+    return rows if wanted is None else rows[rows["series_id"].isin(wanted)], set(rows["series_id"])
+
+
+@dataclass(frozen=True, eq=False)
+class _Given(Generic[Value]):
+    """Work on a study with what is given for it."""
+
+    work: Callable[..., Value]
+    given: Any
+
+    def __call__(self, study_id: int, study: Study, problems: Problems) -> Value:
+        return self.work(study_id, study, problems, self.given)
+
+
 def _do(
-    competition: Competition,
-    split: str,
-    study_id: int,
-    series: pd.DataFrame,
+    reading: tuple[Competition, str, int, pd.DataFrame, set[int]],
     work: Callable[[int, Study, Problems], Value],
-    stage: tuple[str, str],
+    stage: tuple[str, str] | None,
     strict: bool,
 ) -> Done[Value]:
-    problems, value, started = Problems(strict), None, time.monotonic()
-    study = read_study(competition, split, study_id, series, problems)
+    value: Any = None
+    problems, started = Problems(strict), time.monotonic()
+    competition, split, study_id, series, listed = reading
+    study = read_study(competition, split, study_id, series, problems, listed)
     read = time.monotonic()
-    with problems.survive(study_id, *stage):
+    with problems.survive(study_id, *stage) if stage else nullcontext():
         value = work(study_id, study, problems)
     return Done(study_id, value, tuple(problems.found), read - started, time.monotonic() - read)
 
 
 def read_study(
-    competition: Competition, split: str, study_id: int, descriptions: pd.DataFrame, problems: Problems
+    competition: Competition,
+    split: str,
+    study_id: int,
+    descriptions: pd.DataFrame,
+    problems: Problems,
+    listed: Collection[int] | None = None,
 ) -> Study:
-    """Reads every series of a study by description; `descriptions` is the split's series table.
+    """Reads series of a study by description; `descriptions` are their rows of the split's series table, and `listed`
+    the ids of all series that the table has of the study, where these are more.
 
-    Notes a problem for each file or series that is left out or odd, also for one that no line lists.
+    Notes a problem for each file or series that is left out or odd, also for one that is on disk and not listed.
     """
     study: Study = {}
-    mine = descriptions[descriptions["study_id"] == study_id]
-    if mine.empty:
+    listed = set(descriptions["series_id"]) if listed is None else listed
+    if not listed:
         problems.note(study_id, "read", "no series is listed for the study", "the prior")
-    for series_id, description in zip(mine["series_id"], mine["series_description"], strict=True):
+    for series_id, description in zip(descriptions["series_id"], descriptions["series_description"], strict=True):
         directory = competition.series_directory(split, study_id, series_id)
         with problems.survive(study_id, "read", OTHER_SERIES):
             series = read_series(directory, plane_of(description), sequence_of(description))
             study.setdefault(description, []).append(series)
             note_series(study_id, series, problems)
-    for name in _unlisted(competition, split, study_id, set(mine["series_id"])):
+    for name in _unlisted(competition, split, study_id, listed):
         problems.note(study_id, "read", f"series {name}: is on disk, but the table of series does not list it")
     return study
 
@@ -118,16 +149,7 @@ def series_by_id(study: Study) -> dict[int, Series]:
     return {series.series_id: series for group in study.values() for series in group}
 
 
-def count_lost_series(problems: Iterable[Problem]) -> list[str]:
-    """A sentence on the series that are absent or could not be read, or none where there is no such series."""
-    lost = [problem for problem in problems if problem.stage == "read" and problem.instead == OTHER_SERIES]
-    if not lost:
-        return []
-    studies = len({problem.study_id for problem in lost})
-    return [f"{len(lost)} series of {studies} studies are absent or cannot be read, the first: {lost[0].message}"]
-
-
-def _unlisted(competition: Competition, split: str, study_id: int, listed: set[int]) -> list[str]:
+def _unlisted(competition: Competition, split: str, study_id: int, listed: Collection[int]) -> list[str]:
     folder = competition.root / f"{split}_images" / str(study_id)
     names = {path.name for path in folder.iterdir() if path.is_dir()} if folder.is_dir() else set()
     return sorted(names - {str(series_id) for series_id in listed})

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torchvision.ops import batched_nms
 
-from lumbar.config import DetectConfig
+from lumbar.config import LOOKS_WITH, DetectConfig
 from lumbar.detect.canvas import Canvas
 from lumbar.detect.landmarks import CLASS_NAMES
 from lumbar.detect.network import build_network
@@ -44,11 +44,11 @@ class Detector:
 
     @classmethod
     def load(cls, stem: Path, config: DetectConfig) -> "Detector":
-        """From a checkpoint, strictly; `config` says how it looks, as its run has it now."""
-        expect_card(stem, "detector", CLASS_NAMES)
-        network = build_network(config.scale)
+        """From a checkpoint, strictly. It works as it was trained; `config` says no more than what of it to take."""
+        trained = DetectConfig.model_validate(expect_card(stem, "detector", CLASS_NAMES).config)
+        network = build_network(trained.scale)
         load_weights(stem, network)
-        return cls(network, config)
+        return cls(network, trained.model_copy(update={key: getattr(config, key) for key in LOOKS_WITH}))
 
     @classmethod
     def of_state(cls, state: dict[str, torch.Tensor], config: DetectConfig) -> "Detector":

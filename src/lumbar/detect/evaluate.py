@@ -18,6 +18,15 @@ from lumbar.labels import GROUPS, group_of
 HIT_MM = 8.0
 """A point this near to the annotated one is of the right level and side: a quarter of the way to the next level."""
 
+logger = logging.getLogger(__name__)
+
+CONTRADICTED_MM = 15.0
+"""Half the usual distance between neighbouring levels: a point farther than that is nearer to another level."""
+CREDIBLE_SHARE = 0.5
+"""Detectors that contradict more of the studies than this have not learned to count, and nobody is left out."""
+PointsByOthers = Callable[[int, list[int], list[int]], pd.DataFrame]
+"""Trains on some studies and returns the points of others: (part, seen, unseen) -> points."""
+
 
 def measure_errors(annotated: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
     """For each of the `annotated_points`: study_id, condition, level, group, and how far off the point of its
@@ -57,18 +66,6 @@ def summarise_errors(errors: pd.DataFrame) -> pd.DataFrame:
         if len(of_group)
     ]
     return pd.DataFrame(rows)
-
-
-logger = logging.getLogger(__name__)
-
-CONTRADICTED_MM = 15.0
-"""Half the usual distance between neighbouring levels: a point farther than that is nearer to another level."""
-
-CREDIBLE_SHARE = 0.5
-"""Detectors that contradict more of the studies than this have not learned to count, and nobody is left out."""
-
-PointsByOthers = Callable[[int, list[int], list[int]], pd.DataFrame]
-"""Trains on some studies and returns the points of others: (part, seen, unseen) -> points."""
 
 
 def find_contradicted(annotated: pd.DataFrame, parts: int, seed: int, points_by_others: PointsByOthers) -> list[int]:

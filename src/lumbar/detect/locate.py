@@ -3,13 +3,17 @@
 The sagittal series come first. Their points, in patient space, say which axial slice shows which level.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from lumbar.data.points import NO_FOLD, Point
+from lumbar.data.competition import Competition
+from lumbar.data.points import NO_FOLD, Point, points_table
+from lumbar.data.problems import Problem
+from lumbar.data.studies import Study, map_studies
 from lumbar.detect.anatomy import (
     FORAMEN_OFFSET_MM,
     RECESS_OFFSET_MM,
@@ -43,6 +47,20 @@ def locate_study(
     do not suffer. A stack without positions has a space of its own: it is graded, and says nothing about the others.
     """
     return [replace(point, study_id=study_id, fold=fold) for point in _locate_cells(detector, study)]
+
+
+def locate_studies(
+    detector: Detector, competition: Competition, study_ids: Iterable[int], fold: int
+) -> tuple[pd.DataFrame, list[Problem]]:
+    """The points of training studies by the detector of their fold, as a table, and what could not be used."""
+
+    def locate(study_id: int, study: Study, _: object) -> list[Point]:
+        return locate_study(detector, study, study_id, fold)
+
+    label = f"detect: points by fold {fold}"
+    done = list(map_studies(competition, "train", study_ids, locate, label, stage=("detect", "the prior")))
+    points = points_table(point for result in done for point in result.value or ())
+    return points, [problem for result in done for problem in result.problems]
 
 
 def _locate_cells(detector: Detector, study: Mapping[str, Sequence[Series]]) -> list[Point]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from lumbar.config import DetectConfig
 from lumbar.data.annotations import place_annotations
@@ -21,7 +22,6 @@ from lumbar.mri.series import Series
 
 SHOWN_WITHIN_MM = {"spinal": 6.0, "foraminal": 5.0, "subarticular": 3.0}
 """A slice shows a landmark whose point is this near to its plane: half the width of a canal, a foramen, a disc."""
-INSTEAD = "nothing, it is left out of training"
 
 
 def write_training_set(
@@ -37,11 +37,14 @@ def write_training_set(
     coordinates = competition.coordinates
     studies = sorted(set(coordinates["study_id"]) & set(competition.study_ids))
     fold_of = {} if folds is None else dict(zip(folds["study_id"], folds["fold"], strict=True))
-    work = partial(_write_study, dict(list(coordinates.groupby("study_id"))), fold_of, config, folder)
+    given = {
+        study_id: (rows, int(fold_of.get(study_id, NO_FOLD))) for study_id, rows in coordinates.groupby("study_id")
+    }
+    work = partial(_write_study, config, folder)
     images: list[tuple[int, str]] = []
     points: list[Point] = []
     problems: list[Problem] = []
-    done = map_studies(competition, "train", studies, work, "detector images", jobs=jobs, stage=("detect", INSTEAD))
+    done = map_studies(competition, "train", studies, work, "detector images", given=given, jobs=jobs)
     for result in done:
         names, annotated = result.value or ([], [])
         images += [(result.study_id, name) for name in names]
@@ -51,27 +54,30 @@ def write_training_set(
 
 
 def _write_study(
-    coordinates: dict[int, pd.DataFrame],
-    fold_of: dict[int, int],
     config: DetectConfig,
     folder: Path,
     study_id: int,
     study: Study,
     _: Problems,
+    given: tuple[pd.DataFrame, int],
 ) -> tuple[list[str], list[Point]]:
     """The names of a study's images, and its annotated points."""
-    series = series_by_id(study)
-    fold = int(fold_of.get(study_id, NO_FOLD))
-    points = list(place_annotations(coordinates[study_id], series, fold))
+    series, (coordinates, fold) = series_by_id(study), given
+    points = list(place_annotations(coordinates, series, fold))
     kinds = {stack.series_id: description for description, stacks in study.items() for stack in stacks}
     names = []
     for series_id in sorted(series):
         shown = [point for point in points if _description_of(point) == kinds[series_id]]
         for canvas in _choose_slices(series[series_id], shown, config):
             names.append(f"{study_id}_{series_id}_{canvas.instance_number}")
-            cv2.imwrite(str(folder / "images" / f"{names[-1]}.png"), canvas.pixels)
+            _write_image(canvas.pixels, folder / "images" / f"{names[-1]}.png")
             (folder / "labels" / f"{names[-1]}.txt").write_text("".join(_label_lines(canvas, shown, config)))
     return names, points
+
+
+def _write_image(pixels: NDArray[np.uint8], path: Path) -> None:
+    if not cv2.imwrite(str(path), pixels):
+        raise OSError(f"{path}: cannot be written")
 
 
 def _description_of(point: Point) -> str:

@@ -23,6 +23,11 @@ Place = Literal["here", "above", "below", "other_side", "same_side", "same_level
 PLACES: tuple[Place, ...] = get_args(Place)
 
 _ORDER = {cell: number for number, cell in enumerate(CELLS.values())}
+Grades = NDArray[np.int64]
+SUM_TOLERANCE = 2e-3
+"""How far from 1 a row may sum: probabilities rounded to three decimals, or computed in half precision, are so far."""
+_CELL_INDEX = {column: number for number, column in enumerate(CELLS)}
+_GROUP_OF_CELL = np.array([group_of(cell.condition) for cell in CELLS.values()], dtype=object)
 
 
 def _sides_of(group: str) -> tuple[str | None, ...]:
@@ -66,13 +71,6 @@ def look(values: Array, target: str, source: str, place: Place) -> Array:
     if place == "smaller_side":
         return np.fmin(there[:, :1], there[:, 1:])
     return np.broadcast_to(there, (len(values), *GROUP_CELLS[target].shape))
-
-
-Grades = NDArray[np.int64]
-
-SUM_TOLERANCE = 2e-3
-"""How far from 1 a row may sum: probabilities rounded to three decimals, or computed in half precision, are so far."""
-_CELL_INDEX = {column: number for number, column in enumerate(CELLS)}
 
 
 class MemberError(InputError):
@@ -166,9 +164,6 @@ def tabulate(probabilities: Array, study_ids: Sequence[int]) -> pd.DataFrame:
     return table.dropna(ignore_index=True)
 
 
-_GROUP_OF_CELL = np.array([group_of(cell.condition) for cell in CELLS.values()], dtype=object)
-
-
 @dataclass(frozen=True, eq=False)
 class Truth:
     """The studies' grades (studies, 25), -1 where a cell has none, their folds (studies,), and what no member needs to
@@ -181,7 +176,10 @@ class Truth:
 
 
 def gather_truth(labels: pd.DataFrame, folds: pd.DataFrame, study_ids: Sequence[int]) -> Truth:
-    """The truth of studies in rising order: `labels` is `data.competition.read_labels`, `folds` has study_id and fold."""
+    """The truth of studies in rising order.
+
+    `labels` is `data.competition.read_labels`, `folds` has study_id and fold.
+    """
     known = labels[labels["study_id"].isin(study_ids)]
     grades = np.full((len(study_ids), len(CELLS)), -1)
     grades[np.searchsorted(study_ids, known["study_id"]), cells_of(known["row_id"])] = known["grade"]

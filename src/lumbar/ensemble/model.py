@@ -30,13 +30,13 @@ class EnsembleModelError(InputError):
     """A file that is no ensemble of this version; the message names the file and the key."""
 
 
-class Numbers(Record):
+class FiniteRecord(Record):
     """A part of an ensemble, whose numbers are finite."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 
 
-class Source(Numbers):
+class Source(FiniteRecord):
     """A number that can be read off a study's predictions, for each cell of a group."""
 
     member: str
@@ -49,7 +49,7 @@ class Source(Numbers):
     """What is looked at: a probability, moderate + 2 x severe, or how far members' log-odds spread."""
 
 
-class Term(Numbers):
+class Term(FiniteRecord):
     """What a source adds to the logits: coefficients x (value - centre); a value that is missing adds nothing."""
 
     source: Source
@@ -57,7 +57,7 @@ class Term(Numbers):
     coefficients: GradeNumbers
 
 
-class GroupModel(Numbers):
+class GroupModel(FiniteRecord):
     """How a condition group's members become one prediction."""
 
     exponent: float = Field(ge=0, le=1)
@@ -78,7 +78,7 @@ class GroupModel(Numbers):
         return bias
 
 
-class Trained(Numbers):
+class Trained(FiniteRecord):
     """What an ensemble was fitted on."""
 
     studies: int
@@ -86,7 +86,7 @@ class Trained(Numbers):
     commit: str
 
 
-class EnsembleModel(Numbers):
+class EnsembleModel(FiniteRecord):
     """A fitted ensemble; see the module's docstring for the formula."""
 
     version: Literal[1]

@@ -25,6 +25,9 @@ accepted by luck is the one where the method fails. In 480 simulated runs of 24 
 than the mean (.0007 with DOUBT_OF_FEW 300, .005 with 200, and .03 with a threshold of three errors)."""
 LEAST_ERROR = 1e-12
 """The mean has no error against itself."""
+Parting = NDArray[np.int64]
+LEAST_INNER_PARTS = 3
+"""Inside the training studies methods are compared on at least so many pieces; where folds are few, they are split."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +62,6 @@ def weigh_evidence(deviations: float, studies: int) -> float:
     """The strength, from 0 to 1, that standard errors over so many studies earn a method."""
     doubt = DOUBT + DOUBT_OF_FEW / studies
     return 1 - (doubt / deviations) ** 2 if deviations > doubt else 0.0
-
-
-Parting = NDArray[np.int64]
-
-LEAST_INNER_PARTS = 3
-"""Inside the training studies methods are compared on at least so many pieces; where folds are few, they are split."""
 
 
 @dataclass(frozen=True, eq=False)

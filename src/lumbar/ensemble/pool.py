@@ -13,6 +13,18 @@ from scipy.special import log_softmax, softmax
 from lumbar.labels import GRADE_WEIGHTS, GRADES, LEVELS
 
 Array = NDArray[np.float64]
+LEAST_PROBABILITY = 1e-5
+"""A member's least probability in a pool: a grade ruled out costs 11.5 times its weight, and has a logarithm."""
+LEAST_WEIGHT = 1e-4
+"""A cell that only members without weight predict is still pooled: each of them weighs so much."""
+WEIGHT_RIDGE = 100.0
+TEMPERATURE_RIDGE = 200.0
+BIAS_RIDGE = 200.0
+LEVEL_BIAS_RIDGE = 400.0
+"""How strongly a relative weight is held at 1, 1 / temperature at 1, and biases at 0, in cases of weight 1. On 1,475
+real studies half or twice as much changes the score by .0001; on 100 it keeps a pool from doing harm."""
+SHARPNESS_BOUNDS = (0.05, 20.0)
+"""The limits of 1 / temperature."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,20 +48,6 @@ def weighted_loss(logits: Array, cases: Cases) -> tuple[float, Array]:
     total = powers.sum(axis=0)
     loss = (cases.weights * np.log(total)).sum() - (cases.weighted_truth * shifted).sum()
     return float(loss), cases.weights * powers / total - cases.weighted_truth
-
-
-LEAST_PROBABILITY = 1e-5
-"""A member's least probability in a pool: a grade ruled out costs 11.5 times its weight, and has a logarithm."""
-LEAST_WEIGHT = 1e-4
-"""A cell that only members without weight predict is still pooled: each of them weighs so much."""
-WEIGHT_RIDGE = 100.0
-TEMPERATURE_RIDGE = 200.0
-BIAS_RIDGE = 200.0
-LEVEL_BIAS_RIDGE = 400.0
-"""How strongly a relative weight is held at 1, 1 / temperature at 1, and biases at 0, in cases of weight 1. On 1,475
-real studies half or twice as much changes the score by .0001; on 100 it keeps a pool from doing harm."""
-SHARPNESS_BOUNDS = (0.05, 20.0)
-"""The limits of 1 / temperature."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,11 +16,17 @@ def run_ensemble(run: Run) -> None:
 
     A member is a grader of the run's config, and its predictions lie below `predictions/` under its name.
     """
-    sources = {name: run.folder / "predictions" / name / "oof.csv" for name in run.config.graders}
-    run_stage("ensemble", run.folder / "ensemble", _made_from(run, sources), lambda: _fit(run, sources))
+    run_stage("ensemble", run.folder / "ensemble", ensemble_made_from(run), lambda: _fit(run))
 
 
-def _made_from(run: Run, sources: dict[str, Path]) -> Origin:
+def _sources(run: Run) -> dict[str, Path]:
+    """The members' predictions out of fold."""
+    return {name: run.folder / "predictions" / name / "oof.csv" for name in run.config.graders}
+
+
+def ensemble_made_from(run: Run) -> Origin:
+    """What the ensemble is made from."""
+    sources = _sources(run)
     return fingerprint(
         code=hash_code("ensemble.fit"),
         labels=run.labels_fingerprint,
@@ -29,8 +35,8 @@ def _made_from(run: Run, sources: dict[str, Path]) -> Origin:
     )
 
 
-def _fit(run: Run, sources: dict[str, Path]) -> None:
-    members = {name: read_member(path) for name, path in sources.items()}
+def _fit(run: Run) -> None:
+    members = {name: read_member(path) for name, path in _sources(run).items()}
     ensemble = fit_ensemble(members, run.competition.labels, run.folds)
     write_ensemble(ensemble, run.folder / "ensemble")
     model.write_model(ensemble.model, run.models / model.MODEL_FILE)

@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 State = dict[str, torch.Tensor]
 SIMILAR = 8
 """Names that the error for a wrong one suggests."""
+DETECTORS = re.compile(r"yolov8([nsmlx])")
 
 
 class FetchError(InputError):
@@ -50,7 +51,6 @@ PACKAGES = {
     )
 }
 """Weights of timm's nets that a package carries: they can be had where no model hub can be reached. Apache-2.0."""
-DETECTORS = re.compile(r"yolov8([nsmlx])")
 
 
 class WeightsCard(Record):

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset, Sampler
 
-from lumbar.crop.store import Crops
+from lumbar.crop.crops import Crops
 from lumbar.labels import LEVELS
 
 Item = tuple[int, int]

@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from lumbar.config import GradeConfig, ViewConfig
-from lumbar.crop.store import Crops
+from lumbar.crop.crops import Crops
 from lumbar.grade.data import CropDataset
 from lumbar.grade.net import Grader
 from lumbar.labels import GRADES

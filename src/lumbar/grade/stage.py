@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from lumbar.crop.store import Crops, open_crops
+from lumbar.crop.crops import Crops, open_crops
 from lumbar.data.competition import no_predictions
 from lumbar.data.priors import fit_prior
 from lumbar.data.tables import write_table
@@ -215,7 +215,7 @@ def _load(stem: Path) -> Predictor:
 
 
 PIPELINE = Craft(
-    code=("grade.train", "grade.predict"),
+    code=("grade.stage",),
     open_crops=open_crops,
     choose_rows=lambda _, index: np.flatnonzero(index["grade"].notna()),
     train=_train,

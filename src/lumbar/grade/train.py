@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from lumbar.config import GradeConfig, Precision
-from lumbar.crop.store import Crops
+from lumbar.crop.crops import Crops
 from lumbar.grade.data import CropDataset, EpochSampler
 from lumbar.grade.net import Grader
 from lumbar.labels import GRADE_WEIGHTS
@@ -129,7 +129,7 @@ def train_grader(
     `folder` holds what resuming needs; a folder of one training must not be given to another.
     """
     seed_training(seed)
-    training = load(CropDataset(crops, rows, config.image_size, seed), config.batch_size, seed)
+    training = batches_of(CropDataset(crops, rows, config.image_size, seed), config.batch_size, seed)
     module = GraderModule(grader, config, len(training) * config.epochs, seed)
     fit(module, training, config, folder, label)
     return grader.state_dict(), module.curves
@@ -144,7 +144,7 @@ def seed_training(seed: int) -> None:
     lightning.seed_everything(seed, workers=True, verbose=False)
 
 
-def load(examples: CropDataset, batch_size: int, seed: int | None = None) -> DataLoader:
+def batches_of(examples: CropDataset, batch_size: int, seed: int | None = None) -> DataLoader:
     """Batches of examples, shuffled where a seed is given; workers only where a GPU would wait for one."""
     return DataLoader(
         examples,

@@ -102,7 +102,10 @@ def pack_config(config: Config, out: Path) -> None:
     InputError where the folds are not made yet.
     """
     if not config.folds_file.is_file():
-        raise InputError(f"{config.folds_file}: the folds are made from the labels, once: make folds DATA=...")
+        raise InputError(
+            f"{config.folds_file}: is not there; name a fold file of the data set (folds: file: in the config), "
+            f"or make it from the labels (make folds DATA=...)"
+        )
     write_text(config.folds_file.read_text(encoding="utf-8"), out / "folds" / f"{config.name}.csv")
     packed = _pack_weights(config, out)
     text = yaml.safe_dump(packed.model_dump(mode="json"), sort_keys=False)
@@ -113,7 +116,7 @@ def _pack_weights(config: Config, out: Path) -> Config:
     """Writes the weights that a config starts from. A `.pt` becomes safetensors: nothing in a bundle is a pickle."""
     from safetensors.torch import save_file  # the kernel, which checks a bundle, must start without torch
 
-    from lumbar.detect.network import read_weights
+    from lumbar.detect.weights import read_weights
 
     sections: dict[str, Any] = {"folds": config.folds.model_copy(update={"file": None})}
     for name, section, read in (("detect", config.detect, read_weights), ("grade", config.grade, load_state)):

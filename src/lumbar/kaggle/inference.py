@@ -9,13 +9,14 @@ from pathlib import Path
 import pandas as pd
 
 import lumbar
-from lumbar.data.competition import Asked, Competition, no_predictions, read_asked
+from lumbar.data.competition import Competition, no_predictions
 from lumbar.data.priors import read_prior
 from lumbar.data.rows import complete_rows, write_submission
 from lumbar.kaggle.bundle import check_bundle
 from lumbar.kaggle.mounts import find_bundle, find_competition
 from lumbar.labels import CONDITIONS, GRADES, LEVELS
 from lumbar.records import write_json
+from lumbar.submit.asked import Asked, read_asked
 from lumbar.submit.results import REPORT, format_report
 from lumbar.submit.supervisor import predict_supervised
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import lumbar
 from lumbar.config import read_config
 from lumbar.data.competition import Competition
-from lumbar.detect.stage import detectors_made_from
+from lumbar.detect.training import detectors_made_from
 from lumbar.errors import InputError
 from lumbar.kaggle.bundle import add_models, check_training_bundle
 from lumbar.kaggle.mounts import TRAINED, find_competition, find_trained, find_training_bundle
@@ -42,7 +42,7 @@ class TrainingError(InputError):
     """What is attached to the training kernel does not go together; the message says what."""
 
 
-class Trained(Record):
+class TrainingMark(Record):
     """What a training kernel says of its output, in `trained.json`."""
 
     made_from: str
@@ -77,7 +77,7 @@ def run_training(inputs: Path, working: Path, fold: int | None, group: str | Non
     if status == 0:
         _copy_files(bundle / "wheels", Path("bundle/wheels"))
         add_models(run.models, Path("bundle"))
-    mark = Trained(made_from=made_from, time=time.time(), verdict=VERDICTS.get(status, FAILED))
+    mark = TrainingMark(made_from=made_from, time=time.time(), verdict=VERDICTS.get(status, FAILED))
     write_record(mark, Path(TRAINED))
     logger.info("\n%s", mark.verdict)
 
@@ -100,8 +100,8 @@ def _take_over(outputs: list[Path], made_from: str) -> None:
         _copy_files(output / "runs", Path("runs"))
 
 
-def _read_mark(path: Path) -> Trained:
-    return read_record(path, Trained, "the mark of a training kernel's output", TrainingError)
+def _read_mark(path: Path) -> TrainingMark:
+    return read_record(path, TrainingMark, "the mark of a training kernel's output", TrainingError)
 
 
 def _copy_files(source: Path, target: Path) -> None:

@@ -13,6 +13,10 @@ ON_KAGGLE = "# -- on Kaggle"
 """The heading above the packages of Kaggle's image, at its versions."""
 NOT_ON_KAGGLE = "# -- not on Kaggle"
 """The heading above the packages whose wheels travel in the bundle."""
+PYTHON = (3, 12)
+"""Kaggle's."""
+GLIBC = 35
+"""The minor version of Kaggle's glibc 2 (Ubuntu 22.04's)."""
 
 
 def pinned_packages(requirements: Path, heading: str) -> list[str]:
@@ -22,12 +26,6 @@ def pinned_packages(requirements: Path, heading: str) -> list[str]:
     section = lines[start + 1 :]
     end = next((number for number, line in enumerate(section) if line.startswith("# --")), len(section))
     return [line.partition("#")[0].strip() for line in section[:end] if line and not line.startswith("#")]
-
-
-PYTHON = (3, 12)
-"""Kaggle's."""
-GLIBC = 35
-"""The minor version of Kaggle's glibc 2 (Ubuntu 22.04's)."""
 
 
 def find_wheel_faults(wheels: Path, requirements: Path) -> Iterator[str]:

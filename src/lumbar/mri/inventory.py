@@ -27,6 +27,8 @@ OTHER_BODY_PARTS = re.compile(
     r"HEAD|BRAIN|SKULL|NECK|CHEST|HEART|BREAST|ABDOMEN|KNEE|HIP|SHOULDER|ANKLE|WRIST|C-?SPINE"
 )
 """In BodyPartExamined: what is no lumbar spine. Most lumbar spines say LSPINE, SPINE or nothing."""
+CALLED_T1, CALLED_T2 = re.compile(r"T1(?!\d)"), re.compile(r"(?<!PA)T2(?!\d)|STIR|TIRM")
+"""In a series' names. T12 is a vertebra, and PAT2 how fast an image was taken."""
 LONG_ECHO_MS, SHORT_REPETITION_MS = 60.0, 1200.0
 """A long echo makes a T2 image; without one, a short repetition makes a T1 image."""
 INVERSION_MS = (80.0, 300.0)
@@ -122,7 +124,7 @@ def _plane(headers: Sequence[pydicom.Dataset]) -> str | None:
 def _weighting(header: pydicom.Dataset) -> str | None:
     """`T1` or `T2` (also STIR) by what the series is called, else by its times; None where neither tells."""
     called = " ".join(_text(header, name) for name in ("SeriesDescription", "ProtocolName", "SequenceName")).upper()
-    is_t1, is_t2 = ("T1" in called), ("T2" in called or "STIR" in called or "TIRM" in called)
+    is_t1, is_t2 = (pattern.search(called) is not None for pattern in (CALLED_T1, CALLED_T2))
     if is_t1 != is_t2:
         return "T1" if is_t1 else "T2"
     echo, repetition, inversion = (_number(header, name) for name in ("EchoTime", "RepetitionTime", "InversionTime"))

@@ -41,8 +41,8 @@ def _folder_of(origin: Origin) -> Path:
 
 def _made_from(wanted: PhantomConfig, rendered: int | None = None, faults: bool = False) -> Origin:
     special = {"rendered": rendered, "faults": faults} if rendered or faults else {}
-    code = ("phantom.replicas", "phantom.faults.catalogue") if special else ()
-    return fingerprint(code=hash_code("phantom.write", *code), phantom=wanted.model_dump(), **special)
+    code = hash_code("phantom.keep" if special else "phantom.write")
+    return fingerprint(code=code, phantom=wanted.model_dump(), **special)
 
 
 def keep_phantom(wanted: PhantomConfig, rendered: int | None = None, faults: bool = False) -> Path:

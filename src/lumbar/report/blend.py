@@ -9,8 +9,6 @@ from lumbar.report.charts import DotPlot, Mark, Row, round_axis
 from lumbar.report.score import HeatCell, HeatRow
 from lumbar.report.words import GROUP_TITLES, figure, minus
 
-Record = Mapping[str, Any]
-
 
 @dataclass(frozen=True)
 class Blend:
@@ -24,9 +22,9 @@ class Blend:
     suspicious: tuple[str, ...]
 
 
-def describe_blend(found: Record) -> Blend:
+def describe_blend(found: Mapping[str, Any]) -> Blend:
     """From the ensemble's own report: its method, scores, weights, without_member and suspicious, where it has them."""
-    weights: Record = found.get("weights") or {}
+    weights: Mapping[str, Any] = found.get("weights") or {}
     return Blend(
         str(found.get("method", "")),
         _methods(found.get("scores") or {}),
@@ -37,7 +35,7 @@ def describe_blend(found: Record) -> Blend:
     )
 
 
-def _methods(scores: Record) -> DotPlot | None:
+def _methods(scores: Mapping[str, Any]) -> DotPlot | None:
     known = {name: score["score"] for name, score in scores.items() if score.get("score") is not None}
     if not known:
         return None
@@ -48,7 +46,7 @@ def _methods(scores: Record) -> DotPlot | None:
     return DotPlot(round_axis("weighted log loss, less is better", min(known.values()), max(known.values())), rows)
 
 
-def _without(records: list[Record]) -> DotPlot | None:
+def _without(records: list[Mapping[str, Any]]) -> DotPlot | None:
     if not records:
         return None
     rows = tuple(
@@ -65,7 +63,7 @@ def _without(records: list[Record]) -> DotPlot | None:
     return DotPlot(axis, rows, rule=(0.0, "no change"))
 
 
-def _weigh(weights: Record) -> tuple[HeatRow, ...]:
+def _weigh(weights: Mapping[str, Any]) -> tuple[HeatRow, ...]:
     """A row for each member, a column for each group; a member that is not in a group has a dash there."""
     members = sorted({member for of_group in weights.values() for member in of_group})
     return tuple(

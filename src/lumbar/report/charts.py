@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from lumbar.report.figures import Point
+from lumbar.report.figures import Coordinates
 from lumbar.report.words import minus
 
 LEFT, RIGHT, TOP, BOTTOM = 40, 10, 24, 36
 """Margins of a chart in its own units, for the notes above it, the ticks and the axes' names."""
 RESOLUTION = 0.4
 """Points of a line nearer to each other than this, in the chart's units, look like one."""
+SHARE_TICKS = tuple((tick, f"{tick:g}") for tick in (0.0, 0.5, 1.0))
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,6 @@ class Axis:
     def from_right(self, value: float) -> str:
         """A value's place as CSS's `right`."""
         return f"{100 * (1 - self.share(value)):.2f}%"
-
-
-SHARE_TICKS = tuple((tick, f"{tick:g}") for tick in (0.0, 0.5, 1.0))
 
 
 def share_axis(label: str) -> Axis:
@@ -60,7 +58,7 @@ def _round_steps() -> list[tuple[float, int]]:
 class Line:
     """A line through points in the axes' values; `style` is a CSS class that says what it means, not how it looks."""
 
-    points: Sequence[Point]
+    points: Sequence[Coordinates]
     style: str
     name: str = ""
     marked: bool = False
@@ -87,7 +85,7 @@ class Chart:
         """Left, top, right and bottom of the area that the axes span."""
         return LEFT, TOP, self.width - RIGHT, self.height - BOTTOM
 
-    def place(self, point: Point) -> Point:
+    def place(self, point: Coordinates) -> Coordinates:
         """A point in the chart's own units."""
         left, top, right, bottom = self.box
         across, up = self.x.share(point[0]), self.y.share(point[1])

@@ -18,7 +18,7 @@ from lumbar.detect.evaluate import HIT_MM
 from lumbar.labels import CONDITIONS, GRADES, GROUPS, LEVELS, SEVERE
 from lumbar.metric import bootstrap_scores, interval, score_losses
 
-Point = tuple[float, float]
+Coordinates = tuple[float, float]
 
 RELIABILITY_BINS = 6
 """Bins hold equally many cells: severe ones are rare, and an empty bin says nothing."""
@@ -29,7 +29,7 @@ class Curve:
     """A grade against the others: the curve's points, the area below it, and the share of cases that have the grade."""
 
     grade: int
-    points: list[Point]
+    points: list[Coordinates]
     area: float
     share: float
 
@@ -39,7 +39,7 @@ class Reliability:
     """A grade's calibration: (mean predicted, observed) of each bin, and the mean gap between the two."""
 
     grade: int
-    points: list[Point]
+    points: list[Coordinates]
     gap: float
 
 
@@ -161,7 +161,7 @@ def distance_quantiles(distances: pd.Series, shares: Sequence[float] = (0.05, 0.
     return [float(ordered[min(int(np.ceil(share * len(ordered))), len(ordered)) - 1]) for share in shares]
 
 
-def cumulative(distances: pd.Series, limit: float) -> list[Point]:
+def cumulative(distances: pd.Series, limit: float) -> list[Coordinates]:
     """(mm, share of the points at most that far), in steps from 0 to `limit`."""
     ordered = np.sort(distances.to_numpy(dtype=np.float64))
     places = np.linspace(0, limit, 121)

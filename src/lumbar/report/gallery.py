@@ -20,6 +20,8 @@ SHOWN_OF_GROUP = 3
 """Cells of each condition group in a gallery: enough to see a pattern, few enough to look at all of them."""
 
 KINDS = ("best", "worst", "surprising")
+SIDE = 200
+"""Pixels of a crop's picture."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,10 +90,6 @@ def choose_studies(cells: pd.DataFrame, count: int) -> list[tuple[int, str]]:
     rest = [study for study in cells["study_id"].unique() if study not in chosen]
     chosen |= dict.fromkeys(rest[: count - len(chosen)], "without a label")
     return sorted(chosen.items(), key=lambda item: [*KINDS, "without a label"].index(item[1]))
-
-
-SIDE = 200
-"""Pixels of a crop's picture."""
 
 
 @dataclass(frozen=True)

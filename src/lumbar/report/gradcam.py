@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from lumbar.config import ViewConfig
-from lumbar.crop.store import Crops, open_crops
+from lumbar.crop.crops import Crops, open_crops
 from lumbar.grade.net import Grader
 from lumbar.grade.predict import load_grader, predict_grades
 from lumbar.labels import GRADES

@@ -13,8 +13,9 @@ from lumbar.report.charts import DotPlot, Mark, Row, round_axis
 from lumbar.report.figures import cell_losses, component_scores
 from lumbar.report.words import COMPONENT_TITLES, figure, percent
 
-Record = Mapping[str, Any]
 """What `cv.json` holds."""
+LEGEND = (("score", "this run, 95 % interval over studies"), ("fold", "one fold"), ("prior", "prior"))
+ORACLE_LEGEND = (("oracle", "best possible answer"),)
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,7 @@ class HeatRow:
     cells: tuple[HeatCell, ...]
 
 
-LEGEND = (("score", "this run, 95 % interval over studies"), ("fold", "one fold"), ("prior", "prior"))
-ORACLE_LEGEND = (("oracle", "best possible answer"),)
-
-
-def score_plot(result: Record, cells: pd.DataFrame, competition: Competition, seed: int) -> DotPlot:
+def score_plot(result: Mapping[str, Any], cells: pd.DataFrame, competition: Competition, seed: int) -> DotPlot:
     """A row for the score and each component: its interval, the prior, the folds, and the oracle where it is known."""
     scores = component_scores(study_losses(competition.labels, cells), seed)
     rows = []
@@ -68,14 +65,14 @@ def score_plot(result: Record, cells: pd.DataFrame, competition: Competition, se
     return DotPlot(axis, tuple(rows), legend=LEGEND + (ORACLE_LEGEND if result["oracle"] else ()))
 
 
-def score_rows(result: Record) -> list[tuple[str, list[float | None]]]:
+def score_rows(result: Mapping[str, Any]) -> list[tuple[str, list[float | None]]]:
     """The plot's figures as rows of a table: the score, then each component (`COMPONENTS`)."""
     named = [("this run", result), ("prior", result["prior"]), ("best possible answer", result["oracle"])]
     named += [(f"fold {number}", fold) for number, fold in result["folds"].items()]
     return [(name, [values[key] for key in ("score", *COMPONENTS)]) for name, values in named if values]
 
 
-def score_tiles(result: Record) -> list[Tile]:
+def score_tiles(result: Mapping[str, Any]) -> list[Tile]:
     """The figures beside the score."""
     low, high = result["gain_over_prior_ci95"]
     tiles = [

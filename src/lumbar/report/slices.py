@@ -25,6 +25,10 @@ WEBP_QUALITY = 82
 """Below this, noise in the air begins to show blocks."""
 STRONGEST_OVERLAY = 0.62
 """Opacity where an overlay is brightest: the anatomy must stay visible below it."""
+KEPT_SERIES = 6
+"""Series kept in memory: those of one study."""
+NEAR_MM = 6.0
+"""An annotated point farther than this from the slice shown, more than one slice, is not drawn on it."""
 
 
 def grey_uri(pixels: NDArray[np.uint8]) -> str:
@@ -43,12 +47,6 @@ def overlay_uri(heat: NDArray[np.floating]) -> str:
 def _uri(extension: str, pixels: NDArray[np.uint8], options: list[int], kind: str) -> str:
     _, encoded = cv2.imencode(extension, pixels, options)
     return f"data:{kind};base64,{base64.b64encode(encoded.tobytes()).decode('ascii')}"
-
-
-KEPT_SERIES = 6
-"""Series kept in memory: those of one study."""
-NEAR_MM = 6.0
-"""An annotated point farther than this from the slice shown, more than one slice, is not drawn on it."""
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ FIGURES = {
     "level_accuracy": "accuracy of the level",
 }
 """The papers' figures that are shown, and their names."""
+HEADS = ("cells", "parameters", "seconds", "own split", "grouped", "constant", "score", "excess", "difference")
 
 
 @dataclass(frozen=True)
@@ -82,9 +83,6 @@ def _figures(measured: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, t
             yield name, tuple(f"{value:,}" if isinstance(value, int) else figure(value, 3) for value in values)
 
 
-Record = Mapping[str, Any]
-
-
 @dataclass(frozen=True)
 class Comparison:
     """The comparison: drawn twice, as a table, and system by system."""
@@ -96,9 +94,6 @@ class Comparison:
     systems: tuple[System, ...]
     other_run: str | None
     """The run that it was made in, where it is not the reported one."""
-
-
-HEADS = ("cells", "parameters", "seconds", "own split", "grouped", "constant", "score", "excess", "difference")
 
 
 def compare_systems(compared: Compared) -> Comparison:
@@ -118,7 +113,7 @@ def compare_systems(compared: Compared) -> Comparison:
     )
 
 
-def _scores(records: Sequence[Record], reference: Record) -> DotPlot | None:
+def _scores(records: Sequence[Mapping[str, Any]], reference: Mapping[str, Any]) -> DotPlot | None:
     if not records:
         return None
     rows = []
@@ -132,7 +127,7 @@ def _scores(records: Sequence[Record], reference: Record) -> DotPlot | None:
     return DotPlot(axis, tuple(rows), rule=(prior, "prior") if prior else None)
 
 
-def _accuracies(records: Sequence[Record]) -> DotPlot | None:
+def _accuracies(records: Sequence[Mapping[str, Any]]) -> DotPlot | None:
     """Pairs of accuracies; the gap between the two, in percentage points, stands at the row's end."""
     rows = []
     for record in records:
@@ -152,16 +147,16 @@ def _accuracies(records: Sequence[Record]) -> DotPlot | None:
     return DotPlot(share_axis("accuracy in its own classes"), tuple(rows), legend=legend) if rows else None
 
 
-def _name(record: Record) -> str:
+def _name(record: Mapping[str, Any]) -> str:
     return str(record.get("title") or record.get("system") or NONE)
 
 
-def _is_pipeline(record: Record) -> bool:
+def _is_pipeline(record: Mapping[str, Any]) -> bool:
     """The row that the others are compared with."""
     return record.get("system") == MAIN
 
 
-def _cells(record: Record) -> tuple[str, ...]:
+def _cells(record: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         _name(record),
         str(record.get("cells", NONE)),

@@ -41,7 +41,7 @@ class RunRecord(Record):
 
     layout: int
     version: str
-    """The package's version when the run was begun."""
+    """The package's version that has last run it."""
 
 
 @dataclass(frozen=True)

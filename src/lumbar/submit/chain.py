@@ -16,7 +16,8 @@ from lumbar.baselines.points import cluster_study
 from lumbar.baselines.samplers import is_graded
 from lumbar.baselines.stage import craft_of, cutter_of
 from lumbar.config import POOLED, Config, read_saved_config
-from lumbar.crop.store import Crops, crops_of_study
+from lumbar.crop.crops import Crops
+from lumbar.crop.store import crops_of_study
 from lumbar.data.competition import no_predictions
 from lumbar.data.points import points_table
 from lumbar.data.problems import Problems
@@ -43,7 +44,7 @@ class Chain:
     graders: Mapping[str, Predictor]
 
 
-def find_folds(models: Path, kind: str) -> list[int]:
+def folds_with(models: Path, kind: str) -> list[int]:
     """The folds that have a model of a kind: `detector` or a grader's name."""
     names = (re.fullmatch(rf"{kind}_fold(\d+)", path.stem) for path in models.glob("*.json"))
     return sorted(int(match.group(1)) for match in names if match)
@@ -51,43 +52,35 @@ def find_folds(models: Path, kind: str) -> list[int]:
 
 def load_chain(models: Path, config: Config, fold: int) -> Chain:
     """A fold's models from a run's `models` folder, or a bundle's; a grader that was never trained is left out."""
-    names, craft = [name for name in config.graders if fold in find_folds(models, name)], craft_of(config)
+    names, craft = [name for name in config.graders if fold in folds_with(models, name)], craft_of(config)
     graders = {name: craft.load(models / f"{name}_fold{fold}") for name in names}
     return Chain(fold, config, Detector.load(models / f"detector_fold{fold}", config.detect), graders)
 
 
 def load_chains(models: Path, config: Config) -> list[Chain]:
     """Every fold's chain; FileNotFoundError where there is none."""
-    folds = find_folds(models, "detector")
+    folds = folds_with(models, "detector")
     if not folds:
         raise FileNotFoundError(f"{models}: there is no detector; train one first (make cv)")
     return [load_chain(models, config, fold) for fold in folds]
 
 
-def predict_by_chain(chain: Chain, study_id: int, study: Study, problems: Problems) -> dict[str, pd.DataFrame]:
-    """A study's predictions by each grader of a chain, in submission format.
-
-    A stage that fails costs its own part only, and is noted.
-    """
-    return grade_crops(chain, study_id, cut_study(chain, study_id, study, problems), problems)
-
-
-def cut_study(chain: Chain, study_id: int, study: Study, problems: Problems) -> dict[str, Crops]:
-    """A study's crops around the points of a chain, by condition group."""
+def find_points(chain: Chain, study_id: int, study: Study, problems: Problems) -> pd.DataFrame:
+    """The points of a study by a chain, as a table, of the cells that are graded; none where that fails."""
     with problems.survive(study_id, "detect", INSTEAD):
-        points = find_points(chain, study_id, study)
-        with problems.survive(study_id, "crop", INSTEAD):
-            return crops_of_study(series_by_id(study), points, cutter_of(chain.config))
+        if chain.config.published and chain.config.published.points == "clustered":
+            points = points_table(cluster_study(study, study_id, chain.fold))
+        else:
+            points = points_table(locate_study(chain.detector, study, study_id, chain.fold))
+        return points[is_graded(points, chain.config.cells)]
+    return points_table([])
+
+
+def cut_study(chain: Chain, study_id: int, study: Study, points: pd.DataFrame, problems: Problems) -> dict[str, Crops]:
+    """A study's crops around points, by condition group; none where that fails."""
+    with problems.survive(study_id, "crop", INSTEAD):
+        return crops_of_study(series_by_id(study), points, cutter_of(chain.config))
     return {}
-
-
-def find_points(chain: Chain, study_id: int, study: Study) -> pd.DataFrame:
-    """The points of a study by a chain, as a table, of the cells that are graded."""
-    if chain.config.published and chain.config.published.points == "clustered":
-        points = points_table(cluster_study(study, study_id, chain.fold))
-    else:
-        points = points_table(locate_study(chain.detector, study, study_id, chain.fold))
-    return points[is_graded(points, chain.config.cells)]
 
 
 def grade_crops(chain: Chain, study_id: int, crops: Mapping[str, Crops], problems: Problems) -> dict[str, pd.DataFrame]:
@@ -119,9 +112,22 @@ def load_models(models: Path) -> Models:
 
 def predict_study(
     models: Models, chains: Sequence[Chain], study_id: int, study: Study, problems: Problems
+) -> tuple[pd.DataFrame, list[pd.DataFrame]]:
+    """A study's rows in submission format by some of the chains, and the points of each.
+
+    A stage that fails costs its own part only, and is noted; a row that no chain could grade is not among the rows.
+    """
+    points = [find_points(chain, study_id, study, problems) for chain in chains]
+    by_chain = [
+        grade_crops(chain, study_id, cut_study(chain, study_id, study, at, problems), problems)
+        for chain, at in zip(chains, points, strict=True)
+    ]
+    return _blend(models, study_id, by_chain, problems), points
+
+
+def _blend(
+    models: Models, study_id: int, by_chain: Sequence[Mapping[str, pd.DataFrame]], problems: Problems
 ) -> pd.DataFrame:
-    """A study's rows in submission format by some of the chains; a row that none could grade is not among them."""
-    by_chain = [predict_by_chain(chain, study_id, study, problems) for chain in chains]
     tables = {name: [said[name] for said in by_chain if name in said] for name in models.config.graders}
     members = {name: average_folds(pd.concat(folds, ignore_index=True)) for name, folds in tables.items() if folds}
     if not members:

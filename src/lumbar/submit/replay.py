@@ -6,13 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from lumbar.crop.store import Crops, open_crops
+from lumbar.config import read_saved_config
+from lumbar.crop.crops import Crops, open_crops
 from lumbar.data.competition import read_predictions
 from lumbar.data.problems import Problems
 from lumbar.data.studies import Study, map_studies
 from lumbar.labels import GRADES, GROUPS
 from lumbar.run.run import Run
-from lumbar.submit.chain import Chain, cut_study, grade_crops, load_chain
+from lumbar.submit.chain import Chain, cut_study, find_points, grade_crops, load_chain
 
 TOLERANCE = 1e-6
 """Batches of other sizes add up floats in another order, no more."""
@@ -40,13 +41,14 @@ class Parity:
 
 def replay_fold(run: Run, fold: int) -> Parity:
     """Predicts the training studies of a fold as the kernel would, by that fold's models alone."""
-    chain, studies = load_chain(run.models, run.config, fold), run.studies_of(fold)
+    config = read_saved_config(run.models / "config.json")  # the kernel's, not the run's as it may be by now
+    chain, studies = load_chain(run.models, config, fold), run.studies_of(fold)
     stored = {group: _by_row(open_crops(run.folder / "crop", group)) for group in GROUPS}
     predictions: dict[str, list[pd.DataFrame]] = {name: [] for name in chain.graders}
     different, count = [], 0
 
     def predict(study_id: int, study: Study, problems: Problems) -> tuple[dict[str, Crops], dict[str, pd.DataFrame]]:
-        crops = cut_study(chain, study_id, study, problems)
+        crops = cut_study(chain, study_id, study, find_points(chain, study_id, study, problems), problems)
         return crops, grade_crops(chain, study_id, crops, problems)
 
     for done in map_studies(run.competition, "train", studies, predict, f"replay fold {fold}"):

@@ -8,11 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from lumbar.data.competition import ROW_ID_PARTS, Asked
+from lumbar.data.competition import ROW_ID_PARTS
 from lumbar.data.problems import HARMLESS, Problem
 from lumbar.data.rows import complete_rows, write_submission
 from lumbar.labels import CELLS, group_of
 from lumbar.records import write_json
+from lumbar.submit.asked import Asked
 from lumbar.submit.journal import ATTEMPTS, Entry, Journal, predictions_of
 
 REPORT = "run_report.json"

@@ -1,5 +1,6 @@
 """One study from a bare folder of DICOM files: what it holds, its levels, and its 25 grades."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,10 +29,12 @@ from lumbar.labels import (
 from lumbar.mri.inventory import Found, find_series
 from lumbar.mri.series import read_files
 from lumbar.records import align
-from lumbar.submit.chain import explain_gaps, find_points, load_models, predict_study
+from lumbar.submit.chain import explain_gaps, load_models, predict_study
 
 DOUBTFUL = 0.15
 """Below this mean confidence the levels may be none: a detector that is sure of a spine has .5 and more."""
+STUDY_ID = re.compile(r"[0-9]{1,18}")
+"""A folder's name that can be a study's id; a study in any other has the id 0."""
 
 
 class StudyError(InputError):
@@ -88,16 +91,16 @@ def grade_folder(folder: Path, models: Path) -> GradedStudy:
 
     Raises StudyError where no series of it can be graded.
     """
-    study_id = int(folder.resolve().name) if folder.resolve().name.isdecimal() else 0
+    name = folder.resolve().name
+    study_id = int(name) if STUDY_ID.fullmatch(name) else 0
     series, problems = find_series(folder), Problems()
     study = _read(folder, study_id, series, problems)
     if not study:
         held = "".join(f"\n  {found.line}" for found in series) or "\n  no DICOM image"
         raise StudyError(f"{folder}: there is no sagittal or axial series of a lumbar spine to grade. It holds{held}")
     loaded = load_models(models)
-    graded = predict_study(loaded, loaded.chains, study_id, study, problems)
+    graded, points = predict_study(loaded, loaded.chains, study_id, study, problems)
     gaps = explain_gaps(loaded, loaded.chains, study_id, study, graded, problems)
-    points = [find_points(chain, study_id, study) for chain in loaded.chains]
     floor, prior = loaded.config.submit.floor, read_prior(models / "prior.csv")
     return GradedStudy(
         study_id=study_id,

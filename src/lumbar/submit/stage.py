@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from lumbar.config import read_saved_config
-from lumbar.data.competition import Competition, read_asked
+from lumbar.data.competition import Competition
 from lumbar.data.priors import read_prior
-from lumbar.data.studies import OTHER_SERIES
+from lumbar.data.problems import Problem
 from lumbar.records import write_text
 from lumbar.run.code import hash_code
+from lumbar.run.remarks import remarks_on
 from lumbar.run.run import Run
 from lumbar.run.stamps import fingerprint, hash_files, hash_listing, run_stage
+from lumbar.submit.asked import read_asked
 from lumbar.submit.journal import Job, Journal
 from lumbar.submit.results import REPORT, write_results
 from lumbar.submit.worker import grade_studies
@@ -36,19 +38,14 @@ def run_submit(run: Run, output: Path, strict: bool = False) -> dict[str, Any]:
 
     def predict() -> list[str]:
         report = predict_submission(run.models, run.competition, folder / origin.key, kept, strict)
-        return [*_lost_series(report), *([report["warning"]] if report.get("warning") else [])]
+        problems = [Problem(**problem) for problem in report["problems"]]
+        return [*remarks_on(problems), *([report["warning"]] if report["warning"] else [])]
 
     run_stage("submit", folder, origin, predict)
     report = kept.with_name(REPORT).read_text(encoding="utf-8")
     write_text(kept.read_text(encoding="utf-8"), output)
     write_text(report, output.with_name(REPORT))
     return json.loads(report)
-
-
-def _lost_series(report: dict[str, Any]) -> list[str]:
-    lost = [problem for problem in report.get("problems", ()) if problem["instead"] == OTHER_SERIES]
-    first = f", the first: {lost[0]['message']}" if lost else ""
-    return [f"{len(lost)} series are absent or cannot be read{first}"] if lost else []
 
 
 def predict_submission(

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from lumbar.config import read_saved_config
-from lumbar.data.competition import Competition, read_asked
+from lumbar.data.competition import Competition
 from lumbar.data.priors import read_prior
 from lumbar.records import write_text
+from lumbar.submit.asked import read_asked
 from lumbar.submit.journal import Job, Journal
 from lumbar.submit.results import write_results
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 
 from tqdm import tqdm
 
-from lumbar.data.competition import Competition, salvage_series_descriptions
+from lumbar.data.competition import Competition
 from lumbar.data.problems import Problems
 from lumbar.data.studies import Done, Study, map_studies
-from lumbar.labels import CELLS
+from lumbar.submit.asked import salvage_series_descriptions
 from lumbar.submit.chain import Models, explain_gaps, load_models, predict_study
 from lumbar.submit.journal import Entry, Job, Journal, rows_of
 
@@ -55,6 +55,8 @@ class _Grading:
         self.journal = Journal(job.journal)
         self.budget = Budget(job.deadline or math.inf, len(models.chains))
         self.folds = 0
+        self.is_begun = False
+        """Whether the journal's last line is of a study that is still being graded."""
 
     def begin(self) -> Iterator[int]:
         """The studies that are left, each noted as begun before it is read; none when the time is up."""
@@ -63,12 +65,13 @@ class _Grading:
             if not self.folds or _is_abandoned(self.job):
                 return
             self.journal.write(Entry(study_id=study_id, finished=False))
+            self.is_begun = True
             yield study_id
 
     def grade(self, study_id: int, study: Study, problems: Problems) -> Entry:
         """A study's predictions, and why cells have none."""
         chains = self.models.chains[: self.folds]
-        predictions = predict_study(self.models, chains, study_id, study, problems)
+        predictions, _ = predict_study(self.models, chains, study_id, study, problems)
         return Entry(
             study_id=study_id,
             finished=True,
@@ -79,10 +82,9 @@ class _Grading:
 
     def finish(self, done: Done[Entry]) -> None:
         """Notes what came of a study."""
-        gaps = dict.fromkeys(CELLS, "grading the study failed")
-        entry = done.value or Entry(study_id=done.study_id, finished=True, gaps=gaps)
         seconds = {"reading": round(done.reading, 3), "grading": round(done.working, 3)}
-        self.journal.write(entry.model_copy(update={"problems": done.problems, **seconds}))
+        self.journal.write(done.value.model_copy(update={"problems": done.problems, **seconds}))
+        self.is_begun = False
         self.budget.spend(done.reading, done.working, self.folds)
 
 
@@ -98,13 +100,13 @@ def grade_studies(job: Job) -> None:
         grading.grade,
         series=series,
         strict=job.strict,
-        stage=("grade", "the prior"),
     )
     try:
         for done in studies:
             grading.finish(done)
     except BaseException as error:
-        if job.strict or isinstance(error, KeyboardInterrupt):  # no death that the study could be blamed for
+        # Not a death that the study could be blamed for.
+        if grading.is_begun and (job.strict or isinstance(error, KeyboardInterrupt)):
             grading.journal.withdraw()
         raise
 

@@ -7,16 +7,17 @@ from typing import Any
 
 import pandas as pd
 
-from lumbar.data.competition import Competition, read_asked, salvage_series_descriptions
+from lumbar.data.competition import Competition
 from lumbar.data.tables import write_table
 from lumbar.labels import GRADES
 from lumbar.phantom.faults.catalogue import RECORD
+from lumbar.submit.asked import read_asked, salvage_series_descriptions
 
 HIDDEN_TABLES = ("test_labels.csv", "oracle.csv")
 """What the score needs; nothing breaks it."""
 
 
-def read_record(root: Path) -> pd.DataFrame:
+def read_faults(root: Path) -> pd.DataFrame:
     """What was broken in a phantom: study_id (or the name of a table), series_id, fault, detail, tell."""
     return pd.read_csv(root / RECORD, dtype=str, keep_default_na=False)
 
@@ -39,7 +40,7 @@ def _said_of(subject: str, report: dict[str, Any]) -> Iterator[str]:
 
 def intact_studies(broken: Competition) -> list[int]:
     """The test studies that no fault was dealt to."""
-    broken_ids = set(read_record(broken.root)["study_id"])
+    broken_ids = set(read_faults(broken.root)["study_id"])
     labelled = pd.read_csv(broken.root / "hidden" / "test_labels.csv", dtype=str)["study_id"]
     return [study_id for study_id in read_asked(broken).study_ids if str(study_id) in set(labelled) - broken_ids]
 

@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 
 from lumbar.config import PhantomConfig
-from lumbar.data.competition import Competition, read_asked, read_labels, read_predictions
+from lumbar.data.competition import Competition, read_labels, read_predictions
 from lumbar.data.priors import predict_prior, read_prior
 from lumbar.data.tables import TableError, read_table, real, text
 from lumbar.errors import InputError
 from lumbar.kaggle import COMPETITION
 from lumbar.kaggle.bundle import build_bundle
-from lumbar.kaggle.rehearse.broken import changed_rows, keep_intact_only, read_record, untold_faults
+from lumbar.kaggle.rehearse.broken import changed_rows, keep_intact_only, read_faults, untold_faults
 from lumbar.kaggle.rehearse.interpreter import build_interpreter
 from lumbar.kaggle.rehearse.sandbox import LAYOUTS, Ending, Sandbox
 from lumbar.labels import GRADES
@@ -26,6 +26,7 @@ from lumbar.metric import score
 from lumbar.phantom.keep import keep_phantom
 from lumbar.records import write_json
 from lumbar.run.run import Run
+from lumbar.submit.asked import read_asked
 from lumbar.submit.results import REPORT
 
 logger = logging.getLogger(__name__)
@@ -164,7 +165,7 @@ def rehearse_faults(rehearsal: Rehearsal, layout: str) -> str:
     """After `rehearse` on broken studies: checks that its report names each fault, and that the intact studies get the
     same rows, to the last digit, when they are alone. Returns this in words."""
     working = rehearsal.folder / layout / "working"
-    record = read_record(rehearsal.competition.root)
+    record = read_faults(rehearsal.competition.root)
     if untold := untold_faults(record, json.loads((working / REPORT).read_text(encoding="utf-8"))):
         raise RehearsalError(f"{working / REPORT}: {len(untold)} faults are not named, the first: {untold[:5]}")
     alone = replace(

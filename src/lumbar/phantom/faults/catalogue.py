@@ -27,6 +27,7 @@ RECORD = Path("hidden") / "faults.csv"
 FILES, LISTING, STUDY = "files", "listing", "study"
 """What a fault breaks, unless it is a table."""
 COLUMNS = ["study_id", "series_id", "fault", "detail", "tell"]
+UNREAD = "cannot be read"
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,6 @@ class Fault:
     description: str = ""
 
 
-UNREAD = "cannot be read"
 FAULTS = {
     "truncated_files": Fault(FILES, files.truncate, UNREAD),
     "empty_files": Fault(FILES, files.empty_files, "the file is empty"),
