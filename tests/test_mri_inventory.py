@@ -29,6 +29,8 @@ def write_series(folder: Path, uid: str, orientation, count: int = 3, **tags: ob
         (SAGITTAL, {"SeriesDescription": "T1"}, "Sagittal T1"),
         (SAGITTAL, {"SeriesDescription": "SAG T2 TSE"}, "Sagittal T2/STIR"),
         (SAGITTAL, {"SeriesDescription": "sag stir"}, "Sagittal T2/STIR"),
+        (SAGITTAL, {"SeriesDescription": "SAG T12-L5 FSE", "EchoTime": 100.0}, "Sagittal T2/STIR"),
+        (SAGITTAL, {"SeriesDescription": "SAG FSE PAT2", "EchoTime": 10.0, "RepetitionTime": 500.0}, "Sagittal T1"),
         (AXIAL, {"ProtocolName": "t2_tse_tra"}, "Axial T2"),
         (AXIAL, {"EchoTime": 101.0, "RepetitionTime": 4000.0}, "Axial T2"),
         (SAGITTAL, {"EchoTime": 10.0, "RepetitionTime": 600.0}, "Sagittal T1"),

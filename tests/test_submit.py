@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,8 +21,11 @@ from lumbar.data.competition import Competition, no_predictions
 from lumbar.data.priors import read_prior
 from lumbar.data.problems import Problems
 from lumbar.data.studies import read_study
+from lumbar.detect.detector import Detector
+from lumbar.errors import InputError
 from lumbar.grade import stage as grade_stage
 from lumbar.labels import CELLS, GRADES
+from lumbar.pipeline import expect_models
 from lumbar.records import write_text
 from lumbar.submit import supervisor
 from lumbar.submit.asked import Asked, read_asked
@@ -250,22 +255,124 @@ def test_a_study_that_takes_the_process_down_twice_costs_only_itself(trained, co
     assert {row.partition("_")[0] for row in report["fallback"]} >= {str(victim)}
 
 
+class Clock:
+    """In the place of `time`. How long a study takes depends on the machine; here time goes on when it is told to."""
+
+    time = staticmethod(time.time)
+
+    def __init__(self, advance: Iterator[float]) -> None:
+        self.now, self.advance = 0.0, advance
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, _: float) -> None:
+        time.sleep(0.02)
+        self.now += next(self.advance)
+
+
 def test_a_process_that_hangs_is_replaced_and_its_study_tried_again(trained, competition, tmp_path, monkeypatch):
+    def until_one_is_stopped() -> Iterator[float]:
+        while True:
+            stopped = [child for child in psutil.Process().children() if is_stopped(child)]
+            yield supervisor.STALL_SECONDS + 1 if stopped else 0.0
+
     interfere(tmp_path, monkeypatch, signal.SIGSTOP, times=1)
-    # How long a healthy worker is silent depends on the machine; a stopped one is silent for good.
-    monkeypatch.setattr(supervisor, "_hangs", lambda worker, _: is_stopped(worker.pid))
+    monkeypatch.setattr(supervisor, "time", Clock(until_one_is_stopped()))
     report = predict_supervised(trained.models, competition, tmp_path / "work", tmp_path / "submission.csv")
     assert report["died"] == ["no study was finished in 600 s"]
     assert report["studies_graded"] == report["studies"]
 
 
-def is_stopped(pid: int) -> bool:
+def is_stopped(process: psutil.Process) -> bool:
     """Whether a process was stopped by a signal."""
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() == psutil.STATUS_STOPPED
+    try:
+        return process.status() == psutil.STATUS_STOPPED
+    except psutil.NoSuchProcess:
+        return False
 
 
-def test_a_worker_that_is_silent_for_ten_minutes_hangs():
-    assert [supervisor._hangs(None, seconds) for seconds in (599.0, 601.0)] == [False, True]
+SLOW = """
+import sys, time
+from pathlib import Path
+journal, go = map(Path, sys.argv[1:3])
+for number in (1, 2):
+    with journal.open("a") as file:
+        file.write("a line\\n")
+    while number == 1 and not go.exists():
+        time.sleep(0.01)
+time.sleep(3600)
+"""
+"""A worker that writes a line, another one when it is let, and no more."""
+
+
+def test_ten_minutes_of_silence_count_from_the_last_study_that_was_noted(tmp_path, monkeypatch):
+    script, journal, go = (tmp_path / name for name in ("worker.py", "journal", "go"))
+    script.write_text(SLOW)
+
+    def advance() -> Iterator[float]:
+        for lines in (1, 2):
+            while not journal.is_file() or journal.read_text().count("\n") < lines:
+                yield 0.0
+            yield 0.0  # the supervisor sees the line
+            yield 599.0
+            go.touch()
+        yield 2.0
+
+    job = Job(models=tmp_path, competition=tmp_path, study_ids=(), journal=journal)
+    monkeypatch.setattr(supervisor, "WORKER", (str(script), str(journal), str(go)))
+    monkeypatch.setattr(supervisor, "time", Clock(advance()))
+    assert exhaust(supervisor._run_worker(tmp_path / "job.json", job, without_gpu=True)) == (
+        "no study was finished in 600 s"
+    )
+    assert supervisor.time.now == 1200.0
+
+
+def exhaust(run: Generator[bool, None, str | None]) -> str | None:
+    """What a generator returns in the end."""
+    while True:
+        try:
+            next(run)
+        except StopIteration as end:
+            return end.value
+
+
+def test_an_interruption_between_two_studies_blames_and_loses_none(trained, competition, tmp_path, monkeypatch):
+    study_ids = tuple(sorted(competition.series("test")["study_id"].unique().tolist()))
+    job = Job(models=trained.models, competition=competition.root, study_ids=study_ids, journal=tmp_path / "journal")
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lumbar.submit.worker.Budget.spend", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        grade_studies(job)
+    journal = Journal(job.journal)
+    assert list(journal.finished()) == [study_ids[0]]
+    assert not journal.fatal()
+
+
+def test_models_of_an_unfinished_stage_are_refused_and_changed_settings_are_told(trained, tmp_path, caplog):
+    run = replace(trained, folder=Path(shutil.copytree(trained.folder, tmp_path / "run")))
+    expect_models(run, "make cv")
+    assert caplog.messages == []
+    crop = run.config.crop.model_copy(update={"spinal": run.config.crop.spinal.model_copy(update={"size": 128})})
+    submit = run.config.submit.model_copy(update={"floor": 0.25})
+    expect_models(replace(run, config=run.config.model_copy(update={"crop": crop, "submit": submit})), "make cv")
+    assert caplog.messages == [
+        "crop: made from another config than now, and taken as it is",
+        "submit: the models' config has other settings than the run's now, and holds until the next cv",
+    ]
+    (run.folder / "grade" / "stamp.json").unlink()
+    with pytest.raises(InputError, match=r"grade: was begun and not finished; finish it first \(`make cv`\)"):
+        expect_models(run, "make cv")
+
+
+def test_a_detector_works_as_it_was_trained_whatever_the_config_says_by_now(trained):
+    stem = next(trained.models.glob("detector_fold*.json")).with_suffix("")
+    config = trained.config.detect.model_copy(update={"mm_per_pixel": 9.0, "min_confidence": 0.5})
+    detector = Detector.load(stem, config)
+    assert detector.config == trained.config.detect.model_copy(update={"min_confidence": 0.5})
 
 
 def test_when_the_time_is_up_the_rest_keeps_its_priors(trained, competition, tmp_path):

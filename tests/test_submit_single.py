@@ -1,6 +1,7 @@
 """One study from a bare folder: graded as if it stood in a competition, with a page of its own, or a clear answer."""
 
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -47,10 +48,21 @@ def test_the_table_has_every_cell_and_marks_the_prior(graded):
     assert ("*" in text) == (graded.grades["reason"] != "").any()
 
 
-def test_findings_are_sentences_the_gravest_first(graded):
-    graves = [sentence.split()[0] for sentence in graded.sentences]
-    assert graves == sorted(graves, key=["Severe", "Moderate"].index)
-    assert all(sentence.endswith(" %)") for sentence in graded.sentences)
+def test_findings_are_sentences_the_gravest_and_surest_first(graded):
+    shares = {"moderate": (0.2, 0.7, 0.1), "severe": (0.1, 0.1, 0.8), "normal_mild": (0.6, 0.3, 0.1)}
+    said = ["moderate", "severe", "normal_mild", "severe"]
+    grades = graded.grades.iloc[:4].assign(grade=said, reason=["", "", "", "no grader was trained"])
+    grades[list(GRADES)] = [shares[grade] for grade in said]
+    sentences = replace(graded, grades=grades).sentences
+    assert sentences == [
+        "Severe spinal canal stenosis at L2/L3 (80 %)",
+        "Moderate spinal canal stenosis at L1/L2 (70 %)",
+    ]
+
+
+def test_a_folder_whose_name_is_too_long_for_an_id_is_graded_all_the_same(bare, trained, tmp_path):
+    folder = shutil.copytree(bare, tmp_path / ("1" * 25))
+    assert grade_folder(folder, trained.models).study_id == 0
 
 
 class Loads(HTMLParser):

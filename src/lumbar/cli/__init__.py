@@ -14,7 +14,7 @@ from lumbar.run.stamps import UNTRAINED, UntrainedError
 
 NETWORKED = (("data", "download"), ("weights", "get"))
 """The only commands that touch a network; Kaggle's own command does when `lumbar kaggle push` calls it, and pip does
-when `lumbar kaggle bundle` or `train` collects the wheels that Kaggle lacks."""
+when `lumbar kaggle bundle`, `train` or `rehearse` collects the wheels that Kaggle lacks."""
 
 app = typer.Typer(
     help="From lumbar spine MRI to a submission for RSNA 2024 Lumbar Spine Degenerative Classification.",

@@ -89,7 +89,7 @@ def _run_worker(path: Path, job: Job, without_gpu: bool) -> Generator[bool, None
             now, size = time.monotonic(), job.journal.stat().st_size if job.journal.is_file() else 0
             if size != progress:
                 progress, changed = size, now
-            if _hangs(worker, now - changed):
+            if now - changed > STALL_SECONDS:
                 return f"no study was finished in {STALL_SECONDS:.0f} s"
             if _is_over(job):
                 logger.warning("the time is up")
@@ -101,11 +101,6 @@ def _run_worker(path: Path, job: Job, without_gpu: bool) -> Generator[bool, None
         worker.kill()
         worker.wait()
     return None if worker.returncode == 0 else f"exit status {worker.returncode}"
-
-
-def _hangs(worker: subprocess.Popen[bytes], silent: float) -> bool:
-    """Whether a worker that has noted nothing for so many seconds is given up."""
-    return silent > STALL_SECONDS
 
 
 def _environment(without_gpu: bool) -> dict[str, str]:
