@@ -37,6 +37,7 @@ compare: install ## The five published systems beside the main pipeline, in one 
 	$(LUMBAR) compare $(OPTIONS) $(if $(FULL),--full-size)
 
 predict: install ## Grade one study: STUDY=<a folder of DICOM files> OUT=<where its page goes> (MODELS=runs/demo/models)
+	$(if $(STUDY),,$(error STUDY=<a folder of DICOM files> is needed))
 	$(LUMBAR) predict "$(STUDY)" $(if $(MODELS),--models "$(MODELS)") $(if $(OUT),--out "$(OUT)")
 
 folds: install ## Stage: write or check the fold file
@@ -51,6 +52,7 @@ data: install ## Fetch the competition's data by Kaggle's command (OUT=data)
 	$(LUMBAR) data download $(if $(OUT),--out "$(OUT)")
 
 weights: install ## Fetch weights to start from: NAME=<a timm model, or yolov8n to yolov8x> (OUT=weights)
+	$(if $(NAME),,$(error NAME=<a timm model, or yolov8n to yolov8x> is needed))
 	$(LUMBAR) weights get "$(NAME)" $(if $(OUT),--out "$(OUT)")
 
 bundle: install ## Pack the run's models, the package and its wheels for Kaggle (OWNER=<your user name>)

@@ -17,6 +17,11 @@ __version__ = "0.2.0"
 __all__ = ["__version__", "predict", "read_series", "score"]
 
 
+def __dir__() -> list[str]:
+    """Also the names that are only loaded when they are asked for."""
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str) -> Any:
     """What the front door gives, loaded when it is first asked for."""
     if name in __all__:

@@ -2,13 +2,14 @@
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from lumbar.baselines.stage import craft_of, expect_net, run_system_crop, run_system_grade, system_crops_made_from
-from lumbar.config import ConfigError, read_saved_config
+from lumbar.config import Config, ConfigError, read_saved_config
 from lumbar.crop.stage import crops_made_from, run_crop
 from lumbar.data.competition import read_predictions
 from lumbar.data.folds import make_folds
@@ -49,10 +50,15 @@ def run_folds(run: Run) -> None:
             f"{path}: has {len(run.fold_numbers)} folds, the config's folds.count is {run.config.folds.count}; "
             f"change the config, or remove the file to make it anew"
         )
-    if run.selection.fold not in (None, *run.fold_numbers):
-        known = ", ".join(map(str, run.fold_numbers))
-        raise ConfigError(f"{path}: there is no fold {run.selection.fold}, it has {known}")
+    expect_fold(path, run.selection.fold)
     logger.info("folds: studies by fold %s", run.folds["fold"].value_counts().sort_index().to_dict())
+
+
+def expect_fold(path: Path, fold: int | None) -> None:
+    """ConfigError where a fold file is there, and lacks the fold."""
+    known = sorted(pd.read_csv(path)["fold"].unique().tolist()) if path.is_file() else [fold]
+    if fold not in (None, *known):
+        raise ConfigError(f"{path}: there is no fold {fold}, it has {', '.join(map(str, known))}")
 
 
 def _detect(run: Run) -> None:
@@ -78,7 +84,10 @@ def run_through(run: Run, last: str = "ensemble") -> None:
 
     A run that trains a selection only may leave `last` incomplete; UntrainedError where an earlier stage is.
     """
-    expect_net(run.config)  # now, and not when the detectors are trained
+    # Now, and not when the detectors are trained.
+    expect_net(run.config)
+    expect_weights(run.config)
+    _expect_images(run)
     run.enter()
     for name, stage in STAGES.items():
         try:
@@ -91,6 +100,19 @@ def run_through(run: Run, last: str = "ensemble") -> None:
             return
 
 
+def expect_weights(config: Config) -> None:
+    """ConfigError where the weights that a config starts from are not there."""
+    for section, weights in (("detect", config.detect.weights), ("grade", config.grade.weights)):
+        if weights and not weights.is_file():
+            raise ConfigError(f"config {config.name}: {section}.weights: there is no {weights} (make weights NAME=...)")
+
+
+def _expect_images(run: Run) -> None:
+    folder = run.competition.root / "train_images"
+    if not any((folder / str(study_id)).is_dir() for study_id in run.competition.study_ids):
+        raise InputError(f"{folder}: has no image of the {len(run.competition.study_ids)} studies of train.csv")
+
+
 def expect_models(run: Run, command: str) -> None:
     """InputError where a run's models are not all there, which names the command that makes them.
 
@@ -98,14 +120,19 @@ def expect_models(run: Run, command: str) -> None:
     that was begun and not finished may have left models of two kinds, and is an InputError.
     """
     run.refuse_other_layout()
-    missing = [name for name in ("config.json", "prior.csv", MODEL_FILE) if not (run.models / name).is_file()]
-    gaps = [f"{run.models}: there is no {name}; train the run" for name in missing] or list(find_gaps(run.models))
-    if gaps:
-        raise InputError(f"{gaps[0]} (`{command}`)")
+    expect_model_files(run.models, command)
     for stage in _origins(run):
         if (run.folder / stage).is_dir() and stamped(run.folder / stage) is None:
             raise InputError(f"{run.folder / stage}: was begun and not finished; finish it first (`{command}`)")
     tell_changes(run)
+
+
+def expect_model_files(models: Path, command: str) -> None:
+    """InputError where a file of a run's models is not there, which names the command that makes them."""
+    missing = [name for name in ("config.json", "prior.csv", MODEL_FILE) if not (models / name).is_file()]
+    gaps = [f"{models}: there is no {name}; train the run" for name in missing] or list(find_gaps(models))
+    if gaps:
+        raise InputError(f"{gaps[0]} (`{command}`)")
 
 
 def tell_changes(run: Run) -> None:
@@ -113,7 +140,7 @@ def tell_changes(run: Run) -> None:
     for stage, now in _origins(run).items():
         then = stamped(run.folder / stage)
         if then and (changes := now.changes_from(then)):
-            logger.warning("%s: made from another %s than now, and taken as it is", stage, ", ".join(changes))
+            logger.warning("%s: taken as it is, but since it was made have changed: %s", stage, ", ".join(changes))
     saved = run.models / "config.json"
     if saved.is_file() and read_saved_config(saved).submit != run.config.submit:
         logger.warning("submit: the models' config has other settings than the run's now, and holds until the next cv")
@@ -183,10 +210,9 @@ def _read_summary(run: Run) -> list[dict[str, Any]]:
 
 def _oracle_losses(run: Run) -> Score | None:
     """The score of the best possible answer, which only a phantom knows."""
-    path = run.competition.root / "oracle.csv"
-    if not path.is_file():
+    if not run.competition.is_phantom:
         return None
-    return score_losses(study_losses(run.competition.labels, read_predictions(path)))
+    return score_losses(study_losses(run.competition.labels, read_predictions(run.competition.root / "oracle.csv")))
 
 
 def format_table(result: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from lumbar.cli.options import DEMO, ConfigOption, DataOption, open_run
+from lumbar.errors import InputError
 
 
 def score(
@@ -99,10 +100,8 @@ def predict(
     from lumbar.report.study import write_study_page
     from lumbar.submit.single import format_study, grade_folder
 
-    if not study.is_dir():
-        raise FileNotFoundError(f"{study}: there is no such folder")
-    if not (models / "config.json").is_file():
-        raise FileNotFoundError(f"{models}: there are no models; a run's lie in runs/<name>/models (make cv)")
+    if out and out.exists() and not out.is_dir():
+        raise InputError(f"{out}: is a file; expected a folder to write into")
     graded = grade_folder(study, models)
     typer.echo(format_study(graded))
     if out:

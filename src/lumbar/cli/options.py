@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -47,8 +48,11 @@ def open_run(config_path: Path, data: Path | None, fold: int | None = None, grou
 
 def open_trained_run(config_path: Path, data: Path | None) -> Run:
     """A run whose models are all there, however they were made: nothing is ever trained for those who only use them."""
-    from lumbar.pipeline import expect_models
+    from lumbar.config import read_config
+    from lumbar.pipeline import expect_model_files, expect_models
 
+    command = f"make cv CONFIG={quote(str(config_path))}{f' DATA={quote(str(data))}' if data else ''}"
+    expect_model_files(Path("runs") / read_config(config_path).name / "models", command)  # before a phantom is written
     run = open_run(config_path, data)
-    expect_models(run, f"make cv CONFIG={config_path}{f' DATA={data}' if data else ''}")
+    expect_models(run, command)
     return run

@@ -25,12 +25,15 @@ def write(
 ) -> None:
     """Write a synthetic competition in the real one's layout."""
     from lumbar.config import PhantomConfig
+    from lumbar.errors import InputError
     from lumbar.phantom.keep import compose_phantom
 
     if context.invoked_subcommand is not None:
         return
     if out is None:
         raise typer.BadParameter("name the folder to write", param_hint="--out")
+    if out.is_dir() and any(out.iterdir()):
+        raise InputError(f"{out}: is not empty; name a folder of its own")
     wanted = PhantomConfig(studies=studies, test_studies=test_studies, max_size=max_size, seed=seed)
     record = compose_phantom(out, wanted, rendered, faults)
     if record is not None:

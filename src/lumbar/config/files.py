@@ -39,6 +39,8 @@ def _read_with_bases(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     below = path.parent / base
     if below.resolve() in (path.resolve(), *above):
         raise ConfigError(f"{path}: {BASE}: {base} is built on this config itself")
+    if not below.is_file():
+        raise ConfigError(f"{path}: {BASE}: there is no {below}")
     inherited = _read_with_bases(below, (*above, path.resolve()))
     check_config(below, inherited)
     return merge({key: value for key, value in inherited.items() if key != "name"}, values)

@@ -129,6 +129,11 @@ class Competition:
         id could name any folder of the machine."""
         return self.root / f"{split}_images" / _folder_name(study_id) / _folder_name(series_id)
 
+    @property
+    def is_phantom(self) -> bool:
+        """Whether it is synthetic: only then the best possible answer is known, and lies beside the tables."""
+        return (self.root / "oracle.csv").is_file()
+
     @cached_property
     def study_ids(self) -> list[int]:
         """The training studies."""

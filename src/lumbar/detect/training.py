@@ -122,7 +122,7 @@ def train_fold(run: Run, fold: int, audit: Audit) -> None:
         fingerprint=made_from,
         training_studies=int(chosen["study_id"].nunique()),
         commit=current_commit(),
-        details={"images": len(chosen), "contradicted": contradicted},
+        details={"images": len(chosen), "contradicted": contradicted, "phantom": run.competition.is_phantom},
     )
     save_checkpoint(stem, state, card)
     for leftover in folder.glob(f"training_fold{fold}_*"):

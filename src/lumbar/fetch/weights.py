@@ -9,6 +9,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 import timm
@@ -110,7 +111,8 @@ def _find(name: str) -> tuple[str, str, Callable[[], State]]:
         described = timm.get_pretrained_cfg(name)
         licence = getattr(described, "license", None) or "see its page on the hub"
         return f"timm's releases ({getattr(described, 'hf_hub_id', None) or name})", licence, lambda: _from_timm(name)
-    near = ", ".join(timm.list_pretrained(f"*{name.split('_')[0]}*")[:SIMILAR]) or "see timm.list_pretrained()"
+    known = sorted({known.partition(".")[0] for known in timm.list_pretrained()})
+    near = ", ".join(get_close_matches(name, known, SIMILAR, cutoff=0.5)) or "see timm.list_pretrained()"
     raise FetchError(f"there are no published weights of '{name}'; similar ones: {near}; or yolov8n to yolov8x")
 
 

@@ -1,6 +1,7 @@
 """The grader's net: a timm backbone over slices as channels, and the prior of each level."""
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ def expect_backbone(config: Config, others: Sequence[str] = ()) -> None:
     backbone = config.grade.backbone
     if backbone in others or timm.is_model(backbone):
         return
-    near = ", ".join(timm.list_models(f"*{backbone.split('_')[0]}*")[:SIMILAR]) or "see timm.list_models()"
+    near = ", ".join(get_close_matches(backbone, timm.list_models(), SIMILAR, cutoff=0.5)) or "see timm.list_models()"
     beside = f"; beside timm's there are {', '.join(others)}" if others else ""
     raise ConfigError(
         f"config {config.name}: grade.backbone: timm has no model '{backbone}'; similar ones: {near}{beside}"

@@ -7,7 +7,7 @@ import logging
 import re
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +19,9 @@ from lumbar.mri.geometry import Plane, anatomical_plane
 logger = logging.getLogger(__name__)
 
 TAGS = [
-    *("SeriesInstanceUID", "SeriesDescription", "ProtocolName", "SequenceName", "BodyPartExamined", "ImageType"),
-    *("ImageOrientationPatient", "EchoTime", "RepetitionTime", "InversionTime", "Rows", "Modality"),
+    *("StudyInstanceUID", "SeriesInstanceUID", "SeriesDescription", "ProtocolName", "SequenceName"),
+    *("BodyPartExamined", "ImageType", "ImageOrientationPatient", "EchoTime", "RepetitionTime"),
+    *("InversionTime", "Rows", "Modality"),
 ]
 """All that is read of a file here."""
 OTHER_BODY_PARTS = re.compile(
@@ -44,6 +45,8 @@ class Found:
     name: str
     description: str | None
     reason: str = ""
+    study: str = ""
+    """The StudyInstanceUID of its files."""
 
     @property
     def line(self) -> str:
@@ -59,7 +62,9 @@ def find_series(folder: Path) -> list[Found]:
     for name, header in _read_headers(folder):
         series = str(header.get("SeriesInstanceUID") or Path(name).parent)
         headers.setdefault(series, []).append((name, header))
-    return [_describe(files) for _, files in sorted(headers.items())]
+    return [
+        replace(_describe(files), study=_text(files[0][1], "StudyInstanceUID")) for _, files in sorted(headers.items())
+    ]
 
 
 def _read_headers(folder: Path) -> Iterator[tuple[str, pydicom.Dataset]]:

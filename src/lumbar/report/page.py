@@ -55,7 +55,7 @@ def describe(run: Run, findings: Findings, studies: int) -> dict[str, Any]:
         "run": run,
         "findings": findings,
         "total": len(run.competition.study_ids),
-        "has_oracle": (run.competition.root / "oracle.csv").is_file(),
+        "has_oracle": run.competition.is_phantom,
         **_describe_score(run, findings),
         "losses": None if findings.cells is None else loss_table(findings.cells),
         "panels": None if findings.cells is None else grade_panels(findings.cells),

@@ -103,7 +103,7 @@ def run_stage(name: str, folder: Path, origin: Origin, work: Callable[[], Sequen
         _say(name, stamp.remarks)
         return
     changes = origin.changes_from(Origin(stamp.made_from)) if stamp else []
-    logger.info("%s ...%s", name, f" (again, for another {', '.join(changes)})" if changes else "")
+    logger.info("%s ...%s", name, f" (again, since these have changed: {', '.join(changes)})" if changes else "")
     (folder / "stamp.json").unlink(missing_ok=True)
     started = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)

@@ -114,8 +114,10 @@ def format_report(report: dict[str, Any]) -> str:
     lines += [f"  {count} times: {reason}" for reason, count in report["fallback_reasons"].items()]
     harmful = [problem for problem in report["problems"] if problem["instead"] != HARMLESS]
     lines += [_line(problem) for problem in harmful[:SHOWN]]
-    if len(report["problems"]) > len(harmful[:SHOWN]):
-        lines.append(f"  ... and {len(report['problems']) - len(harmful[:SHOWN])} more, all in {REPORT}")
+    if len(harmful) > SHOWN:
+        lines.append(f"  ... and {len(harmful) - SHOWN} more, all in {REPORT}")
+    if harmless := len(report["problems"]) - len(harmful):
+        lines.append(f"{harmless} remarks on what does no harm stand in {REPORT}")
     return "\n".join(lines)
 
 

@@ -29,12 +29,16 @@ from lumbar.labels import (
 from lumbar.mri.inventory import Found, find_series
 from lumbar.mri.series import read_files
 from lumbar.records import align
+from lumbar.run.checkpoint import read_card
 from lumbar.submit.chain import explain_gaps, load_models, predict_study
 
 DOUBTFUL = 0.15
 """Below this mean confidence the levels may be none: a detector that is sure of a spine has .5 and more."""
 STUDY_ID = re.compile(r"[0-9]{1,18}")
 """A folder's name that can be a study's id; a study in any other has the id 0."""
+
+
+ON_PHANTOM = "the models were trained on synthetic images: what they say of a real patient means nothing"
 
 
 class StudyError(InputError):
@@ -57,6 +61,8 @@ class GradedStudy:
     problems: tuple[Problem, ...]
     models: str
     """Which models graded it, in a few words."""
+    by_phantom: bool
+    """Whether the models were trained on synthetic images."""
 
     @property
     def sentences(self) -> list[str]:
@@ -66,9 +72,15 @@ class GradedStudy:
         return [_sentence(row) for row in order]
 
     @property
+    def graded(self) -> int:
+        """How many of the 25 cells have a grader's answer."""
+        return int((self.grades["reason"] == "").sum())
+
+    @property
     def warnings(self) -> list[str]:
         """What a reader must know before the grades."""
-        said = [f"{problem.message} (instead: {problem.instead})" for problem in self.problems if _is_harmful(problem)]
+        said = [ON_PHANTOM] if self.by_phantom else []
+        said += [f"{problem.message} (instead: {problem.instead})" for problem in self.problems if _is_harmful(problem)]
         missing = [kind for kind in SERIES_DESCRIPTIONS if kind not in self.study]
         said += [f"there is no readable {kind} series" for kind in missing]
         confidence = float(self.points["confidence"].mean()) if len(self.points) else 0.0
@@ -87,13 +99,20 @@ def _sentence(row: Any) -> str:
 
 
 def grade_folder(folder: Path, models: Path) -> GradedStudy:
-    """Reads and grades the study in a folder; `models` is a run's `models` folder, or a bundle's.
+    """Reads and grades the study in a folder; `models` is a run's `models` folder, or a bundle's, or what holds one.
 
-    Raises StudyError where no series of it can be graded.
+    Raises StudyError where no series of it can be graded, and InputError where there are no models.
     """
+    if not folder.is_dir():
+        raise StudyError(f"{folder}: is no folder; expected one that holds a study's DICOM files")
+    models = find_models(models)
     name = folder.resolve().name
     study_id = int(name) if STUDY_ID.fullmatch(name) else 0
     series, problems = find_series(folder), Problems()
+    ids = sorted({found.study for found in series if found.description})
+    if len(ids) > 1:
+        firsts = [next(found.files[0] for found in series if found.study == study) for study in ids]
+        raise StudyError(f"{folder}: holds {len(ids)} studies, with {', '.join(firsts)}; name the folder of one")
     study = _read(folder, study_id, series, problems)
     if not study:
         held = "".join(f"\n  {found.line}" for found in series) or "\n  no DICOM image"
@@ -110,7 +129,21 @@ def grade_folder(folder: Path, models: Path) -> GradedStudy:
         grades=_tabulate(study_id, complete_rows(graded, _row_ids(study_id), prior, floor).predictions, gaps),
         problems=tuple(problems.found),
         models=f"{loaded.config.name}, {len(loaded.chains)} folds",
+        by_phantom=any(_is_of_phantom(models / f"detector_fold{chain.fold}") for chain in loaded.chains),
     )
+
+
+def find_models(folder: Path) -> Path:
+    """The folder of models that is meant: itself, or the one in a run's folder or a bundle."""
+    for models in (folder, folder / "models"):
+        if (models / "config.json").is_file():
+            return models
+    raise InputError(f"{folder}: there are no models; a run's lie in runs/<name>/models (make cv)")
+
+
+def _is_of_phantom(stem: Path) -> bool:
+    card = read_card(stem)
+    return card is not None and bool(card.details.get("phantom"))
 
 
 def _row_ids(study_id: int) -> list[str]:
@@ -149,10 +182,16 @@ def format_study(graded: GradedStudy) -> str:
         words = (_cell_words(cells[condition, level]) for level in LEVELS)
         rows.append((condition.replace("_", " ").capitalize(), *words))
     lines = [found.line for found in graded.series] + ["", *align(rows, left=[0])]
-    if (graded.grades["reason"] != "").any():
+    if graded.graded < len(cells):
         lines += ["* no grader's answer, but the prior: how frequent each grade is in all studies"]
-    lines += ["", *(graded.sentences or ["no finding: every graded cell is most likely normal or mild"])]
+    lines += ["", *(graded.sentences or [_no_finding(graded.graded)])]
     return "\n".join([*lines, *(f"warning: {warning}" for warning in graded.warnings)])
+
+
+def _no_finding(graded: int) -> str:
+    if not graded:
+        return "nothing could be graded: all 25 cells are the prior"
+    return f"no finding: all {graded} graded cells are most likely normal or mild"
 
 
 def _cell_words(row: Any) -> str:
