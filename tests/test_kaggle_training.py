@@ -9,7 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from lumbar import cli
+from lumbar.config import ConfigError
 from lumbar.kaggle.bundle import build_training_bundle, check_bundle
 from lumbar.kaggle.kernels import write_training_kernel
 from lumbar.kaggle.manifest import BundleError
@@ -136,3 +139,12 @@ def test_a_training_bundle_that_is_damaged_is_refused(kaggle):
     (next(kaggle.rglob("configs/tiny.yaml"))).write_text("name: other")
     with pytest.raises(BundleError, match=r"tiny\.yaml: its checksum is not the one in training\.json"):
         run_training(kaggle / "input", kaggle / "working", None, None, deadline=0)
+
+
+def test_a_fold_that_the_folds_do_not_have_is_refused_at_home(tmp_path, monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    words = ["kaggle", "train", "--owner", "me", "--fold", "9", "--folder", str(tmp_path / "submission")]
+    done = CliRunner().invoke(cli.app, words)
+    assert isinstance(done.exception, ConfigError)
+    assert "folds/demo.csv: there is no fold 9, it has 0, 1" in str(done.exception)
+    assert not (tmp_path / "submission").exists()

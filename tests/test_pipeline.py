@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,9 +11,11 @@ import pandas as pd
 import pytest
 import torch
 
+from lumbar.config import ConfigError
 from lumbar.crop.crops import open_crops
 from lumbar.data.competition import Competition
 from lumbar.data.tables import TableError
+from lumbar.errors import InputError
 from lumbar.grade.stage import start_grader, with_grades
 from lumbar.labels import GRADES
 from lumbar.phantom import write_phantom
@@ -192,3 +195,20 @@ def test_a_detector_is_trained_without_its_fold(trained):
     for fold in trained.fold_numbers:
         card = read_card(trained.models / f"detector_fold{fold}")
         assert card.training_studies == len(annotated - set(trained.studies_of(fold)))
+
+
+@pytest.mark.parametrize("section", ["detect", "grade"])
+def test_weights_that_are_not_there_are_named_before_anything_is_read(trained, tmp_path, section):
+    settings = getattr(trained.config, section).model_copy(update={"weights": tmp_path / "none.safetensors"})
+    run = replace(trained, config=trained.config.model_copy(update={section: settings}), folder=tmp_path / "run")
+    with pytest.raises(ConfigError, match=rf"{section}.weights: there is no .*none.safetensors \(make weights NAME="):
+        run_through(run)
+    assert not run.folder.exists()
+
+
+def test_a_data_set_without_images_is_refused_before_anything_is_read(trained, tmp_path):
+    root = Path(shutil.copytree(trained.competition.root, tmp_path / "data", ignore=shutil.ignore_patterns("*_images")))
+    run = replace(trained, competition=Competition(root), folder=tmp_path / "run")
+    with pytest.raises(InputError, match=r"train_images: has no image of the \d+ studies of train.csv"):
+        run_through(run)
+    assert not run.folder.exists()

@@ -12,8 +12,9 @@ from typer.testing import CliRunner
 
 import lumbar
 from lumbar import cli
+from lumbar.errors import InputError
 from lumbar.labels import CELLS, GRADES
-from lumbar.submit.single import StudyError, format_study, grade_folder
+from lumbar.submit.single import StudyError, find_models, format_study, grade_folder
 from lumbar.submit.stage import predict_submission
 
 
@@ -116,6 +117,39 @@ def test_a_folder_without_a_spine_says_what_it_holds(trained, tmp_path):
     (tmp_path / "readme.txt").write_text("nothing")
     with pytest.raises(StudyError, match=r"(?s)no sagittal or axial series of a lumbar spine.*no DICOM image"):
         grade_folder(tmp_path, trained.models)
+
+
+def test_two_studies_in_one_folder_are_refused(bare, competition, trained, tmp_path):
+    shutil.copytree(bare, tmp_path / "one")
+    other = int(competition.series("test")["study_id"].unique()[1])
+    shutil.copytree(competition.root / "test_images" / str(other), tmp_path / "other")
+    with pytest.raises(StudyError, match=r"holds 2 studies, with one/IM00000, other/.*; name the folder of one"):
+        grade_folder(tmp_path, trained.models)
+
+
+def test_models_of_synthetic_images_say_so_before_anything_else(graded):
+    assert graded.warnings[0].startswith("the models were trained on synthetic images")
+    assert not any("synthetic" in warning for warning in replace(graded, by_phantom=False).warnings)
+
+
+def test_where_nothing_is_graded_no_study_is_called_healthy(graded):
+    nothing = replace(graded, grades=graded.grades.assign(reason="no grader was trained"))
+    assert "nothing could be graded: all 25 cells are the prior" in format_study(nothing)
+    assert "no finding" not in format_study(nothing)
+
+
+@pytest.mark.parametrize("above", ["models", "."])
+def test_the_models_are_found_in_a_run_and_in_a_bundle(trained, above):
+    assert find_models(trained.models / ".." / above) == trained.models / ".." / above / (
+        "models" if above == "." else ""
+    )
+
+
+def test_a_folder_without_models_is_told_apart_from_one_without_a_study(bare, tmp_path):
+    with pytest.raises(InputError, match=r"there are no models; a run's lie in runs/<name>/models"):
+        grade_folder(bare, tmp_path)
+    with pytest.raises(StudyError, match="nowhere: is no folder"):
+        grade_folder(tmp_path / "nowhere", tmp_path)
 
 
 def test_a_real_head_gets_a_clear_answer(shared, trained):
