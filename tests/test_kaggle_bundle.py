@@ -220,7 +220,7 @@ def test_a_packed_config_holds_all_that_it_names(config, tmp_path):
 
 def test_a_config_without_folds_is_not_packed(config, tmp_path):
     folds = config.folds.model_copy(update={"file": tmp_path / "none.csv"})
-    with pytest.raises(InputError, match=r"none\.csv: the folds are made from the labels, once: make folds"):
+    with pytest.raises(InputError, match=r"none\.csv: is not there; name a fold file of the data set"):
         pack_config(config.model_copy(update={"folds": folds}), tmp_path / "out")
 
 

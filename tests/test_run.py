@@ -194,4 +194,4 @@ def test_a_stage_that_runs_again_says_what_has_changed(tmp_path, work, caplog):
     caplog.set_level("INFO")
     run_stage("crop", tmp_path, fingerprint(code="a", data="b"), work)
     run_stage("crop", tmp_path, fingerprint(code="a", data="c"), work)
-    assert "crop ... (again, for another data)" in caplog.text
+    assert "crop ... (again, since these have changed: data)" in caplog.text

@@ -465,7 +465,7 @@ def test_a_submission_is_kept_while_neither_models_nor_tables_change(trained, co
         made.append(work)
         write_text("row_id\n", output)
         write_text("{}\n", output.with_name(REPORT))
-        return {}
+        return {"problems": [], "warning": None}
 
     monkeypatch.setattr("lumbar.submit.stage.predict_submission", predict)
     for _ in range(2):
@@ -498,4 +498,4 @@ def test_series_that_are_absent_are_told_of_each_time_a_submission_is_kept(train
     for _ in range(2):
         caplog.clear()
         run_submit(run, tmp_path / "submission.csv")
-        assert "submit: 1 series are absent or cannot be read, the first: SeriesError" in caplog.text
+        assert "submit: 1 series of 1 study are absent or cannot be read, the first: SeriesError" in caplog.text

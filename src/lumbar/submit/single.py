@@ -109,10 +109,9 @@ def grade_folder(folder: Path, models: Path) -> GradedStudy:
     name = folder.resolve().name
     study_id = int(name) if STUDY_ID.fullmatch(name) else 0
     series, problems = find_series(folder), Problems()
-    ids = sorted({found.study for found in series if found.description})
-    if len(ids) > 1:
-        firsts = [next(found.files[0] for found in series if found.study == study) for study in ids]
-        raise StudyError(f"{folder}: holds {len(ids)} studies, with {', '.join(firsts)}; name the folder of one")
+    firsts = _first_files(series)
+    if len(firsts) > 1:
+        raise StudyError(f"{folder}: holds {len(firsts)} studies, with {', '.join(firsts)}; name the folder of one")
     study = _read(folder, study_id, series, problems)
     if not study:
         held = "".join(f"\n  {found.line}" for found in series) or "\n  no DICOM image"
@@ -131,6 +130,15 @@ def grade_folder(folder: Path, models: Path) -> GradedStudy:
         models=f"{loaded.config.name}, {len(loaded.chains)} folds",
         by_phantom=any(_is_of_phantom(models / f"detector_fold{chain.fold}") for chain in loaded.chains),
     )
+
+
+def _first_files(series: Sequence[Found]) -> list[str]:
+    """A file of each study that a folder's series belong to."""
+    firsts: dict[str, str] = {}
+    for found in sorted(series, key=lambda found: found.files[0]):
+        if found.description:
+            firsts.setdefault(found.study, found.files[0])
+    return list(firsts.values())
 
 
 def find_models(folder: Path) -> Path:
