@@ -19,7 +19,9 @@ from lumbar.data.rows import complete_rows
 from lumbar.data.tables import write_table
 from lumbar.detect.stage import points_made_from, run_detect
 from lumbar.ensemble import report as ensemble_report
+from lumbar.ensemble.methods import MEAN
 from lumbar.ensemble.model import MODEL_FILE
+from lumbar.ensemble.nested import doubt_of
 from lumbar.ensemble.stage import ensemble_made_from, run_ensemble
 from lumbar.errors import InputError
 from lumbar.grade.stage import graders_made_from, run_grade
@@ -234,6 +236,9 @@ def format_table(result: dict[str, Any]) -> str:
     if result["excess"] is not None:
         lines.append(f"excess {result['excess']:.3f} (0 is the oracle, 1 is the prior)")
     lines += ["", f"ensemble: {result['ensemble']['method']}; differences between ensembles, paired over studies"]
+    if result["ensemble"]["method"] == MEAN:
+        doubt = doubt_of(result["studies"])
+        lines.append(f"(of {result['studies']} studies a lead over the mean counts beyond {doubt:.1f} standard errors)")
     lines += ensemble_report.format_differences(result["ensemble"])
     return "\n".join([*lines, "", _format_detection(result["detection"])])
 

@@ -58,9 +58,14 @@ def choose_method(truth: Truth, predictions: Mapping[str, Array]) -> Choice:
     return Choice(best if strength else MEAN.name, strength, scores, deviations)
 
 
+def doubt_of(studies: int) -> float:
+    """How many standard errors a method's lead over the mean must exceed to count."""
+    return DOUBT + DOUBT_OF_FEW / studies
+
+
 def weigh_evidence(deviations: float, studies: int) -> float:
     """The strength, from 0 to 1, that standard errors over so many studies earn a method."""
-    doubt = DOUBT + DOUBT_OF_FEW / studies
+    doubt = doubt_of(studies)
     return 1 - (doubt / deviations) ** 2 if deviations > doubt else 0.0
 
 
