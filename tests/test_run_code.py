@@ -108,6 +108,8 @@ def test_a_listing_is_of_names_and_sizes_and_a_folder_that_is_not_there_is_empty
     listed = hash_listing(tmp_path / "a")
     (tmp_path / "a" / "b" / "1.dcm").write_bytes(b"34")
     assert hash_listing(tmp_path / "a") == listed != empty
+    (tmp_path / "a" / ".DS_Store").write_text("left by a file manager")
+    assert hash_listing(tmp_path / "a") == listed
 
 
 def test_what_has_changed_is_named():

@@ -62,7 +62,10 @@ def hash_files(*paths: Path) -> str:
 
 
 def hash_listing(folder: Path) -> str:
-    """A short hash of the names and sizes of all files below a folder, so that images that arrive later are noticed."""
+    """A short hash of the names and sizes of all files below a folder, so that images that arrive later are noticed.
+
+    Hidden ones do not count: file managers leave them wherever somebody looks.
+    """
     digest = hashlib.sha256()
     for name, size in sorted(_list_files(folder, "")):
         digest.update(f"{name}\0{size}\0".encode(errors="surrogateescape"))
@@ -74,6 +77,8 @@ def _list_files(folder: Path, prefix: str) -> Iterator[tuple[str, int]]:
         return
     with os.scandir(folder) as entries:
         for entry in entries:
+            if entry.name.startswith("."):
+                continue
             if entry.is_dir():
                 yield from _list_files(Path(entry.path), f"{prefix}{entry.name}/")
             elif entry.is_file():
