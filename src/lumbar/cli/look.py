@@ -11,8 +11,11 @@ from lumbar.errors import InputError
 
 
 def score(
-    labels: Annotated[Path, typer.Option(help="A train.csv.")],
-    predictions: Annotated[list[Path], typer.Option(help="CSVs in submission format, together one prediction.")],
+    labels: Annotated[Path, typer.Option(help="The true grades, laid out as train.csv.")],
+    predictions: Annotated[
+        list[Path],
+        typer.Option(help="A CSV in submission format; several, each with the option before it, are parts of one."),
+    ],
     fill_missing: Annotated[str, typer.Option(help="`uniform` gives rows without a prediction 1/3 each.")] = "error",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

@@ -7,7 +7,7 @@ positions. A series may hold images of several sizes and orientations, so every 
 import logging
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import compress
 from pathlib import Path
@@ -78,7 +78,7 @@ class Series:
     """
 
     series_id: int
-    slices: tuple[Slice, ...]
+    slices: tuple[Slice, ...] = field(repr=False)
     problems: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     is_placed: bool = True
