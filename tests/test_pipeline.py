@@ -19,7 +19,7 @@ from lumbar.errors import InputError
 from lumbar.grade.stage import start_grader, with_grades
 from lumbar.labels import GRADES
 from lumbar.phantom import write_phantom
-from lumbar.pipeline import run_through, score_run
+from lumbar.pipeline import format_table, run_through, score_run
 from lumbar.run.checkpoint import read_card
 from lumbar.run.run import Run
 from lumbar.submit.stage import predict_submission
@@ -212,3 +212,10 @@ def test_a_data_set_without_images_is_refused_before_anything_is_read(trained, t
     with pytest.raises(InputError, match=r"train_images: has no image of the \d+ studies of train.csv"):
         run_through(run)
     assert not run.folder.exists()
+
+
+def test_the_table_says_why_a_method_that_leads_is_not_used(trained):
+    result = score_run(trained)
+    for method, told in (("mean", True), ("stacker", False)):
+        table = format_table(result | {"ensemble": result["ensemble"] | {"method": method}, "studies": 100})
+        assert ("(of 100 studies a lead over the mean counts beyond 5.0 standard errors)" in table) == told

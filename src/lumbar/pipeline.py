@@ -236,7 +236,7 @@ def format_table(result: dict[str, Any]) -> str:
     if result["excess"] is not None:
         lines.append(f"excess {result['excess']:.3f} (0 is the oracle, 1 is the prior)")
     lines += ["", f"ensemble: {result['ensemble']['method']}; differences between ensembles, paired over studies"]
-    if result["ensemble"]["method"] == MEAN:
+    if result["ensemble"]["method"] == MEAN.name:
         doubt = doubt_of(result["studies"])
         lines.append(f"(of {result['studies']} studies a lead over the mean counts beyond {doubt:.1f} standard errors)")
     lines += ensemble_report.format_differences(result["ensemble"])

@@ -189,11 +189,12 @@ def format_study(graded: GradedStudy) -> str:
     for condition in CONDITIONS:
         words = (_cell_words(cells[condition, level]) for level in LEVELS)
         rows.append((condition.replace("_", " ").capitalize(), *words))
-    lines = [found.line for found in graded.series] + ["", *align(rows, left=[0])]
+    lines = [found.line for found in graded.series] + [f"warning: {warning}" for warning in graded.warnings]
+    lines += ["", *align(rows, left=[0])]
     if graded.graded < len(cells):
         lines += ["* no grader's answer, but the prior: how frequent each grade is in all studies"]
     lines += ["", *(graded.sentences or [_no_finding(graded.graded)])]
-    return "\n".join([*lines, *(f"warning: {warning}" for warning in graded.warnings)])
+    return "\n".join(lines)
 
 
 def _no_finding(graded: int) -> str:
