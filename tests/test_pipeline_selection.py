@@ -108,7 +108,7 @@ def test_nothing_is_trained_for_those_who_only_use_the_models_and_they_are_told_
     before = changed(copied.folder)
     expect_models(other, "make cv")
     assert changed(copied.folder) == before
-    assert "grade: taken as it is, but since it was made have changed: config" in caplog.text
+    assert "grade: taken as it is; changed since it was made: config" in caplog.text
     assert "detect: made" not in caplog.text
 
 

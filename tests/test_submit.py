@@ -360,7 +360,7 @@ def test_models_of_an_unfinished_stage_are_refused_and_changed_settings_are_told
     submit = run.config.submit.model_copy(update={"floor": 0.25})
     expect_models(replace(run, config=run.config.model_copy(update={"crop": crop, "submit": submit})), "make cv")
     assert caplog.messages == [
-        "crop: taken as it is, but since it was made have changed: config",
+        "crop: taken as it is; changed since it was made: config",
         "submit: the models' config has other settings than the run's now, and holds until the next cv",
     ]
     (run.folder / "grade" / "stamp.json").unlink()

@@ -142,7 +142,7 @@ def tell_changes(run: Run) -> None:
     for stage, now in _origins(run).items():
         then = stamped(run.folder / stage)
         if then and (changes := now.changes_from(then)):
-            logger.warning("%s: taken as it is, but since it was made have changed: %s", stage, ", ".join(changes))
+            logger.warning("%s: taken as it is; changed since it was made: %s", stage, ", ".join(changes))
     saved = run.models / "config.json"
     if saved.is_file() and read_saved_config(saved).submit != run.config.submit:
         logger.warning("submit: the models' config has other settings than the run's now, and holds until the next cv")
