@@ -90,3 +90,15 @@ def one_thread() -> None:
 def still_one_thread(one_thread: None) -> None:
     """A test that trained a detector by Ultralytics' own trainer has set it; another number of threads, other bytes."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def table(tmp_path: Path):
+    """Writes a CSV and gives its path."""
+
+    def write(content: str, name: str = "table.csv") -> Path:
+        path = tmp_path / name
+        path.write_text(content, encoding="utf-8")
+        return path
+
+    return write

@@ -8,6 +8,15 @@ from lumbar.labels import LEVELS, row_id
 
 CONDITION = "spinal_canal_stenosis"
 STUDIES = 8
+TINY = {
+    "backbone": "test_efficientnet",
+    "image_size": 32,
+    "batch_size": 8,
+    "learning_rate": 3e-3,
+    "dropout": 0.0,
+    "averaging": 0.0,
+}
+"""The grade section of a net that learns in seconds, but for its epochs."""
 
 
 def draw_crops() -> Crops:

@@ -6,23 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from graded_crops import CONDITION, FailingPixels, draw_crops
+from graded_crops import CONDITION, TINY, FailingPixels, draw_crops
 from lumbar.baselines.net import SystemNet
 from lumbar.baselines.train import train_system
 from lumbar.config import Config, GradeConfig, PublishedConfig
 from lumbar.crop.crops import Crops
 from lumbar.data.priors import fit_prior
 from lumbar.grade.net import level_prior
-
-TINY = {
-    "backbone": "test_efficientnet",
-    "image_size": 32,
-    "batch_size": 8,
-    "learning_rate": 3e-3,
-    "dropout": 0.0,
-    "averaging": 0.0,
-    "epochs": 3,
-}
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +30,11 @@ def rows(crops) -> np.ndarray:
 
 def net_at_prior(crops: Crops, fit: dict, **grade) -> SystemNet:
     """An untrained net that starts at the crops' prior."""
-    config = Config(name="x", grade=GradeConfig(**TINY | grade), published=PublishedConfig.model_validate({"fit": fit}))
+    config = Config(
+        name="x",
+        grade=GradeConfig(**TINY | {"epochs": 3} | grade),
+        published=PublishedConfig.model_validate({"fit": fit}),
+    )
     torch.manual_seed(5)
     net = SystemNet(config, slices=3)
     net.start_at_prior(level_prior(fit_prior(crops.index.assign(group="spinal")), [CONDITION]))

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from lumbar.config import DetectConfig
+from lumbar.detect.detector import Detector
 from lumbar.detect.train import LandmarkTrainer, train_detector
 
 CONFIG = DetectConfig(scale="p", image_size=64, epochs=3, batch_size=4)
@@ -68,3 +69,10 @@ def test_what_training_resumes_from_holds_no_code(images, tmp_path):
     interrupt_after(1, images, tmp_path / "training", SEED)
     assert torch.serialization.get_unsafe_globals_in_checkpoint(tmp_path / "training" / "last.ckpt") == []
     assert not list((tmp_path / "training").rglob("*.pt"))
+
+
+def test_a_detector_works_as_it_was_trained_whatever_the_config_says_by_now(trained):
+    stem = next(trained.models.glob("detector_fold*.json")).with_suffix("")
+    config = trained.config.detect.model_copy(update={"mm_per_pixel": 9.0, "min_confidence": 0.5})
+    detector = Detector.load(stem, config)
+    assert detector.config == trained.config.detect.model_copy(update={"min_confidence": 0.5})

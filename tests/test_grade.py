@@ -10,7 +10,7 @@ import timm
 import torch
 from safetensors.torch import load_file, save_file
 
-from graded_crops import CONDITION, STUDIES, FailingPixels, draw_crops
+from graded_crops import CONDITION, STUDIES, TINY, FailingPixels, draw_crops
 from lumbar.config import GradeConfig, ViewConfig
 from lumbar.crop.crops import Crops
 from lumbar.data.priors import fit_prior
@@ -19,15 +19,6 @@ from lumbar.grade.predict import load_grader, predict_grades
 from lumbar.grade.train import train_grader
 from lumbar.labels import GRADES, LEVELS
 from lumbar.run.checkpoint import Card, CheckpointError, save_checkpoint
-
-TINY = {
-    "backbone": "test_efficientnet",
-    "image_size": 32,
-    "batch_size": 8,
-    "learning_rate": 3e-3,
-    "dropout": 0.0,
-    "averaging": 0.0,
-}
 
 
 @pytest.fixture(scope="module")

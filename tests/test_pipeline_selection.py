@@ -1,6 +1,7 @@
 """A run by selections: each trains its own models and takes the others as they are; and runs that are only used."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +11,7 @@ from lumbar.config import ConfigError, FoldsConfig
 from lumbar.data.tables import write_table
 from lumbar.detect.training import detectors_made_from
 from lumbar.errors import InputError
-from lumbar.pipeline import expect_models, run_through
+from lumbar.pipeline import expect_models, run_through, tell_changes
 from lumbar.run.run import Run, Selection
 from lumbar.run.stamps import UntrainedError, stamped
 
@@ -106,24 +107,25 @@ def test_nothing_is_trained_for_those_who_only_use_the_models_and_they_are_told_
     grade = copied.config.grade.model_copy(update={"weight_decay": 0.01})
     other = Run(copied.config.model_copy(update={"grade": grade}), copied.competition, copied.folder)
     before = changed(copied.folder)
-    expect_models(other, "make cv")
+    expect_models(other.folder, "make cv")
+    tell_changes(other)
     assert changed(copied.folder) == before
     assert "grade: taken as it is; changed since it was made: config" in caplog.text
-    assert "detect: made" not in caplog.text
+    assert "detect: taken" not in caplog.text
 
 
 def test_missing_models_are_named_with_the_command_that_makes_them(copied):
     remove_model(copied, "spinal_fold1")
     with pytest.raises(InputError, match=r"no spinal grader for fold 1; train it .*\(`make cv CONFIG=x`\)"):
-        expect_models(copied, "make cv CONFIG=x")
+        expect_models(copied.folder, "make cv CONFIG=x")
     shutil.rmtree(copied.models)
     with pytest.raises(InputError, match=r"there is no config\.json; train the run \(`make cv`\)"):
-        expect_models(copied, "make cv")
+        expect_models(copied.folder, "make cv")
 
 
 def test_a_run_of_an_earlier_version_is_named_as_such(copied):
     (copied.folder / "run.json").unlink()
-    for use in (lambda: run_through(copied), lambda: expect_models(copied, "make cv")):
+    for use in (lambda: run_through(copied), lambda: expect_models(copied.folder, "make cv")):
         with pytest.raises(InputError, match=r"run: was made by an earlier lumbar.*mv .*run-old"):
             use()
     (copied.folder / "run.json").write_text('{"layout": 1, "version": "0.1.0"}')
@@ -160,3 +162,20 @@ def test_a_data_sets_own_folds_hold_whatever_the_config_would_have_made(trained,
     run_through(run, last="folds")
     assert run.fold_numbers == [0, 1]
     assert not Path("folds/variant.csv").exists()
+
+
+def test_models_of_an_unfinished_stage_are_refused_and_changed_settings_are_told(trained, tmp_path, caplog):
+    run = replace(trained, folder=Path(shutil.copytree(trained.folder, tmp_path / "run")))
+    expect_models(run.folder, "make cv")
+    tell_changes(run)
+    assert caplog.messages == []
+    crop = run.config.crop.model_copy(update={"spinal": run.config.crop.spinal.model_copy(update={"size": 128})})
+    submit = run.config.submit.model_copy(update={"floor": 0.25})
+    tell_changes(replace(run, config=run.config.model_copy(update={"crop": crop, "submit": submit})))
+    assert caplog.messages == [
+        "crop: taken as it is; changed since it was made: config",
+        "submit: the models' config has other settings than the run's now, and holds until the next cv",
+    ]
+    (run.folder / "grade" / "stamp.json").unlink()
+    with pytest.raises(InputError, match=r"grade: was begun and not finished; finish it first \(`make cv`\)"):
+        expect_models(run.folder, "make cv")

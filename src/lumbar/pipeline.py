@@ -12,7 +12,7 @@ from lumbar.baselines.stage import craft_of, expect_net, run_system_crop, run_sy
 from lumbar.config import Config, ConfigError, read_saved_config
 from lumbar.crop.stage import crops_made_from, run_crop
 from lumbar.data.competition import read_predictions
-from lumbar.data.folds import make_folds
+from lumbar.data.folds import make_folds, read_fold_file
 from lumbar.data.points import read_points
 from lumbar.data.priors import fit_prior, nested_prior
 from lumbar.data.rows import complete_rows
@@ -29,7 +29,7 @@ from lumbar.labels import CELLS, row_id
 from lumbar.metric import COMPONENTS, Score, bootstrap_scores, interval, score_losses, study_losses
 from lumbar.records import align, figure, write_json
 from lumbar.report.points import draw_points
-from lumbar.run.run import Run
+from lumbar.run.run import Run, refuse_other_layout
 from lumbar.run.stamps import Origin, UntrainedError, stage_seconds, stamped
 from lumbar.submit.models import find_gaps
 
@@ -58,8 +58,10 @@ def run_folds(run: Run) -> None:
 
 def expect_fold(path: Path, fold: int | None) -> None:
     """ConfigError where a fold file is there, and lacks the fold."""
-    known = sorted(pd.read_csv(path)["fold"].unique().tolist()) if path.is_file() else [fold]
-    if fold not in (None, *known):
+    if fold is None or not path.is_file():
+        return
+    known = sorted(read_fold_file(path)["fold"].unique().tolist())
+    if fold not in known:
         raise ConfigError(f"{path}: there is no fold {fold}, it has {', '.join(map(str, known))}")
 
 
@@ -79,6 +81,8 @@ STAGES: dict[str, Callable[[Run], None]] = {
     "ensemble": run_ensemble,
 }
 """In the order in which each needs the ones before it."""
+STAMPED = tuple(name for name in STAGES if name != "folds")
+"""Those that leave a stamp."""
 
 
 def run_through(run: Run, last: str = "ensemble") -> None:
@@ -115,26 +119,20 @@ def _expect_images(run: Run) -> None:
         raise InputError(f"{folder}: has no image of the {len(run.competition.study_ids)} studies of train.csv")
 
 
-def expect_models(run: Run, command: str) -> None:
-    """InputError where a run's models are not all there, which names the command that makes them.
+def expect_models(folder: Path, command: str) -> None:
+    """InputError where the models in a run's folder are not all there, which names the command that makes them.
 
-    Models that were made from other code, data or config than there are now are told of, and taken as they are. A stage
-    that was begun and not finished may have left models of two kinds, and is an InputError.
+    A stage that was begun and not finished may have left models of two kinds, and is an InputError as well.
     """
-    run.refuse_other_layout()
-    expect_model_files(run.models, command)
-    for stage in _origins(run):
-        if (run.folder / stage).is_dir() and stamped(run.folder / stage) is None:
-            raise InputError(f"{run.folder / stage}: was begun and not finished; finish it first (`{command}`)")
-    tell_changes(run)
-
-
-def expect_model_files(models: Path, command: str) -> None:
-    """InputError where a file of a run's models is not there, which names the command that makes them."""
+    refuse_other_layout(folder)
+    models = folder / "models"
     missing = [name for name in ("config.json", "prior.csv", MODEL_FILE) if not (models / name).is_file()]
     gaps = [f"{models}: there is no {name}; train the run" for name in missing] or list(find_gaps(models))
     if gaps:
         raise InputError(f"{gaps[0]} (`{command}`)")
+    for stage in STAMPED:
+        if (folder / stage).is_dir() and stamped(folder / stage) is None:
+            raise InputError(f"{folder / stage}: was begun and not finished; finish it first (`{command}`)")
 
 
 def tell_changes(run: Run) -> None:
@@ -184,7 +182,7 @@ def score_run(run: Run) -> dict[str, Any]:
         "cells_from_prior": len(fallback),
         "ensemble": ensemble_report.read_report(run.folder / "ensemble"),
         "detection": _read_summary(run),
-        "seconds": {name: stage_seconds(run.folder / name) for name in STAGES if name != "folds"},
+        "seconds": {name: stage_seconds(run.folder / name) for name in STAMPED},
     }
     write_json(result, run.folder / "cv.json")
     return result

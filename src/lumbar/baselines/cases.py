@@ -20,7 +20,7 @@ from lumbar.grade.stage import with_grades
 from lumbar.labels import CONDITIONS, LEVELS, finding
 from lumbar.run.code import hash_code
 from lumbar.run.run import Run
-from lumbar.run.stamps import fingerprint, run_stage, stamped
+from lumbar.run.stamps import fingerprint, key_of, run_stage
 
 
 def run_cases(run: Run, annotated: Run) -> None:
@@ -39,12 +39,6 @@ def run_cases(run: Run, annotated: Run) -> None:
         write_table(predict_out_of_fold(run, run), folder / "detected.csv")
 
     run_stage(f"{run.config.name}: cases", folder, origin, work)
-
-
-def key_of(folder: Path) -> str | None:
-    """What a stage's result in a folder was made from, as one hash; None where it has not run."""
-    origin = stamped(folder)
-    return origin.key if origin else None
 
 
 def open_cases(run: Run, grades: str) -> tuple[Crops, Numbers]:
@@ -96,7 +90,7 @@ def _as_split(run: Run, crops: Crops, rows: Numbers, fold: int) -> Examples:
     published = described(run)
     if not (published.own_split and published.own_split.balanced_first):
         return Examples.of(rows)
-    classes = true_classes(crops.index.iloc[rows], published.target)
+    classes = true_classes(crops.index.iloc[rows], TARGETS[published.target])
     return balance(rows, classes, published.examples, run.config.seed + fold)
 
 
@@ -117,16 +111,12 @@ def predict_cases(target: Target, outputs: torch.Tensor, crops: Crops, examples:
         row_id=index["row_id"].to_numpy(),
         study_id=index["study_id"].to_numpy(),
         copy=examples.copies,
-        truth=classes[_truth(index, target)],
+        truth=classes[true_classes(index, target)],
         predicted=predicted,
         sentence=[
             describe(*case) for case in zip(predicted.tolist(), index["condition"], levels.tolist(), strict=True)
         ],
     )
-
-
-def _truth(index: pd.DataFrame, target: Target) -> Numbers:
-    return true_classes(index, next(name for name, known in TARGETS.items() if known is target))
 
 
 def describe(predicted: str, condition: str, level: str) -> str:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lumbar.baselines.crops import PLACE
 from lumbar.baselines.samplers import Examples, true_classes
+from lumbar.baselines.targets import TARGETS
 from lumbar.config import AugmentationConfig, Config
 from lumbar.crop.crops import Crops
 from lumbar.grade.data import CropDataset, cut_centre, reseed, strong_changes
@@ -31,7 +32,7 @@ class SystemDataset(CropDataset):
 
     def classify(self, grades: NDArray[np.int64], index: Any) -> NDArray[np.int64]:
         """The classes (N,) that the system's target tells apart."""
-        return true_classes(index, self.published.target)
+        return true_classes(index, TARGETS[self.published.target])
 
     def describe(self, number: int) -> dict[str, Any]:
         """The level, and the point's place in its slice (2,)."""

@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import KFold, StratifiedKFold
 
-from lumbar.baselines.cases import key_of, no_cases, open_cases, predict_cases, system_answer
+from lumbar.baselines.cases import no_cases, open_cases, predict_cases, system_answer
 from lumbar.baselines.samplers import Examples, Numbers, balance, true_classes
 from lumbar.baselines.stage import SYSTEM, start_system
 from lumbar.baselines.systems import described
+from lumbar.baselines.targets import TARGETS
 from lumbar.baselines.train import train_on
 from lumbar.config import OwnSplitConfig
 from lumbar.crop.crops import Crops
@@ -25,7 +26,7 @@ from lumbar.grade.stage import Training, describe_grader
 from lumbar.run.checkpoint import is_current, read_card, save_checkpoint
 from lumbar.run.code import hash_code
 from lumbar.run.run import Run
-from lumbar.run.stamps import fingerprint, run_stage
+from lumbar.run.stamps import fingerprint, key_of, run_stage
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +68,9 @@ def _trials(run: Run, annotated: Run, split: OwnSplitConfig, grades: str) -> lis
     rows = choose_rows(crops.index, rows, wanted, run.config.seed)
     # The balanced number is what is trained on; what is tested comes on top.
     examples = _balance(run, crops, rows, 1 / (1 - split.share)) if split.balanced_first else Examples.of(rows)
-    tested_in = split_examples(true_classes(crops.index.iloc[examples.rows], described(run).target), split, run)
+    tested_in = split_examples(
+        true_classes(crops.index.iloc[examples.rows], TARGETS[described(run).target]), split, run
+    )
     trials = []
     for number in range(min(split.repeats, tested_in.max() + 1)):
         trained, tested = (examples.where(chosen) for chosen in (tested_in != number, tested_in == number))
@@ -106,7 +109,7 @@ def _balance(run: Run, crops: Crops, rows: Numbers, more: float = 1.0) -> Exampl
     wanted = described(run).examples
     if wanted.balance_to:
         wanted = wanted.model_copy(update={"balance_to": round(wanted.balance_to * more)})
-    classes = true_classes(crops.index.iloc[rows], described(run).target)
+    classes = true_classes(crops.index.iloc[rows], TARGETS[described(run).target])
     return balance(rows, classes, wanted, run.config.seed)
 
 

@@ -7,9 +7,9 @@ from sklearn.cluster import KMeans
 from lumbar.baselines.samplers import is_graded
 from lumbar.data.annotations import annotated_points
 from lumbar.data.competition import Competition
-from lumbar.data.points import NO_FOLD, Point, points_table, read_points
+from lumbar.data.points import NO_FOLD, Point, read_points
 from lumbar.data.problems import Problem, Problems
-from lumbar.data.studies import Study, map_studies
+from lumbar.data.studies import Study, collect_points, map_studies
 from lumbar.labels import GROUPS, LEVELS, condition_of
 from lumbar.mri.geometry import HEAD, Array
 from lumbar.run.run import Run
@@ -43,9 +43,9 @@ def clustered_points(
 
     series = competition.series(split)
     axial = series.loc[series["series_description"] == GROUPS["subarticular"].series_description, "series_id"]
-    done = list(map_studies(competition, split, list(fold_of), cluster, "crop: points", only=set(axial), jobs=jobs))
-    points = points_table(point for result in done for point in result.value or ())
-    return points, [problem for result in done for problem in result.problems]
+    return collect_points(
+        map_studies(competition, split, list(fold_of), cluster, "crop: points", only=set(axial), jobs=jobs)
+    )
 
 
 def cluster_study(study: Study, study_id: int, fold: int = NO_FOLD) -> list[Point]:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lumbar.baselines.targets import TARGETS
+from lumbar.baselines.targets import TARGETS, Target
 from lumbar.config import CellsConfig, ExamplesConfig, PublishedConfig
 from lumbar.labels import CONDITIONS, GRADE_WEIGHTS
 
@@ -41,10 +41,10 @@ def is_graded(index: pd.DataFrame, cells: CellsConfig) -> NDArray[np.bool_]:
     return (index["condition"].isin(cells.conditions) & index["level"].isin(cells.levels)).to_numpy()
 
 
-def true_classes(index: pd.DataFrame, target: str) -> Numbers:
+def true_classes(index: pd.DataFrame, target: Target) -> Numbers:
     """The classes (N,) of crops whose grade is known, as a target tells them apart."""
     conditions = index["condition"].map(list(CONDITIONS).index).to_numpy(dtype=np.int64)
-    return TARGETS[target].truth(index["grade"].to_numpy(dtype=np.int64), conditions)
+    return target.truth(index["grade"].to_numpy(dtype=np.int64), conditions)
 
 
 def keep_rows(index: pd.DataFrame, rows: Numbers, config: ExamplesConfig) -> Numbers:

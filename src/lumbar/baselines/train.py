@@ -19,6 +19,7 @@ from lumbar.baselines.samplers import (
     trained_with,
     true_classes,
 )
+from lumbar.baselines.targets import TARGETS
 from lumbar.config import PublishedConfig
 from lumbar.crop.crops import Crops
 from lumbar.grade.train import Curves, GraderModule, State, batches_of, fit, may_fuse, seed_training
@@ -96,7 +97,7 @@ def train_system(
 
 
 def _classes(crops: Crops, rows: Numbers, published: PublishedConfig) -> Numbers:
-    return true_classes(crops.index.iloc[rows], published.target)
+    return true_classes(crops.index.iloc[rows], TARGETS[published.target])
 
 
 def train_on(

@@ -64,6 +64,7 @@ def report(
     from lumbar.phantom.keep import phantom_folder
     from lumbar.pipeline import tell_changes
     from lumbar.report.page import write_report
+    from lumbar.run.run import refuse_other_layout
 
     wanted = read_config(config)
     folder, root = Path("runs") / wanted.name, data or phantom_folder(wanted.phantom)
@@ -72,7 +73,7 @@ def report(
     if not root.is_dir():
         raise FileNotFoundError(f"{root}: the phantom is gone; a run on other data is reported with --data (DATA=)")
     run = open_run(config, root)
-    run.refuse_other_layout()
+    refuse_other_layout(folder)
     tell_changes(run)
     typer.echo(f"wrote {write_report(run, config, studies)}")
 

@@ -49,10 +49,10 @@ def open_run(config_path: Path, data: Path | None, fold: int | None = None, grou
 def open_trained_run(config_path: Path, data: Path | None) -> Run:
     """A run whose models are all there, however they were made: nothing is ever trained for those who only use them."""
     from lumbar.config import read_config
-    from lumbar.pipeline import expect_model_files, expect_models
+    from lumbar.pipeline import expect_models, tell_changes
 
     command = f"make cv CONFIG={quote(str(config_path))}{f' DATA={quote(str(data))}' if data else ''}"
-    expect_model_files(Path("runs") / read_config(config_path).name / "models", command)  # before a phantom is written
+    expect_models(Path("runs") / read_config(config_path).name, command)  # before a phantom is written
     run = open_run(config_path, data)
-    expect_models(run, command)
+    tell_changes(run)
     return run

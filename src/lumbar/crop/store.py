@@ -61,8 +61,8 @@ def _cut_studies(
 ) -> Iterator[Cut]:
     by_study, only = dict(list(points.groupby("study_id", sort=False))), set(points["series_id"])
 
-    def cut(_: int, study: Study, __: object, of_study: pd.DataFrame) -> list[Cut]:
-        return list(cut_points(series_by_id(study), of_study, cutter))
+    def cut(_: int, study: Study, __: object, given: pd.DataFrame) -> list[Cut]:
+        return list(cut_points(series_by_id(study), given, cutter))
 
     options: dict[str, Any] = {"only": only, "given": by_study, "jobs": jobs, "strict": True}
     for done in map_studies(competition, split, list(by_study), cut, "crop", **options):

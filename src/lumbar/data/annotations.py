@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from lumbar.data.competition import Competition
-from lumbar.data.points import NO_FOLD, Point, points_table
+from lumbar.data.points import NO_FOLD, Point
 from lumbar.data.problems import Problem, Problems
-from lumbar.data.studies import Study, map_studies, series_by_id
+from lumbar.data.studies import Study, collect_points, map_studies, series_by_id
 from lumbar.mri.series import Series
 
 logger = logging.getLogger(__name__)
@@ -54,9 +54,7 @@ def annotated_points(
     given = {study_id: (rows, int(fold_of[study_id])) for study_id, rows in _by_study(coordinates, fold_of)}
     studies, only = [study_id for study_id in folds["study_id"] if study_id in given], set(coordinates["series_id"])
     label = "annotated points"
-    done = list(map_studies(competition, "train", studies, _place, label, only=only, given=given, jobs=jobs))
-    points = points_table(point for result in done for point in result.value or ())
-    return points, [problem for result in done for problem in result.problems]
+    return collect_points(map_studies(competition, "train", studies, _place, label, only=only, given=given, jobs=jobs))
 
 
 def _by_study(coordinates: pd.DataFrame, wanted: Container[int]) -> Iterator[tuple[int, pd.DataFrame]]:

@@ -47,9 +47,14 @@ def _split(study_ids: list[int], rows: pd.DataFrame, count: int, seed: int) -> p
     return fold.reset_index()
 
 
+def read_fold_file(path: Path) -> pd.DataFrame:
+    """study_id and fold of every study in a fold file."""
+    return read_table(path, [integer("study_id"), integer("fold")], unique=["study_id"])
+
+
 def read_folds(path: Path, study_ids: list[int]) -> pd.DataFrame:
     """The folds of the given studies, in their order; a study that the file does not know is a TableError."""
-    folds = read_table(path, [integer("study_id"), integer("fold")], unique=["study_id"])
+    folds = read_fold_file(path)
     unknown = sorted(set(study_ids) - set(folds["study_id"]))
     if unknown:
         raise TableError(
@@ -98,7 +103,7 @@ def _has_studies(path: Path, study_ids: list[int], only: bool = False) -> bool:
     if not path.is_file():
         return False
     try:
-        known = set(read_table(path, [integer("study_id"), integer("fold")], unique=["study_id"])["study_id"])
+        known = set(read_fold_file(path)["study_id"])
     except TableError:
         return False
     return known == set(study_ids) if only else known >= set(study_ids)

@@ -20,6 +20,11 @@ class Problem:
     message: str
     instead: str = "went on without it"
 
+    @property
+    def is_harmful(self) -> bool:
+        """Whether anything was lost by it."""
+        return self.instead != HARMLESS
+
 
 @dataclass
 class Problems:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sized
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import pandas as pd
@@ -11,6 +12,7 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from lumbar.data.competition import Competition
+from lumbar.data.points import Point, points_table
 from lumbar.data.problems import HARMLESS, Problem, Problems
 from lumbar.labels import plane_of, sequence_of
 from lumbar.mri.series import Series, read_series
@@ -49,7 +51,7 @@ def map_studies(
 ) -> Iterator[Done[Value]]:
     """Reads study after study, does the work on each, and yields what came of it, in the order of the ids.
 
-    `work` gets the id, the study and a list for problems, and, fourth, what is `given` for the study, if anything is.
+    `work` gets the id, the study and a list for problems, and as `given` what is given for the study, if anything is.
     `series` is the split's series table where it has been read already; of its series all are read, or `only` some. A
     `label` shows a progress bar.
     With several `jobs` processes read and work, and the ids are taken ahead; with one, an id is taken when the study
@@ -61,7 +63,7 @@ def map_studies(
     tasks = (
         (
             (competition, split, study_id, *_split_rows(rows_of.get(study_id, table.iloc[:0]), wanted)),
-            work if given is None else _Given(work, given[study_id]),
+            work if given is None else partial(work, given=given[study_id]),
             stage,
             strict,
         )
@@ -79,17 +81,6 @@ def map_studies(
 def _split_rows(rows: pd.DataFrame, wanted: set[int] | None) -> tuple[pd.DataFrame, set[int]]:
     """The rows of the series that are read, and the ids of all."""
     return rows if wanted is None else rows[rows["series_id"].isin(wanted)], set(rows["series_id"])
-
-
-@dataclass(frozen=True, eq=False)
-class _Given(Generic[Value]):
-    """Work on a study with what is given for it."""
-
-    work: Callable[..., Value]
-    given: Any
-
-    def __call__(self, study_id: int, study: Study, problems: Problems) -> Value:
-        return self.work(study_id, study, problems, self.given)
 
 
 def _do(
@@ -121,27 +112,36 @@ def read_study(
 
     Notes a problem for each file or series that is left out or odd, also for one that is on disk and not listed.
     """
-    study: Study = {}
     listed = set(descriptions["series_id"]) if listed is None else listed
     if not listed:
         problems.note(study_id, "read", "no series is listed for the study", "the prior")
-    for series_id, description in zip(descriptions["series_id"], descriptions["series_description"], strict=True):
-        directory = competition.series_directory(split, study_id, series_id)
-        with problems.survive(study_id, "read", OTHER_SERIES):
-            series = read_series(directory, plane_of(description), sequence_of(description))
-            study.setdefault(description, []).append(series)
-            note_series(study_id, series, problems)
+    readers = (
+        (description, partial(_read_listed, competition, split, study_id, series_id, description))
+        for series_id, description in zip(descriptions["series_id"], descriptions["series_description"], strict=True)
+    )
+    study = gather_study(study_id, readers, problems)
     for name in _unlisted(competition, split, study_id, listed):
         problems.note(study_id, "read", f"series {name}: is on disk, but the table of series does not list it")
     return study
 
 
-def note_series(study_id: int, series: Series, problems: Problems) -> None:
-    """Notes what was odd about a series that was read."""
-    for message in series.problems:
-        problems.note(study_id, "read", message)
-    for message in series.remarks:
-        problems.note(study_id, "read", message, HARMLESS)
+def gather_study(study_id: int, readers: Iterable[tuple[str, Callable[[], Series]]], problems: Problems) -> Study:
+    """A study's readable series by description, from what reads each; what is odd about them, or not read, is noted."""
+    study: Study = {}
+    for description, read in readers:
+        with problems.survive(study_id, "read", OTHER_SERIES):
+            series = read()
+            study.setdefault(description, []).append(series)
+            for message in series.problems:
+                problems.note(study_id, "read", message)
+            for message in series.remarks:
+                problems.note(study_id, "read", message, HARMLESS)
+    return study
+
+
+def _read_listed(competition: Competition, split: str, study_id: int, series_id: int, description: str) -> Series:
+    directory = competition.series_directory(split, study_id, series_id)
+    return read_series(directory, plane_of(description), sequence_of(description))
 
 
 def series_by_id(study: Study) -> dict[int, Series]:
@@ -153,3 +153,10 @@ def _unlisted(competition: Competition, split: str, study_id: int, listed: Colle
     folder = competition.root / f"{split}_images" / str(study_id)
     names = {path.name for path in folder.iterdir() if path.is_dir()} if folder.is_dir() else set()
     return sorted(names - {str(series_id) for series_id in listed})
+
+
+def collect_points(done: Iterable[Done[list[Point]]]) -> tuple[pd.DataFrame, list[Problem]]:
+    """The points that were found in studies, as a table, and what could not be used of them."""
+    results = list(done)
+    points = points_table(point for result in results for point in result.value or ())
+    return points, [problem for result in results for problem in result.problems]

@@ -11,9 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lumbar.data.competition import Competition
-from lumbar.data.points import NO_FOLD, Point, points_table
+from lumbar.data.points import NO_FOLD, Point
 from lumbar.data.problems import Problem
-from lumbar.data.studies import Study, map_studies
+from lumbar.data.studies import Study, collect_points, map_studies
 from lumbar.detect.anatomy import (
     FORAMEN_OFFSET_MM,
     RECESS_OFFSET_MM,
@@ -58,9 +58,7 @@ def locate_studies(
         return locate_study(detector, study, study_id, fold)
 
     label = f"detect: points by fold {fold}"
-    done = list(map_studies(competition, "train", study_ids, locate, label, stage=("detect", "the prior")))
-    points = points_table(point for result in done for point in result.value or ())
-    return points, [problem for result in done for problem in result.problems]
+    return collect_points(map_studies(competition, "train", study_ids, locate, label, stage=("detect", "the prior")))
 
 
 def _locate_cells(detector: Detector, study: Mapping[str, Sequence[Series]]) -> list[Point]:

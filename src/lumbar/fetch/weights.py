@@ -9,7 +9,6 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 import timm
@@ -17,14 +16,12 @@ import torch
 from safetensors.torch import save_file
 
 from lumbar.detect.weights import read_weights
-from lumbar.errors import InputError, printable
+from lumbar.errors import InputError, printable, similar_names
 from lumbar.records import Record, read_record, write_record
 
 logger = logging.getLogger(__name__)
 
 State = dict[str, torch.Tensor]
-SIMILAR = 8
-"""Names that the error for a wrong one suggests."""
 DETECTORS = re.compile(r"yolov8([nsmlx])")
 
 
@@ -112,7 +109,7 @@ def _find(name: str) -> tuple[str, str, Callable[[], State]]:
         licence = getattr(described, "license", None) or "see its page on the hub"
         return f"timm's releases ({getattr(described, 'hf_hub_id', None) or name})", licence, lambda: _from_timm(name)
     known = sorted({known.partition(".")[0] for known in timm.list_pretrained()})
-    near = ", ".join(get_close_matches(name, known, SIMILAR, cutoff=0.5)) or "see timm.list_pretrained()"
+    near = similar_names(name, known, "see timm.list_pretrained()")
     raise FetchError(f"there are no published weights of '{name}'; similar ones: {near}; or yolov8n to yolov8x")
 
 

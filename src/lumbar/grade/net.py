@@ -1,7 +1,6 @@
 """The grader's net: a timm backbone over slices as channels, and the prior of each level."""
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from lumbar.config import Config, ConfigError, GradeConfig
+from lumbar.errors import similar_names
 from lumbar.labels import GRADES, LEVELS
 from lumbar.run.checkpoint import CheckpointError, load_state
 
@@ -20,8 +20,6 @@ LEAST_CONTRAST = 0.05
 """Added to a crop's standard deviation, so that an empty crop is not blown up into noise."""
 COLOURS = 3
 """Channels of the nets that are made for colour images."""
-SIMILAR = 8
-"""Names that the error for a wrong one suggests."""
 
 
 class Grader(nn.Module):
@@ -121,7 +119,7 @@ def expect_backbone(config: Config, others: Sequence[str] = ()) -> None:
     backbone = config.grade.backbone
     if backbone in others or timm.is_model(backbone):
         return
-    near = ", ".join(get_close_matches(backbone, timm.list_models(), SIMILAR, cutoff=0.5)) or "see timm.list_models()"
+    near = similar_names(backbone, timm.list_models(), "see timm.list_models()")
     beside = f"; beside timm's there are {', '.join(others)}" if others else ""
     raise ConfigError(
         f"config {config.name}: grade.backbone: timm has no model '{backbone}'; similar ones: {near}{beside}"

@@ -24,7 +24,7 @@ from lumbar.records import write_record
 from lumbar.run.checkpoint import BY_EPOCH, Card, current_commit, is_current, remove_checkpoint, save_checkpoint
 from lumbar.run.code import hash_code
 from lumbar.run.run import Run
-from lumbar.run.stamps import Origin, fingerprint, hash_files, run_stage, stamped, wait_for
+from lumbar.run.stamps import Origin, fingerprint, hash_files, key_of, run_stage, wait_for
 
 logger = logging.getLogger(__name__)
 
@@ -81,16 +81,12 @@ def graders_made_from(run: Run, craft: Craft | None = None) -> Origin:
     return fingerprint(
         code=hash_code(*(craft or PIPELINE).code),
         labels=run.labels_fingerprint,
-        crops=_parts(stamped(run.folder / "crop")),
+        crops=key_of(run.folder / "crop"),
         config=config.model_dump(exclude={"weights"}),  # what they hold counts, not where they lie
         published=run.config.published.model_dump() if run.config.published else None,
         weights=hash_files(config.weights) if config.weights else None,
         seed=run.config.seed,
     )
-
-
-def _parts(origin: Origin | None) -> dict[str, str]:
-    return dict(origin.inputs) if origin else {}
 
 
 def _grade(run: Run, craft: Craft) -> None:

@@ -47,7 +47,7 @@ def write_study_page(graded: GradedStudy, name: str, path: Path) -> None:
         "series": graded.series,
         "used": [found for found in graded.series if found.description],
         "models": graded.models,
-        "graded": int(cells["graded"].sum()),
+        "graded": graded.graded,
         "sentences": graded.sentences,
         "warnings": graded.warnings,
     }

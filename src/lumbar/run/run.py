@@ -111,17 +111,18 @@ class Run:
 
     def enter(self) -> None:
         """Claims the run's folder; InputError where an earlier version has left results that this one cannot use."""
-        self.refuse_other_layout()
+        refuse_other_layout(self.folder)
         write_record(RunRecord(layout=LAYOUT, version=lumbar.__version__), self.folder / "run.json")
 
-    def refuse_other_layout(self) -> None:
-        """InputError where the run's folder holds results of an earlier version."""
-        try:
-            layout = RunRecord.model_validate_json((self.folder / "run.json").read_text(encoding="utf-8")).layout
-        except (OSError, UnicodeDecodeError, ValidationError):
-            layout = None
-        if layout != LAYOUT and any((self.folder / name).exists() for name in RESULTS):
-            raise InputError(
-                f"{self.folder}: was made by an earlier lumbar, whose results version {lumbar.__version__} cannot use; "
-                f"keep it under another name (mv {self.folder} {self.folder}-old) or remove it, and run again"
-            )
+
+def refuse_other_layout(folder: Path) -> None:
+    """InputError where a run's folder holds results of an earlier version."""
+    try:
+        layout = RunRecord.model_validate_json((folder / "run.json").read_text(encoding="utf-8")).layout
+    except (OSError, UnicodeDecodeError, ValidationError):
+        layout = None
+    if layout != LAYOUT and any((folder / name).exists() for name in RESULTS):
+        raise InputError(
+            f"{folder}: was made by an earlier lumbar, whose results version {lumbar.__version__} cannot use; "
+            f"keep it under another name (mv {folder} {folder}-old) or remove it, and run again"
+        )

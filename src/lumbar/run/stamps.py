@@ -137,6 +137,12 @@ def stamped(folder: Path) -> Origin | None:
     return Origin(stamp.made_from) if stamp else None
 
 
+def key_of(folder: Path) -> str | None:
+    """What a finished stage was made from, as one short hash, or None when it has not run."""
+    origin = stamped(folder)
+    return origin.key if origin else None
+
+
 def stage_seconds(folder: Path) -> float | None:
     """How long a stage took when it last ran, or None when it has not."""
     stamp = _read_stamp(folder)

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from lumbar.data.competition import ROW_ID_PARTS
-from lumbar.data.problems import HARMLESS, Problem
+from lumbar.data.problems import Problem
 from lumbar.data.rows import complete_rows, write_submission
 from lumbar.labels import CELLS, group_of
 from lumbar.records import write_json
@@ -112,15 +112,16 @@ def format_report(report: dict[str, Any]) -> str:
     lines += [f"  {count} studies by {folds} folds" for folds, count in report["studies_by_folds"].items()]
     lines.append(f"{report['rows_from_prior']} rows fell back on the prior")
     lines += [f"  {count} times: {reason}" for reason, count in report["fallback_reasons"].items()]
-    harmful = [problem for problem in report["problems"] if problem["instead"] != HARMLESS]
+    problems = [Problem(**said) for said in report["problems"]]
+    harmful = [problem for problem in problems if problem.is_harmful]
     lines += [_line(problem) for problem in harmful[:SHOWN]]
     if len(harmful) > SHOWN:
         lines.append(f"  ... and {len(harmful) - SHOWN} more, all in {REPORT}")
-    if harmless := len(report["problems"]) - len(harmful):
+    if harmless := len(problems) - len(harmful):
         lines.append(f"{harmless} remarks on what does no harm stand in {REPORT}")
     return "\n".join(lines)
 
 
-def _line(problem: dict[str, Any]) -> str:
-    subject = "tables" if problem["study_id"] is None else f"study {problem['study_id']}"
-    return f"  {subject}, {problem['stage']}: {problem['message']} (instead: {problem['instead']})"
+def _line(problem: Problem) -> str:
+    subject = "tables" if problem.study_id is None else f"study {problem.study_id}"
+    return f"  {subject}, {problem.stage}: {problem.message} (instead: {problem.instead})"

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from lumbar.data.priors import read_prior
-from lumbar.data.problems import HARMLESS, Problem, Problems
+from lumbar.data.problems import Problem, Problems
 from lumbar.data.rows import complete_rows
-from lumbar.data.studies import OTHER_SERIES, Study, note_series
+from lumbar.data.studies import Study, gather_study
 from lumbar.errors import InputError
 from lumbar.labels import (
     CELLS,
@@ -80,17 +81,13 @@ class GradedStudy:
     def warnings(self) -> list[str]:
         """What a reader must know before the grades."""
         said = [ON_PHANTOM] if self.by_phantom else []
-        said += [f"{problem.message} (instead: {problem.instead})" for problem in self.problems if _is_harmful(problem)]
+        said += [f"{problem.message} (instead: {problem.instead})" for problem in self.problems if problem.is_harmful]
         missing = [kind for kind in SERIES_DESCRIPTIONS if kind not in self.study]
         said += [f"there is no readable {kind} series" for kind in missing]
         confidence = float(self.points["confidence"].mean()) if len(self.points) else 0.0
         if confidence < DOUBTFUL:
             said.append(f"the levels are in doubt (mean confidence {confidence:.2f}): is this a lumbar spine?")
         return said
-
-
-def _is_harmful(problem: Problem) -> bool:
-    return problem.instead != HARMLESS
 
 
 def _sentence(row: Any) -> str:
@@ -159,16 +156,12 @@ def _row_ids(study_id: int) -> list[str]:
 
 
 def _read(folder: Path, study_id: int, series: Sequence[Found], problems: Problems) -> Study:
-    study: Study = {}
-    for number, found in enumerate(series, start=1):
-        kind = found.description
-        if kind is None:
-            continue
-        with problems.survive(study_id, "read", OTHER_SERIES):
-            stack = read_files(folder, found.files, number, plane_of(kind), sequence_of(kind))
-            study.setdefault(kind, []).append(stack)
-            note_series(study_id, stack, problems)
-    return study
+    readers = (
+        (kind, partial(read_files, folder, found.files, number, plane_of(kind), sequence_of(kind)))
+        for number, found in enumerate(series, start=1)
+        if (kind := found.description) is not None
+    )
+    return gather_study(study_id, readers, problems)
 
 
 def _tabulate(study_id: int, rows: pd.DataFrame, gaps: dict[str, str]) -> pd.DataFrame:

@@ -1,0 +1,194 @@
+"""Grading in a process of its own: what becomes of it costs a study, never the submission."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+
+from lumbar.submit import supervisor
+from lumbar.submit.journal import Job, Journal
+from lumbar.submit.stage import predict_submission
+from lumbar.submit.supervisor import predict_supervised
+
+INTERFERING = """
+import os, signal, sys
+from pathlib import Path
+from lumbar.offline import go_offline
+go_offline()
+from lumbar.submit import worker
+from lumbar.submit.journal import Job
+
+grade = worker._Grading.grade
+
+def interfered(self, study_id, study, problems):
+    begun = [entry.study_id for entry in self.journal.read() if not entry.finished]
+    if study_id == begun[0] and begun.count(study_id) <= {times}:
+        os.kill(os.getpid(), signal.{sent})
+    return grade(self, study_id, study, problems)
+
+worker._Grading.grade = interfered
+worker.grade_studies(Job.model_validate_json(Path(sys.argv[1]).read_text()))
+"""
+"""A worker that sends itself a signal as often as it grades the study that was begun first."""
+
+
+def interfere(folder: Path, monkeypatch: pytest.MonkeyPatch, sent: signal.Signals, times: int) -> None:
+    """Lets the supervisor start such workers."""
+    script = folder / "worker.py"
+    script.write_text(INTERFERING.format(sent=sent.name, times=times))
+    monkeypatch.setattr(supervisor, "WORKER", (str(script),))
+
+
+def test_a_study_that_takes_the_process_down_twice_costs_only_itself(trained, competition, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # as many as this process has: more add up floats in another order
+    work, output = tmp_path / "work", tmp_path / "submission.csv"
+    interfere(tmp_path, monkeypatch, signal.SIGKILL, times=2)
+    report = predict_supervised(trained.models, competition, work, output)
+    predict_submission(trained.models, competition, tmp_path / "alone", tmp_path / "alone.csv")
+    victim = Journal(work / "journal.jsonl").read()[0].study_id
+    written, alone = (pd.read_csv(path).set_index("row_id") for path in (output, tmp_path / "alone.csv"))
+    of_victim = written.index.str.startswith(f"{victim}_")
+    pd.testing.assert_frame_equal(written[~of_victim], alone[~of_victim])
+    assert report["studies_graded"] == report["studies"] - 1
+    assert len(report["died"]) == 2
+    assert "exit status -9" in report["warning"]
+    assert {row.partition("_")[0] for row in report["fallback"]} >= {str(victim)}
+
+
+class Clock:
+    """In the place of `time`. How long a study takes depends on the machine; here time goes on when it is told to."""
+
+    time = staticmethod(time.time)
+
+    def __init__(self, advance: Iterator[float]) -> None:
+        self.now, self.advance = 0.0, advance
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, _: float) -> None:
+        time.sleep(0.02)
+        self.now += next(self.advance)
+
+
+def test_a_process_that_hangs_is_replaced_and_its_study_tried_again(trained, competition, tmp_path, monkeypatch):
+    def until_one_is_stopped() -> Iterator[float]:
+        while True:
+            stopped = [child for child in psutil.Process().children() if is_stopped(child)]
+            yield supervisor.STALL_SECONDS + 1 if stopped else 0.0
+
+    interfere(tmp_path, monkeypatch, signal.SIGSTOP, times=1)
+    monkeypatch.setattr(supervisor, "time", Clock(until_one_is_stopped()))
+    report = predict_supervised(trained.models, competition, tmp_path / "work", tmp_path / "submission.csv")
+    assert report["died"] == ["no study was finished in 600 s"]
+    assert report["studies_graded"] == report["studies"]
+
+
+def is_stopped(process: psutil.Process) -> bool:
+    """Whether a process was stopped by a signal."""
+    try:
+        return process.status() == psutil.STATUS_STOPPED
+    except psutil.NoSuchProcess:
+        return False
+
+
+SLOW = """
+import sys, time
+from pathlib import Path
+journal, go = map(Path, sys.argv[1:3])
+for number in (1, 2):
+    with journal.open("a") as file:
+        file.write("a line\\n")
+    while number == 1 and not go.exists():
+        time.sleep(0.01)
+time.sleep(3600)
+"""
+"""A worker that writes a line, another one when it is let, and no more."""
+
+
+def test_ten_minutes_of_silence_count_from_the_last_study_that_was_noted(tmp_path, monkeypatch):
+    script, journal, go = (tmp_path / name for name in ("worker.py", "journal", "go"))
+    script.write_text(SLOW)
+
+    def advance() -> Iterator[float]:
+        for lines in (1, 2):
+            while not journal.is_file() or journal.read_text().count("\n") < lines:
+                yield 0.0
+            yield 0.0  # the supervisor sees the line
+            yield 599.0
+            go.touch()
+        yield 2.0
+
+    job = Job(models=tmp_path, competition=tmp_path, study_ids=(), journal=journal)
+    monkeypatch.setattr(supervisor, "WORKER", (str(script), str(journal), str(go)))
+    monkeypatch.setattr(supervisor, "time", Clock(advance()))
+    assert exhaust(supervisor._run_worker(tmp_path / "job.json", job, without_gpu=True)) == (
+        "no study was finished in 600 s"
+    )
+    assert supervisor.time.now == 1200.0
+
+
+def exhaust(run: Generator[bool, None, str | None]) -> str | None:
+    """What a generator returns in the end."""
+    while True:
+        try:
+            next(run)
+        except StopIteration as end:
+            return end.value
+
+
+def test_when_the_time_is_up_the_rest_keeps_its_priors(trained, competition, tmp_path):
+    report = predict_supervised(
+        trained.models, competition, tmp_path / "work", tmp_path / "submission.csv", deadline=time.time() - 1
+    )
+    written = pd.read_csv(tmp_path / "submission.csv")
+    assert written["row_id"].tolist() == competition.sample_submission["row_id"].tolist()
+    assert report["studies_graded"] == 0
+    assert report["fallback_reasons"] == {"its study was not graded": len(written)}
+    assert json.loads((tmp_path / "run_report.json").read_text()) == report
+
+
+def test_the_supervisor_needs_no_torch_so_that_a_broken_one_cannot_take_it_down():
+    code = "import sys, lumbar.submit.supervisor; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_no_library_opens_a_socket_when_it_is_imported():
+    code = """
+import sys
+opened = []
+sys.addaudithook(lambda event, arguments: opened.append(arguments) if event == "socket.__new__" else None)
+from lumbar.offline import go_offline
+go_offline()
+import lumbar.submit.worker, lumbar.kaggle.inference
+sys.exit(len(opened))
+"""
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_models_that_never_load_leave_priors_after_two_tries_the_second_without_a_gpu(
+    trained, competition, tmp_path, monkeypatch
+):
+    models = Path(shutil.copytree(trained.models, tmp_path / "models"))
+    next(models.glob("detector_*.safetensors")).write_bytes(b"x")
+    tried, real = [], supervisor._environment
+    monkeypatch.setattr(supervisor, "_environment", lambda without_gpu: tried.append(without_gpu) or real(without_gpu))
+    report = predict_supervised(models, competition, tmp_path / "work", tmp_path / "submission.csv")
+    assert (tried, report["died"]) == ([False, True], ["exit status 1"] * 2)
+    assert report["rows_from_prior"] == report["rows"]
+
+
+def test_time_that_runs_out_keeps_what_was_graded_and_blames_nobody(trained, competition, tmp_path, monkeypatch):
+    monkeypatch.setattr(supervisor, "_is_over", lambda job: bool(Journal(job.journal).finished()))
+    report = predict_supervised(trained.models, competition, tmp_path / "work", tmp_path / "submission.csv")
+    assert report["studies_graded"] >= 1
+    assert report["died"] == []
+    assert not [problem for problem in report["problems"] if "process died" in problem["message"]]
