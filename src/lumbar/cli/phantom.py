@@ -48,3 +48,17 @@ def pictures(out: Annotated[Path, typer.Option(help="The folder to write.")] = P
 
     for path in draw_pictures(out, seed=0):
         typer.echo(f"wrote {path}")
+
+
+@app.command()
+def check(
+    data: Annotated[
+        Path | None, typer.Option(help="A folder whose train.csv to measure in place of the figures kept here.")
+    ] = None,
+    studies: Annotated[int, typer.Option(min=100, help="Studies to simulate; no image is made.")] = 4000,
+) -> None:
+    """Compare how the phantom's labels hang together with how real ones do."""
+    from lumbar.data.competition import read_labels
+    from lumbar.phantom.check import describe_labels, widen
+
+    typer.echo(describe_labels(widen(read_labels(data / "train.csv")) if data else None, studies))

@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from lumbar.data.tables import write_table
 from lumbar.labels import CELLS, GRADES, grade_title, level_title, row_id, title
+from lumbar.phantom.grades import grade_of
 from lumbar.phantom.scanner.files import draw_tag_habits, write_slice
 from lumbar.phantom.study import SimulatedStudy, draw_looks, image_slice, simulate_study
 
@@ -26,7 +27,8 @@ def write_phantom(
     """Writes a competition of so many training and test studies; the same seed writes the same bytes.
 
     `max_size` caps rows and columns (the field of view stays). Beside the real files there are `oracle.csv`, the best
-    answer for the training studies, and for the test studies `hidden/test_labels.csv` and `hidden/oracle.csv`.
+    answer for the training studies, `hidden/train_truth.csv`, their cells' narrowing and the grade that a rater without
+    noise gives it, and for the test studies `hidden/test_labels.csv` and `hidden/oracle.csv`.
     """
     _refuse_to_overwrite(Path(out))
     wanted = [(TRAIN, index, study_id) for index, study_id in enumerate(_draw_ids(seed, TRAIN_IDS, studies))]
@@ -76,6 +78,7 @@ def _write_tables(out: Path, train: list[SimulatedStudy], test: list[SimulatedSt
     write_table(_series_table(test), out / "test_series_descriptions.csv")
     write_table(_sample_submission(test), out / "sample_submission.csv")
     write_table(_answer_table(train), out / "oracle.csv")
+    write_table(_truth_table(train), out / "hidden" / "train_truth.csv")
     write_table(_labels_table(test), out / "hidden" / "test_labels.csv")
     write_table(_answer_table(test), out / "hidden" / "oracle.csv")
 
@@ -122,6 +125,17 @@ def _row_ids(studies: list[SimulatedStudy]) -> list[str]:
 def _answer_table(studies: list[SimulatedStudy]) -> pd.DataFrame:
     answers = np.concatenate([study.answer for study in studies]) if studies else np.zeros((0, len(GRADES)))
     table = pd.DataFrame(answers, columns=list(GRADES))
+    table.insert(0, "row_id", _row_ids(studies))
+    return table
+
+
+def _truth_table(studies: list[SimulatedStudy]) -> pd.DataFrame:
+    cells = [
+        (latent.round(5), grade)
+        for study in studies
+        for latent, grade in zip(study.latents, grade_of(study.latents), strict=True)
+    ]
+    table = pd.DataFrame(cells, columns=["narrowing", "grade"])
     table.insert(0, "row_id", _row_ids(studies))
     return table
 
