@@ -24,7 +24,7 @@ def tiny_run(competition: Competition, folder: Path) -> Run:
                 "background": 0,
                 "min_confidence": 1e-6,
             },
-            "crop": dict.fromkeys(("spinal", "foraminal", "subarticular"), view),
+            "crop": {"views": dict.fromkeys(("spinal", "foraminal", "subarticular"), view)},
             "grade": {
                 "backbone": "test_resnet",
                 "image_size": 32,

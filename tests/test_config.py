@@ -6,6 +6,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from lumbar.config import Config, ConfigError, CropConfig, GradeConfig, read_config
+from lumbar.labels import GROUPS
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
 
@@ -43,9 +44,12 @@ def test_what_the_file_says_replaces_the_defaults_and_nothing_else(config_file):
         ("detect:\n  scale: huge\n", "detect.scale: .*'p', 'n', 's', 'm', 'l' or 'x', got 'huge'"),
         ("detect:\n  image_size: 100\n", "detect.image_size: .*multiple of 32, got 100"),
         ("folds:\n  count: 1\n", "folds.count: .*greater than or equal to 2, got 1"),
-        ("crop:\n  spinal:\n    slices: 4\n", "crop.spinal.slices: .*expected an odd number"),
-        ("grade:\n  image_size: 288\n", "yaml: crop.spinal.size 256 is below grade.image_size 288$"),
-        ("published:\n  input:\n    repeat_channels: true\n", "repeat_channels needs crop.spinal.slices 1, got 5$"),
+        ("crop:\n  views:\n    spinal:\n      slices: 4\n", "crop.views.spinal.slices: .*expected an odd number"),
+        ("grade:\n  image_size: 288\n", "yaml: crop.views.spinal.size 256 is below image_size 288 of grader spinal$"),
+        (
+            "published:\n  input:\n    repeat_channels: true\n",
+            "repeat_channels needs crop.views.spinal.slices 1, got 5$",
+        ),
         ("name: ''\n", "name: expected a name that a folder below runs/ can have, got ''"),
         ("name: ../elsewhere\n", "name: expected a name that a folder below runs/ can have"),
         ("base: 3\n", "base: expected the name of a config beside this one, got 3"),
@@ -86,7 +90,7 @@ def test_a_config_survives_the_way_through_json():
 
 
 def test_every_group_has_a_view():
-    assert [CropConfig().view(group).slices for group in ("spinal", "foraminal", "subarticular")] == [5, 5, 5]
+    assert [CropConfig().own_view(group) for group in ("spinal", "foraminal", "subarticular")] == list(GROUPS)
 
 
 def sections(model: type[BaseModel]) -> list[type[BaseModel]]:

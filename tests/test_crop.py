@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lumbar.config import CropConfig, ViewConfig
-from lumbar.crop.crops import open_crops
+from lumbar.config import ViewConfig
+from lumbar.crop.crops import Crops, open_crops
 from lumbar.crop.store import write_crops
 from lumbar.crop.view import ViewCutter, crop_view
 from lumbar.data.competition import Competition
@@ -26,7 +26,7 @@ def stack_of_balls(directory: Path, kind: str, points) -> Series:
     return read_series(directory)
 
 
-VIEW = ViewConfig(size=32, mm_per_pixel=1.0, slices=3)
+VIEW = ViewConfig(group="spinal", size=32, mm_per_pixel=1.0, slices=3)
 
 
 def nearest(series: Series, point) -> int:
@@ -73,7 +73,7 @@ def test_the_canal_is_never_turned(tmp_path):
 
 def test_beyond_the_ends_of_the_stack_the_last_slice_is_repeated(tmp_path):
     series = stack_of_balls(tmp_path, "sagittal", [[-16.0, 0, 0]])
-    view = ViewConfig(size=16, mm_per_pixel=1.0, slices=5)
+    view = ViewConfig(group="spinal", size=16, mm_per_pixel=1.0, slices=5)
     crop = crop_view(series, nearest(series, [-16, 0, 0]), np.array([-16.0, 0, 0]), view, None)
     np.testing.assert_array_equal(crop[0], crop[2])
     np.testing.assert_array_equal(crop[1], crop[2])
@@ -96,7 +96,16 @@ def list_series(root: Path, split: str, *lines: str) -> None:
     (root / f"{split}_series_descriptions.csv").write_text("\n".join(table) + "\n")
 
 
-CROPS = ViewCutter(CropConfig(spinal=VIEW, foraminal=VIEW, subarticular=VIEW))
+def cutter(group: str, **settings) -> ViewCutter:
+    """What cuts a view of a group like `VIEW`, but for some settings."""
+    return ViewCutter(VIEW.model_copy(update={"group": group, **settings}))
+
+
+def cut_on_disk(root: Path, split: str, points: pd.DataFrame, **views: ViewCutter) -> dict[str, Crops]:
+    """The crops of views that were written and opened again."""
+    for name, view in views.items():
+        write_crops(Competition(root), split, points, view, root / "crop" / name, jobs=1)
+    return {name: open_crops(root / "crop", name) for name in views}
 
 
 def test_crops_lie_on_disk_beside_the_table_of_their_rows(tmp_path):
@@ -105,8 +114,9 @@ def test_crops_lie_on_disk_beside_the_table_of_their_rows(tmp_path):
     axial = stack_of_balls(tmp_path / "train_images/1/11", "axial", [recess])
     list_series(tmp_path, "train", "10,Sagittal T2/STIR", "11,Axial T2")
     points = points_on([(axial, "left_subarticular_stenosis", recess), (sagittal, "spinal_canal_stenosis", canal)])
-    write_crops(Competition(tmp_path), "train", points, CROPS, tmp_path / "crop", jobs=1)
-    spinal, subarticular = (open_crops(tmp_path / "crop", group) for group in ("spinal", "subarticular"))
+    groups = ("spinal", "subarticular")
+    cut = cut_on_disk(tmp_path, "train", points, **{group: cutter(group) for group in groups})
+    spinal, subarticular = (cut[group] for group in groups)
     assert spinal.index["row_id"].tolist() == ["1_spinal_canal_stenosis_l4_l5"]
     assert subarticular.index["row_id"].tolist() == ["1_left_subarticular_stenosis_l4_l5"]
     for crops in (spinal, subarticular):
@@ -116,8 +126,7 @@ def test_crops_lie_on_disk_beside_the_table_of_their_rows(tmp_path):
 
 def test_a_group_without_a_point_has_no_crops_and_is_no_error(tmp_path):
     list_series(tmp_path, "train")
-    write_crops(Competition(tmp_path), "train", points_table([]), CROPS, tmp_path / "crop", jobs=1)
-    crops = open_crops(tmp_path / "crop", "foraminal")
+    crops = cut_on_disk(tmp_path, "train", points_table([]), foraminal=cutter("foraminal"))["foraminal"]
     assert crops.pixels.shape == (0, 3, 32, 32)
     assert crops.index.empty
 
@@ -131,7 +140,6 @@ def test_an_axial_series_without_orientation_is_cropped_as_it_was_looked_at(tmp_
     list_series(tmp_path, "test", "11,Axial T2")
     seen = read_series(directory, "axial")  # as the detector reads it
     points = points_on([(seen, "left_subarticular_stenosis", recess)])
-    write_crops(Competition(tmp_path), "test", points, CROPS, tmp_path / "crop", jobs=1)
-    crop = open_crops(tmp_path / "crop", "subarticular").pixels[0, 1]
+    crop = cut_on_disk(tmp_path, "test", points, subarticular=cutter("subarticular"))["subarticular"].pixels[0, 1]
     assert crop.any()
     np.testing.assert_allclose(bright_centre(crop), [15.5, 15.5], atol=0.3)

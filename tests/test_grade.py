@@ -11,10 +11,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from graded_crops import CONDITION, STUDIES, TINY, FailingPixels, draw_crops
-from lumbar.config import GradeConfig, ViewConfig
+from lumbar.config import GraderConfig, ViewConfig
 from lumbar.crop.crops import Crops
 from lumbar.data.priors import fit_prior
-from lumbar.grade.net import Grader, level_prior
+from lumbar.grade.head import level_prior
+from lumbar.grade.net import Grader
 from lumbar.grade.predict import load_grader, predict_grades
 from lumbar.grade.train import train_grader
 from lumbar.labels import GRADES, LEVELS
@@ -38,25 +39,28 @@ def prior_of(crops: Crops) -> np.ndarray:
     return level_prior(fit_prior(crops.index.assign(group="spinal")), [CONDITION])
 
 
-def grader_at_prior(crops: Crops, **settings) -> tuple[Grader, GradeConfig]:
+VIEW = ViewConfig(group="spinal", size=40, slices=3)
+
+
+def grader_at_prior(crops: Crops, **settings) -> Grader:
     """An untrained grader that starts at the crops' prior."""
-    config = GradeConfig(**TINY | {"epochs": 3} | settings)
+    config = GraderConfig(**TINY | {"epochs": 3, "views": "spinal"} | settings)
     torch.manual_seed(5)
-    grader = Grader(config, slices=3)
+    grader = Grader(config, [VIEW])
     grader.start_at_prior(prior_of(crops))
-    return grader, config
+    return grader
 
 
 def train(crops: Crops, rows: np.ndarray, folder: Path, seed: int = 1, **settings):
     """The weights and losses of a grader trained from the prior."""
-    grader, config = grader_at_prior(crops, **settings)
-    state, curves = train_grader(grader, crops, rows, config, folder, seed, "test")
+    grader = grader_at_prior(crops, **settings)
+    state, curves = train_grader(grader, crops, rows, folder, seed, "test")
     return state, curves["loss"]
 
 
 @pytest.mark.parametrize("backbone", ["test_efficientnet", "test_resnet", "test_convnext"])
 def test_an_untrained_grader_predicts_the_prior(crops, rows, backbone):
-    grader, _ = grader_at_prior(crops, backbone=backbone)
+    grader = grader_at_prior(crops, backbone=backbone)
     predicted = predict_grades(grader.eval(), crops, rows)
     expected = prior_of(crops)[[LEVELS.index(level) for level in crops.index["level"]]]
     np.testing.assert_allclose(predicted[list(GRADES)], expected, rtol=1e-6)
@@ -72,7 +76,7 @@ def test_the_levels_prior_takes_both_sides_together():
 
 
 def test_predictions_are_probabilities_with_their_row_and_fold(crops):
-    grader, _ = grader_at_prior(crops)
+    grader = grader_at_prior(crops)
     some = np.array([7, 3, 11])
     predicted = predict_grades(grader.eval(), crops, some)
     assert list(predicted.columns) == ["row_id", *GRADES, "fold"]
@@ -83,7 +87,7 @@ def test_predictions_are_probabilities_with_their_row_and_fold(crops):
 
 
 def test_a_crop_without_a_label_is_graded_without_complaint(crops):
-    grader, _ = grader_at_prior(crops)
+    grader = grader_at_prior(crops)
     unlabelled = Crops(crops.pixels, crops.index.assign(grade=np.nan))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -141,14 +145,14 @@ def test_an_interrupted_training_ends_with_the_weights_of_an_uninterrupted_one(c
 
 
 def test_averaged_weights_lag_behind_the_last_ones(crops, rows, tmp_path):
-    start, _ = grader_at_prior(crops)
+    start = grader_at_prior(crops)
     last, _ = train(crops, rows, tmp_path / "1", epochs=3)
     averaged, losses = train(crops, rows, tmp_path / "2", epochs=3, averaging=0.95)
     assert len(losses) == 3
     assert set(averaged) == set(last)
 
     def way(state: dict[str, torch.Tensor]) -> float:
-        name = "level_bias.weight"
+        name = "head.level_bias.weight"
         return float((state[name] - start.state_dict()[name]).norm())
 
     assert 0 < way(averaged) < way(last)
@@ -158,8 +162,8 @@ def test_averaged_weights_lag_behind_the_last_ones(crops, rows, tmp_path):
 def saved(crops, rows, tmp_path) -> Path:
     """The stem of a trained and saved grader."""
     state, losses = train(crops, rows, tmp_path / "fold", epochs=1)
-    view = ViewConfig(size=40, slices=3)
-    config = {"grade": GradeConfig(**TINY).model_dump(mode="json"), "view": view.model_dump(mode="json")}
+    grader = GraderConfig(**TINY, views="spinal").model_dump(mode="json")
+    config = {"group": "spinal", "grader": grader, "views": {"spinal": VIEW.model_dump(mode="json")}}
     card = Card(
         kind="grader",
         classes=GRADES,
@@ -223,25 +227,25 @@ def features(backbone: torch.nn.Module, image: torch.Tensor) -> torch.Tensor:
 def test_a_local_backbone_is_taken_over_and_sees_a_grey_image_as_before(tmp_path, slices):
     path = pretrained(tmp_path, classes=1000)
     original = timm.create_model(TINY["backbone"], pretrained=False, in_chans=3, num_classes=0)
-    grader = Grader(GradeConfig(**TINY), slices)
+    grader = Grader(GraderConfig(**TINY, views="spinal"), [VIEW.model_copy(update={"slices": slices})])
     grader.start_backbone_from(path)
     original.load_state_dict(
         {name: tensor for name, tensor in load_file(path).items() if name in original.state_dict()}, strict=True
     )
     grey = torch.rand(1, 1, 32, 32)
-    mine = features(grader.backbone, grey.expand(-1, slices, -1, -1))
+    mine = features(grader.encoder.backbone, grey.expand(-1, slices, -1, -1))
     torch.testing.assert_close(mine, features(original, grey.expand(-1, 3, -1, -1)), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("classes", [1000, 3])
 def test_a_backbones_classifier_is_never_taken_over(crops, tmp_path, classes):
-    grader, _ = grader_at_prior(crops)
+    grader = grader_at_prior(crops)
     grader.start_backbone_from(pretrained(tmp_path, classes))
     predicted = predict_grades(grader.eval(), crops, np.array([0]))
     np.testing.assert_allclose(predicted[list(GRADES)].iloc[0].astype(float), prior_of(crops)[0], rtol=1e-6)
 
 
 def test_weights_of_another_backbone_are_refused(tmp_path):
-    grader = Grader(GradeConfig(**TINY | {"backbone": "test_resnet"}), 3)
+    grader = Grader(GraderConfig(**TINY | {"backbone": "test_resnet"}, views="spinal"), [VIEW])
     with pytest.raises(CheckpointError, match=r"backbone\.safetensors: lacks .* of the backbone"):
         grader.start_backbone_from(pretrained(tmp_path, classes=3))

@@ -45,14 +45,15 @@ def run_folds(run: Run) -> None:
         write_table(make_folds(competition.study_ids, competition.labels, annotated, count, seed), path)
         logger.info("folds: wrote %s; commit it, from now on it is only read", path)
     if path != run.config.folds_file:
-        folds = f"{path}, with {len(run.fold_numbers)} folds,"
+        folds = f"{path}, with {len(run.all_fold_numbers)} folds,"
         logger.warning("folds: %s is not there or of other studies, so %s holds", run.config.folds_file, folds)
-    elif len(run.fold_numbers) != run.config.folds.count:
+    elif len(run.all_fold_numbers) != run.config.folds.count:
         raise ConfigError(
-            f"{path}: has {len(run.fold_numbers)} folds, the config's folds.count is {run.config.folds.count}; "
+            f"{path}: has {len(run.all_fold_numbers)} folds, the config's folds.count is {run.config.folds.count}; "
             f"change the config, or remove the file to make it anew"
         )
-    expect_fold(path, run.selection.fold)
+    for fold in (run.selection.fold, *(run.config.folds.held_out or ())):
+        expect_fold(path, fold)
     logger.info("folds: studies by fold %s", run.folds["fold"].value_counts().sort_index().to_dict())
 
 
@@ -108,7 +109,8 @@ def run_through(run: Run, last: str = "ensemble") -> None:
 
 def expect_weights(config: Config) -> None:
     """ConfigError where the weights that a config starts from are not there."""
-    for section, weights in (("detect", config.detect.weights), ("grade", config.grade.weights)):
+    graders = {f"graders.{name}": grader.weights for name, grader in config.graders.items()}
+    for section, weights in {"detect": config.detect.weights, "grade": config.grade.weights, **graders}.items():
         if weights and not weights.is_file():
             raise ConfigError(f"config {config.name}: {section}.weights: there is no {weights} (make weights NAME=...)")
 
@@ -159,12 +161,13 @@ def _origins(run: Run) -> dict[str, Origin]:
 
 def score_run(run: Run) -> dict[str, Any]:
     """Scores the out-of-fold predictions, writes `cv.json` and returns what it holds."""
-    labels, folds = run.competition.labels, run.folds
+    all_labels, folds = run.competition.labels, run.held_out
+    labels = all_labels[all_labels["study_id"].isin(folds["study_id"])]
     predictions, fallback = _complete_out_of_fold(run)
     write_table(predictions, run.folder / "oof.csv")
     losses = study_losses(labels, predictions)
-    prior = study_losses(labels, nested_prior(labels, folds))
-    oracle = _oracle_losses(run)
+    prior = study_losses(labels, nested_prior(all_labels, folds))
+    oracle = _oracle_losses(run, labels)
     draws, prior_draws = (bootstrap_scores(each, run.config.seed) for each in (losses, prior))
     by_fold = folds.set_index("study_id")["fold"].reindex(losses.index)
     score, prior_score = score_losses(losses), score_losses(prior)
@@ -208,11 +211,11 @@ def _read_summary(run: Run) -> list[dict[str, Any]]:
     return [{name: None if value == np.inf else value for name, value in row.items()} for row in rows]
 
 
-def _oracle_losses(run: Run) -> Score | None:
+def _oracle_losses(run: Run, labels: pd.DataFrame) -> Score | None:
     """The score of the best possible answer, which only a phantom knows."""
     if not run.competition.is_phantom:
         return None
-    return score_losses(study_losses(run.competition.labels, read_predictions(run.competition.root / "oracle.csv")))
+    return score_losses(study_losses(labels, read_predictions(run.competition.root / "oracle.csv")))
 
 
 def format_table(result: dict[str, Any]) -> str:

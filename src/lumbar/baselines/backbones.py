@@ -8,7 +8,7 @@ import torch
 from timm.models.vgg import ConvMlp
 from torch import nn
 
-from lumbar.grade.net import build_timm
+from lumbar.grade.encoder import build_timm
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,

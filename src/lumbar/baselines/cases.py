@@ -6,17 +6,16 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lumbar.baselines.crops import open_system_crops
 from lumbar.baselines.predict import load_system, outputs_of
 from lumbar.baselines.samplers import Examples, Numbers, balance, true_classes
-from lumbar.baselines.stage import chosen_rows
+from lumbar.baselines.stage import chosen_rows, craft_of
 from lumbar.baselines.systems import described
 from lumbar.baselines.targets import TARGETS, ConditionAndLevel, Target
 from lumbar.crop.crops import Crops
 from lumbar.data.tables import write_table
-from lumbar.grade.data import CropDataset
+from lumbar.grade.data import ViewDataset
 from lumbar.grade.predict import load_grader, predict_outputs
-from lumbar.grade.stage import with_grades
+from lumbar.grade.stage import open_for, with_grades
 from lumbar.labels import CONDITIONS, LEVELS, finding
 from lumbar.run.code import hash_code
 from lumbar.run.run import Run
@@ -44,7 +43,7 @@ def run_cases(run: Run, annotated: Run) -> None:
 def open_cases(run: Run, grades: str) -> tuple[Crops, Numbers]:
     """The crops of a grader, and the numbers of those that the system is measured on: labelled, of its own cells, and
     of studies that it does not drop."""
-    crops = with_grades(run, open_system_crops(run.folder / "crop", grades))
+    crops = with_grades(run, open_for(run, craft_of(run.config), run.config.members[grades].config))
     return crops, chosen_rows(run, crops.index)
 
 
@@ -70,7 +69,7 @@ def _answer(run: Run, stem: Path, crops: Crops, examples: Examples) -> tuple[Tar
     if run.config.published:
         return system_answer(stem, crops, examples)
     grader = load_grader(stem)
-    dataset = CropDataset(crops, examples.rows, grader.config.image_size)
+    dataset = ViewDataset(crops, examples.rows, grader.config, grader.views)
     return TARGETS["grades"], predict_outputs(grader, grader.inputs, dataset)
 
 

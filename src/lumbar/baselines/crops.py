@@ -1,7 +1,6 @@
 """Crops as the published systems cut them: whole slices, prepared ones, with the point's place, and pooled."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -9,11 +8,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lumbar.config import POOLED, Config, SliceConfig, ViewConfig
-from lumbar.crop.crops import Crops, open_crops
+from lumbar.config import Config, SliceConfig, ViewConfig
+from lumbar.crop.crops import Crops
 from lumbar.crop.view import mirror_right, neighbours
 from lumbar.data.points import PATIENT
-from lumbar.labels import CONDITIONS, GROUPS, group_of
+from lumbar.labels import CONDITIONS
 from lumbar.mri.geometry import BACK, Array, anatomical_plane, displayed
 from lumbar.mri.sampling import sample_square
 from lumbar.mri.series import Series, Slice
@@ -25,24 +24,26 @@ DENOISING = (3, 3)
 
 
 class SystemCutter:
-    """Cuts a system's crops, see `crop.view.ViewCutter`; their facts are the points' places."""
+    """Cuts a system's view of a condition group, see `crop.view.ViewCutter`; its facts are the points' places."""
 
     facts = PLACE
+    series_description = None
 
-    def __init__(self, config: Config) -> None:
-        self.views, self.slices = config.crop, config.system.slices
+    def __init__(self, config: Config, group: str) -> None:
+        self.group, self.view, self.slices = group, config.crop.view(group), config.system.slices
 
-    def shape(self, group: str) -> tuple[int, int, int]:
-        """The shape (slices, size, size) of a condition group's crops."""
-        view = self.views.view(group)
-        return view.slices, view.size, view.size
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """The shape (slices, size, size) of a crop."""
+        return self.view.slices, self.view.size, self.view.size
 
-    def cut(self, series: Series, row: Any) -> tuple[NDArray[np.uint8], tuple[float, ...]]:
+    def cut(self, study: Mapping[str, Sequence[Series]], row: Any) -> tuple[NDArray[np.uint8], tuple[float, ...]]:
         """The crop of a row of the points table on its series, and the place of its point."""
+        stacks = (series for group in study.values() for series in group)
+        series = next(stack for stack in stacks if stack.series_id == row.series_id)
         point = np.array([getattr(row, axis) for axis in PATIENT])
         side = CONDITIONS[row.condition].side if self.slices.mirror else None
-        view = self.views.view(group_of(row.condition))
-        crop = crop_slices(series, row.instance_number, point, view, self.slices, side)
+        crop = crop_slices(series, row.instance_number, point, self.view, self.slices, side)
         return crop, place_in_slice(series, row.instance_number, point, side)
 
 
@@ -99,14 +100,7 @@ def pool_crops(groups: Sequence[Crops]) -> Crops:
     return Crops(_Joined([crops.pixels for crops in groups]), index)
 
 
-def crops_for(grades: str, crops: Mapping[str, Crops]) -> Crops | None:
-    """Those of a study's crops by condition group that a grader grades; None where there is none."""
-    mine = list(crops.values()) if grades == POOLED else [crops[grades]] if grades in crops else []
+def pool_views(views: Mapping[str, ViewConfig], crops: Mapping[str, Crops]) -> Crops | None:
+    """Those of the crops by view that a grader grades, as if they were of one view; None where there is none."""
+    mine = [crops[name] for name in views if name in crops]
     return pool_crops(mine) if len(mine) > 1 else mine[0] if mine else None
-
-
-def open_system_crops(folder: Path, grades: str) -> Crops:
-    """The crops of a condition group, or all of them when it is `POOLED`."""
-    if grades == POOLED:
-        return pool_crops([open_crops(folder, group) for group in GROUPS])
-    return open_crops(folder, grades)

@@ -34,9 +34,9 @@ class SystemDataset(CropDataset):
         """The classes (N,) that the system's target tells apart."""
         return true_classes(index, TARGETS[self.published.target])
 
-    def describe(self, number: int) -> dict[str, Any]:
+    def describe(self, number: int, epoch: int) -> dict[str, Any]:
         """The level, and the point's place in its slice (2,)."""
-        return {**super().describe(number), "place": torch.from_numpy(self.places[number])}
+        return {**super().describe(number, epoch), "place": torch.from_numpy(self.places[number])}
 
     def transform(self, number: int, epoch: int) -> albumentations.Compose:
         """What is done to an example's pixels in an epoch."""

@@ -12,7 +12,8 @@ from torch import nn
 from lumbar.baselines.backbones import NETWORKS, PlaceBranch, build_features, build_head
 from lumbar.baselines.targets import TARGETS, Cells, answer
 from lumbar.config import Config
-from lumbar.grade.net import COLOURS, build_timm, last_layers, load_backbone, standardise, start_bias
+from lumbar.grade.encoder import COLOURS, build_timm, last_layers, load_backbone, standardise
+from lumbar.grade.head import start_bias
 from lumbar.labels import CONDITIONS, GRADE_WEIGHTS, GRADES, LEVELS
 
 
@@ -78,7 +79,7 @@ class SystemNet(nn.Module):
         start_bias(self.level_bias, self._last_layers(), prior)
 
     def start_backbone_from(self, path: Path) -> None:
-        """Loads a local `.safetensors` of the backbone, see `grade.net.load_backbone`."""
+        """Loads a local `.safetensors` of the backbone, see `grade.encoder.load_backbone`."""
         load_backbone(self.backbone, path, self._last_layers())
 
     def _last_layers(self) -> list[Any]:

@@ -122,7 +122,7 @@ def _train_and_test(run: Run, trial: Trial, stem: Path, made_from: str) -> pd.Da
 
 def _train(run: Run, trial: Trial, stem: Path, made_from: str) -> None:
     training = Training(
-        grades=trial.grades,
+        member=run.config.members[trial.grades],
         crops=trial.crops,
         rows=np.unique(trial.trained.rows),
         fold=NO_FOLD,

@@ -22,7 +22,7 @@ def load_system(stem: Path) -> SystemNet:
     view = ViewConfig.model_validate(said["view"])
     config = Config(
         name=stem.name,
-        crop=CropConfig(**dict.fromkeys(GROUPS, view)),
+        crop=CropConfig(views={group: view.model_copy(update={"group": group}) for group in GROUPS}),
         grade=GradeConfig.model_validate(said["grade"]),
         published=PublishedConfig.model_validate(said["published"]),
     )

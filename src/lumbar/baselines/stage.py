@@ -8,17 +8,18 @@ import pandas as pd
 import torch
 
 from lumbar.baselines.backbones import NETWORKS
-from lumbar.baselines.crops import SystemCutter, open_system_crops
+from lumbar.baselines.crops import SystemCutter, pool_views
 from lumbar.baselines.net import SystemNet, severe_shares
 from lumbar.baselines.points import choose_points
 from lumbar.baselines.predict import load_system, predict_system
 from lumbar.baselines.samplers import Numbers, is_graded, keep_rows
 from lumbar.baselines.train import train_system
-from lumbar.config import POOLED, Config, ViewConfig
+from lumbar.config import POOLED, Config, Member, ViewConfig
 from lumbar.crop.store import Cutter, write_crops
 from lumbar.crop.view import ViewCutter
 from lumbar.data.priors import fit_prior
-from lumbar.grade.net import expect_backbone, level_prior
+from lumbar.grade.encoder import expect_backbone
+from lumbar.grade.head import level_prior
 from lumbar.grade.predict import Predictor
 from lumbar.grade.stage import PIPELINE, Craft, Training, labels_outside, run_grade
 from lumbar.grade.train import Curves, State
@@ -30,12 +31,13 @@ from lumbar.run.stamps import Origin, fingerprint, hash_files, run_stage
 
 
 def run_system_crop(run: Run) -> None:
-    """Writes `crop/<group>.npy` and `crop/<group>.csv` at the points that the system's config asks for."""
+    """Writes `crop/<group>/` at the points that the system's config asks for."""
     folder = run.folder / "crop"
 
     def work() -> list[str]:
         points, problems = choose_points(run)
-        write_crops(run.competition, "train", points, SystemCutter(run.config), folder)
+        for group in run.config.cells.groups:
+            write_crops(run.competition, "train", points, SystemCutter(run.config, group), folder / group)
         return remarks_on(problems)
 
     run_stage("crop", folder, system_crops_made_from(run), work)
@@ -74,7 +76,7 @@ def start_system(run: Run, grades: str, fold: int, seed: int) -> SystemNet:
 
 
 def _train(run: Run, training: Training) -> tuple[State, Curves]:
-    net = start_system(run, training.grades, training.fold, training.seed)
+    net = start_system(run, training.member.grades, training.fold, training.seed)
     index = training.crops.index
     rows = labelled_rows(run, index)
     rows = rows[index["fold"].to_numpy()[rows] != training.fold]  # with those that the system then drops
@@ -86,6 +88,10 @@ def labelled_rows(run: Run, index: pd.DataFrame) -> Numbers:
     return np.flatnonzero(is_graded(index, run.config.cells) & index["grade"].notna().to_numpy())
 
 
+def _choose_rows(run: Run, _: Member, index: pd.DataFrame) -> Numbers:
+    return chosen_rows(run, index)
+
+
 def chosen_rows(run: Run, index: pd.DataFrame) -> Numbers:
     """Those of the labelled rows whose studies the system does not drop."""
     if run.config.published is None:
@@ -93,11 +99,11 @@ def chosen_rows(run: Run, index: pd.DataFrame) -> Numbers:
     return keep_rows(index, labelled_rows(run, index), run.config.published.examples)
 
 
-def _describe(run: Run, grades: str) -> dict[str, Any]:
+def _describe(run: Run, member: Member) -> dict[str, Any]:
     return {
-        "group": grades,
+        "group": member.grades,
         "grade": run.config.grade.model_dump(mode="json"),
-        "view": _view(run, grades).model_dump(mode="json"),
+        "view": _view(run, member.grades).model_dump(mode="json"),
         "published": run.config.published.model_dump(mode="json") if run.config.published else None,
     }
 
@@ -114,8 +120,8 @@ def _load(stem: Path) -> Predictor:
 
 SYSTEM = Craft(
     code=("baselines.stage",),
-    open_crops=open_system_crops,
-    choose_rows=chosen_rows,
+    gather=pool_views,
+    choose_rows=_choose_rows,
     train=_train,
     describe=_describe,
     load=_load,
@@ -133,6 +139,8 @@ def craft_of(config: Config) -> Craft:
     return SYSTEM if config.published else PIPELINE
 
 
-def cutter_of(config: Config) -> Cutter:
-    """How a run's crops are cut."""
-    return SystemCutter(config) if config.published else ViewCutter(config.crop)
+def cutters_of(config: Config) -> dict[str, Cutter]:
+    """How a run's crops are cut, by view."""
+    if config.published:
+        return {group: SystemCutter(config, group) for group in config.cells.groups}
+    return {name: ViewCutter(view) for name, view in config.crop.views.items()}

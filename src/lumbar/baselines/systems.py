@@ -5,7 +5,7 @@ from typing import Any
 
 from lumbar.baselines.backbones import NETWORKS
 from lumbar.config import Config, ConfigError, PublishedConfig, check_config, merge, read_values
-from lumbar.grade.net import expect_backbone
+from lumbar.grade.encoder import expect_backbone
 from lumbar.run.run import Run
 
 MAIN_AS_SYSTEM = PublishedConfig()

@@ -22,13 +22,13 @@ from lumbar.baselines.samplers import (
 from lumbar.baselines.targets import TARGETS
 from lumbar.config import PublishedConfig
 from lumbar.crop.crops import Crops
-from lumbar.grade.train import Curves, GraderModule, State, batches_of, fit, may_fuse, seed_training
+from lumbar.grade.train import Curves, NetModule, State, batches_of, fit, may_fuse, seed_training, steps_of
 
 PLATEAU_PATIENCE = 2
 """Epochs without progress after which the plateau schedule divides the learning rate by ten."""
 
 
-class SystemModule(GraderModule):
+class SystemModule(NetModule):
     """A system's net with its target's loss and its paper's optimiser."""
 
     weights: torch.Tensor
@@ -120,7 +120,7 @@ def train_on(
     shown = examples.where(~watched)
     training = batches_of(SystemDataset(crops, shown, config, seed), batch_size, seed)
     weights = loss_weights(_classes(crops, shown.rows, published), published)
-    module = SystemModule(net, len(training) * net.grade.epochs, weights, seed)
+    module = SystemModule(net, steps_of(training, net.grade), weights, seed)
     watching = SystemDataset(crops, examples.where(watched), config)
     callbacks = _watch(published, folder)
     fit(module, training, net.grade, folder, label, batches_of(watching, batch_size) if callbacks else None, callbacks)

@@ -7,7 +7,7 @@ each key that says what it means; `base: other.yaml` takes over what another fil
 from lumbar.config.crop import CropConfig, ViewConfig
 from lumbar.config.detect import LOOKS_WITH, DetectConfig
 from lumbar.config.files import ConfigError, check_config, merge, read_config, read_saved_config, read_values
-from lumbar.config.grade import GradeConfig, Precision
+from lumbar.config.grade import GradeConfig, GraderConfig, Precision
 from lumbar.config.published import (
     POOLED,
     AugmentationConfig,
@@ -20,7 +20,7 @@ from lumbar.config.published import (
     PublishedConfig,
     SliceConfig,
 )
-from lumbar.config.run import Config, FoldsConfig, PhantomConfig, SubmitConfig
+from lumbar.config.run import Config, FoldsConfig, Member, PhantomConfig, SubmitConfig
 
 __all__ = [
     "LOOKS_WITH",
@@ -35,8 +35,10 @@ __all__ = [
     "ExamplesConfig",
     "FoldsConfig",
     "GradeConfig",
+    "GraderConfig",
     "HeadConfig",
     "InputConfig",
+    "Member",
     "OwnSplitConfig",
     "PhantomConfig",
     "Precision",

@@ -59,10 +59,13 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 
 def merge(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """The values with the changes in their place, section by section."""
+    """The values with the changes in their place, section by section; null takes a whole section away."""
     merged = dict(values)
     for key, change in changes.items():
         before = merged.get(key)
+        if isinstance(before, dict) and change is None:
+            del merged[key]
+            continue
         merged[key] = merge(before, change) if isinstance(before, dict) and isinstance(change, dict) else change
     return merged
 

@@ -1,18 +1,32 @@
 """A whole run: its sections, and the small ones that no stage's file holds."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
-from lumbar.config.crop import CropConfig
+from lumbar.config.crop import CropConfig, refuse_names
 from lumbar.config.detect import DetectConfig
-from lumbar.config.grade import GradeConfig
-from lumbar.config.published import CellsConfig, CompareConfig, PublishedConfig
+from lumbar.config.grade import GradeConfig, GraderConfig
+from lumbar.config.published import POOLED, CellsConfig, CompareConfig, PublishedConfig
+from lumbar.labels import GROUPS
 from lumbar.records import Record
 
+AXIAL = GROUPS["subarticular"].series_description
 LARGEST_SEED = 2**31
 """Folds and members add to it, and NumPy takes seeds below 2³²."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One of a grader's nets, which differ in their seeds; it is a member of the ensemble."""
+
+    grader: str
+    number: int
+    config: GraderConfig
+    grades: str
+    """The condition group that it grades, or `POOLED`."""
 
 
 class PhantomConfig(Record):
@@ -33,6 +47,9 @@ class FoldsConfig(Record):
 
     count: int = Field(5, ge=2)
     """How many folds to make."""
+    held_out: tuple[int, ...] | None = Field(None, min_length=1)
+    """The folds that are held out and scored, where one split is enough; the others are only trained on. Null is all
+    of them."""
     file: Path | None = None
     """The fold file; null means `folds/<config name>.csv`, or a file there that is of just this data set's studies."""
 
@@ -56,6 +73,9 @@ class Config(Record):
     detect: DetectConfig = DetectConfig()
     crop: CropConfig = CropConfig()
     grade: GradeConfig = GradeConfig()
+    graders: dict[str, GraderConfig] = Field(default_factory=dict)
+    """By name, each with its views and what it does otherwise than the `grade` section; without any, each view has
+    one, which bears its name."""
     submit: SubmitConfig = SubmitConfig()
     published: PublishedConfig | None = None
     """Makes the run one of the published systems; null is the main pipeline."""
@@ -68,22 +88,55 @@ class Config(Record):
             raise ValueError("expected a name that a folder below runs/ can have")
         return name
 
-    @model_validator(mode="after")
-    def _can_be_pooled(self) -> Self:
-        shapes = {(view.size, view.slices) for view in map(self.crop.view, self.cells.groups)}
-        if self.cells.pooled and len(shapes) > 1:
-            raise ValueError("published.cells.pooled needs views of one size and number of slices")
-        return self
+    @model_validator(mode="before")
+    @classmethod
+    def _graders_take_over_the_grade_section(cls, values: Any) -> Any:
+        graders = values.get("graders") if isinstance(values, dict) else None
+        if not isinstance(graders, dict):
+            return values
+        common = _as_dict(values.get("grade") or {})
+        merged = {name: {**common, **own} if isinstance(own, dict) else own for name, own in graders.items()}
+        return {**values, "graders": merged}
 
     @model_validator(mode="after")
-    def _fit_the_net(self) -> Self:
-        for group in self.cells.groups:
-            view = self.crop.view(group)
-            if view.size < self.grade.image_size:
-                raise ValueError(f"crop.{group}.size {view.size} is below grade.image_size {self.grade.image_size}")
-            if self.published and self.published.input.repeat_channels and view.slices != 1:
-                raise ValueError(f"published.input.repeat_channels needs crop.{group}.slices 1, got {view.slices}")
+    def _grade_something_they_can_see(self) -> Self:
+        if self.graders and self.published:
+            raise ValueError("a published system has the graders of its paper, graders is for the main pipeline")
+        if self.graders:
+            refuse_names(self.graders)
+        for name, grader in self.trained_graders.items():
+            if unknown := [view for view in grader.views if view not in self.crop.views]:
+                known = ", ".join(self.crop.views)
+                raise ValueError(f"graders.{name}: there is no view {unknown[0]} in crop.views, there are {known}")
+            self._fit_the_net(name, grader)
+        if len(self.members) < sum(grader.seeds for grader in self.trained_graders.values()):
+            raise ValueError(f"graders: two nets would have one name; their names are {', '.join(self.members)}")
         return self
+
+    def _fit_the_net(self, name: str, grader: GraderConfig) -> None:
+        views = [self.crop.views[view] for view in grader.views]
+        for view_name, view in zip(grader.views, views, strict=True):
+            if view.size < grader.image_size:
+                where = f"crop.views.{view_name}.size {view.size}"
+                raise ValueError(f"{where} is below image_size {grader.image_size} of grader {name}")
+            if grader.slice_shift and not view.spare:
+                raise ValueError(f"graders.{name}.slice_shift needs crop.views.{view_name}.spare slices")
+            if grader.both_orders and view.series_description != AXIAL and view.group != "spinal":
+                raise ValueError(f"graders.{name}.both_orders: the order of {view_name}'s slices says left and right")
+            if self.published and self.published.input.repeat_channels and view.slices != 1:
+                where = f"crop.views.{view_name}.slices"
+                raise ValueError(f"published.input.repeat_channels needs {where} 1, got {view.slices}")
+        if self.cells.pooled and len({(view.size, view.slices) for view in views}) > 1:
+            raise ValueError("published.cells.pooled needs views of one size and number of slices")
+        if len(views) > 1 and not self.cells.pooled:
+            self._may_be_joined(name, grader)
+
+    def _may_be_joined(self, name: str, grader: GraderConfig) -> None:
+        views = [self.crop.views[view] for view in grader.views]
+        if len({view.group for view in views}) > 1:
+            raise ValueError(f"graders.{name}.views: expected views of one condition group")
+        if grader.slices_as != "sequence" or len({view.size for view in views}) > 1:
+            raise ValueError(f"graders.{name}.views: joining needs slices_as: sequence, and views of one size")
 
     @property
     def title(self) -> str:
@@ -103,12 +156,41 @@ class Config(Record):
         return self.published.cells if self.published else CellsConfig()
 
     @property
-    def graders(self) -> dict[str, str]:
-        """What each grader grades by its name, in every fold the same: `spinal`, and `spinal_1` where there are two."""
-        members = range(self.grade.members)
-        return {f"{group}_{member}" if member else group: group for group in self.cells.graders for member in members}
+    def trained_graders(self) -> dict[str, GraderConfig]:
+        """The graders by name: those of the config, or one for each view, or the published system's."""
+        if self.graders:
+            return self.graders
+        common = {**self.grade.model_dump(), "seeds": self.grade.seeds}
+        views: dict[str, tuple[str, ...]]
+        if self.published is None:
+            views = {view: (view,) for view in self.crop.views}
+        else:
+            views = (
+                {POOLED: self.cells.groups} if self.cells.pooled else {group: (group,) for group in self.cells.groups}
+            )
+        return {name: GraderConfig(**common, views=of_grader) for name, of_grader in views.items()}
+
+    @property
+    def members(self) -> dict[str, Member]:
+        """The nets of every fold by name: `spinal`, and `spinal_1` where its grader has two seeds."""
+        return {
+            f"{name}_{number}" if number else name: Member(name, number, grader, self.grades_of(grader))
+            for name, grader in self.trained_graders.items()
+            for number in range(grader.seeds)
+        }
+
+    def grades_of(self, grader: GraderConfig) -> str:
+        """The condition group that a grader grades, or `POOLED`."""
+        return POOLED if self.cells.pooled else self.crop.views[grader.views[0]].group
 
     @property
     def folds_file(self) -> Path:
         """Where the folds of this run are written; see `Run.folds_file` for where they are read."""
         return self.folds.file or Path("folds") / f"{self.name}.csv"
+
+
+def _as_dict(section: Any) -> dict[str, Any]:
+    """What a section says, whether it was read or is a model already; what is no section is told of elsewhere."""
+    if isinstance(section, BaseModel):
+        return {name: getattr(section, name) for name in section.model_fields_set}
+    return dict(section) if isinstance(section, dict) else {}

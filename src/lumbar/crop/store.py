@@ -1,6 +1,6 @@
-"""Cutting crops: of all training studies, onto disk, and of one study, in memory."""
+"""Cutting crops: a view of all training studies, onto disk, and of one study, in memory."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,63 +10,94 @@ from numpy.typing import NDArray
 
 from lumbar.crop.crops import INDEX, Crops, with_row_ids
 from lumbar.data.competition import Competition
-from lumbar.data.studies import Study, map_studies, series_by_id
+from lumbar.data.studies import Study, map_studies
 from lumbar.data.tables import write_table
-from lumbar.labels import GROUPS, group_of
+from lumbar.labels import group_of
 from lumbar.mri.series import Series
 
 Cut = tuple[int, NDArray[np.uint8], tuple[float, ...]]
 """The label of a point's row, its crop and its facts."""
+WHOLE = ("is_own", "instance_number")
+"""Facts that are whole numbers, as are those that say of a slice that it is real."""
 
 
 class Cutter(Protocol):
-    """What cuts crops, see `view.ViewCutter`."""
+    """What cuts the crops of a view, see `view.ViewCutter`."""
+
+    @property
+    def group(self) -> str:
+        """The condition group whose points are cut at."""
+
+    @property
+    def series_description(self) -> str | None:
+        """The type of the series that are cut, or None for the points' own."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """The shape (slices, size, size) of a crop."""
 
     @property
     def facts(self) -> tuple[str, ...]:
         """The names of the numbers that are kept beside each crop."""
 
-    def shape(self, group: str) -> tuple[int, int, int]:
-        """The shape (slices, size, size) of a condition group's crops."""
-
-    def cut(self, series: Series, row: Any) -> tuple[NDArray[np.uint8], tuple[float, ...]]:
-        """The crop of a row of the points table on its series, and its facts."""
+    def cut(
+        self, study: Mapping[str, Sequence[Series]], row: Any
+    ) -> tuple[NDArray[np.uint8], tuple[float, ...]] | None:
+        """The crop of a row of the points table on a study's series, and its facts; None where no slice shows it."""
 
 
 def write_crops(
     competition: Competition, split: str, points: pd.DataFrame, cutter: Cutter, folder: Path, jobs: int = -1
 ) -> None:
-    """Cuts every point's crop. A study's series are read once, however many folds have points on it.
+    """Cuts a view at every point of its group, into `pixels.npy` and `index.csv`. A study's series are read once,
+    however many points it has.
 
     The detector has read these series just before: that one is gone, or cannot be read any more, is an error.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    points = points.assign(group=points["condition"].map(group_of)).reset_index(drop=True)
-    rows = {group: points.index[points["group"] == group] for group in GROUPS}
-    arrays = {group: _create(folder / f"{group}.npy", (len(rows[group]), *cutter.shape(group))) for group in GROUPS}
-    number_of = {label: (group, number) for group in GROUPS for number, label in enumerate(rows[group])}
-    facts = np.zeros((len(points), len(cutter.facts)))
-    for label, crop, of_crop in _cut_studies(competition, split, points, cutter, jobs):
-        group, number = number_of[label]
-        arrays[group][number], facts[label] = crop, of_crop
-    points[list(cutter.facts)] = facts.round(5)
-    for group, array in arrays.items():
-        if isinstance(array, np.memmap):
-            array.flush()
-        write_table(points.loc[rows[group], [*INDEX, *cutter.facts]], folder / f"{group}.csv")
+    points = points[points["condition"].map(group_of) == cutter.group].reset_index(drop=True)
+    pixels = _create(folder / "pixels.npy", (len(points), *cutter.shape))
+    labels: list[int] = []
+    facts: list[tuple[float, ...]] = []
+    for label, crop, of_crop in _cut_studies(competition, split, points, cutter, folder.name, jobs):
+        pixels[len(labels)] = crop
+        labels.append(label)
+        facts.append(of_crop)
+    _keep_first(folder / "pixels.npy", pixels, len(labels))
+    write_table(_index(points.loc[labels], facts, cutter), folder / "index.csv")
+
+
+def _index(points: pd.DataFrame, facts: Sequence[tuple[float, ...]], cutter: Cutter) -> pd.DataFrame:
+    """The index rows of some points with their facts."""
+    table = pd.DataFrame(np.array(facts).reshape(len(points), len(cutter.facts)).round(5), columns=list(cutter.facts))
+    whole = [name for name in cutter.facts if name in WHOLE or name.startswith("real_")]
+    return pd.concat([points[INDEX].reset_index(drop=True), table.astype(dict.fromkeys(whole, "int64"))], axis=1)
 
 
 def _cut_studies(
-    competition: Competition, split: str, points: pd.DataFrame, cutter: Cutter, jobs: int
+    competition: Competition, split: str, points: pd.DataFrame, cutter: Cutter, label: str, jobs: int
 ) -> Iterator[Cut]:
-    by_study, only = dict(list(points.groupby("study_id", sort=False))), set(points["series_id"])
+    by_study = dict(list(points.groupby("study_id", sort=False)))
 
     def cut(_: int, study: Study, __: object, given: pd.DataFrame) -> list[Cut]:
-        return list(cut_points(series_by_id(study), given, cutter))
+        return list(cut_points(study, given, cutter))
 
-    options: dict[str, Any] = {"only": only, "given": by_study, "jobs": jobs, "strict": True}
-    for done in map_studies(competition, split, list(by_study), cut, "crop", **options):
+    only = _series_to_read(competition, split, points, cutter)
+    options: dict[str, Any] = {
+        "only": only,
+        "given": by_study,
+        "jobs": jobs,
+        "strict": cutter.series_description is None,
+    }
+    for done in map_studies(competition, split, list(by_study), cut, f"crop: {label}", **options):
         yield from done.value or ()
+
+
+def _series_to_read(competition: Competition, split: str, points: pd.DataFrame, cutter: Cutter) -> set[int]:
+    if cutter.series_description is None:
+        return set(points["series_id"])
+    table = competition.series(split)
+    return set(table.loc[table["series_description"] == cutter.series_description, "series_id"])
 
 
 def _create(path: Path, shape: tuple[int, int, int, int]) -> NDArray[np.uint8]:
@@ -76,20 +107,29 @@ def _create(path: Path, shape: tuple[int, int, int, int]) -> NDArray[np.uint8]:
     return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
 
 
-def cut_points(series: Mapping[int, Series], points: pd.DataFrame, cutter: Cutter) -> Iterator[Cut]:
-    """The crop of each row of a points table; `series` is by series_id."""
+def _keep_first(path: Path, pixels: NDArray[np.uint8], count: int) -> None:
+    """Ends an array of crops after the points that some slice shows."""
+    if isinstance(pixels, np.memmap):
+        pixels.flush()
+    if count < len(pixels):
+        beside = path.with_name("shown.npy")
+        np.save(beside, pixels[:count])
+        beside.replace(path)
+
+
+def cut_points(study: Mapping[str, Sequence[Series]], points: pd.DataFrame, cutter: Cutter) -> Iterator[Cut]:
+    """The crop of each row of a points table that some slice of a study shows."""
     for row in points.itertuples():
-        yield row.Index, *cutter.cut(series[row.series_id], row)
+        crop = cutter.cut(study, row)
+        if crop is not None:
+            yield row.Index, *crop
 
 
-def crops_of_study(series: Mapping[int, Series], points: pd.DataFrame, cutter: Cutter) -> dict[str, Crops]:
-    """One study's crops by condition group, in memory; groups without a point are left out."""
-    by_group = points.groupby(points["condition"].map(group_of))
-    return {str(group): _crops_in_memory(series, of_group, cutter) for group, of_group in by_group}
-
-
-def _crops_in_memory(series: Mapping[int, Series], points: pd.DataFrame, cutter: Cutter) -> Crops:
-    cuts = list(cut_points(series, points, cutter))
-    index = points[INDEX].reset_index(drop=True)
-    index[list(cutter.facts)] = np.array([facts for _, _, facts in cuts]).round(5)
-    return Crops(np.stack([crop for _, crop, _ in cuts]), with_row_ids(index))
+def crops_of_study(study: Mapping[str, Sequence[Series]], points: pd.DataFrame, cutter: Cutter) -> Crops | None:
+    """One study's crops of a view, in memory; None where there is none."""
+    mine = points[points["condition"].map(group_of) == cutter.group]
+    cuts = list(cut_points(study, mine, cutter))
+    if not cuts:
+        return None
+    labels, crops, facts = zip(*cuts, strict=True)
+    return Crops(np.stack(crops), with_row_ids(_index(mine.loc[list(labels)], facts, cutter)))

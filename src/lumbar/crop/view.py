@@ -1,51 +1,97 @@
 """One crop: neighbouring slices around a point, always seen as if it were on the left."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lumbar.config import CropConfig, ViewConfig
+from lumbar.config import ViewConfig
+from lumbar.crop.crops import slice_facts
 from lumbar.data.points import PATIENT
-from lumbar.labels import CONDITIONS, group_of
-from lumbar.mri.geometry import BACK, Array, anatomical_plane
+from lumbar.labels import CONDITIONS, plane_of
+from lumbar.mri.geometry import BACK, Array, anatomical_plane, lies_in
 from lumbar.mri.sampling import sample_square
 from lumbar.mri.series import Series
 
 
 class ViewCutter:
-    """Cuts the views of a config: what `store.write_crops` is told, and what a study's prediction uses as well."""
+    """Cuts one view: what `store.write_crops` is told, and what a study's prediction uses as well."""
 
-    facts: tuple[str, ...] = ()
-    """Numbers that are kept beside each crop."""
+    def __init__(self, view: ViewConfig) -> None:
+        self.view, self.group = view, view.group
+        self.series_description = view.series
 
-    def __init__(self, config: CropConfig) -> None:
-        self.config = config
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """The shape (slices, size, size) of a crop."""
+        return self.view.stored_slices, self.view.size, self.view.size
 
-    def shape(self, group: str) -> tuple[int, int, int]:
-        """The shape (slices, size, size) of a condition group's crops."""
-        view = self.config.view(group)
-        return view.slices, view.size, view.size
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """Whether the middle slice is the point's own, its number, and of each slice `crops.slice_facts`."""
+        return ("is_own", "instance_number", *slice_facts(self.view.stored_slices))
 
-    def cut(self, series: Series, row: Any) -> tuple[NDArray[np.uint8], tuple[float, ...]]:
-        """The crop of a row of the points table on its series, and its facts."""
-        view = self.config.view(group_of(row.condition))
-        patient = np.array([getattr(row, axis) for axis in PATIENT])
-        return crop_view(series, row.instance_number, patient, view, CONDITIONS[row.condition].side), ()
+    def cut(
+        self, study: Mapping[str, Sequence[Series]], row: Any
+    ) -> tuple[NDArray[np.uint8], tuple[float, ...]] | None:
+        """The crop of a row of the points table on a study's series, and its facts; None where no slice shows it."""
+        point = np.array([getattr(row, axis) for axis in PATIENT])
+        place = self._own_slice(study, row) if self.view.series is None else self._nearest_slice(study, point)
+        if place is None:
+            return None
+        series, instance_number = place
+        side = CONDITIONS[row.condition].side
+        crop = crop_view(series, instance_number, point, self.view, side)
+        facts = describe_slices(series, instance_number, point, self.view, side)
+        return crop, (float(self.view.series is None), float(instance_number), *facts)
+
+    def _own_slice(self, study: Mapping[str, Sequence[Series]], row: Any) -> tuple[Series, int] | None:
+        stacks = (series for group in study.values() for series in group if series.series_id == row.series_id)
+        return next(((series, int(row.instance_number)) for series in stacks), None)
+
+    def _nearest_slice(self, study: Mapping[str, Sequence[Series]], point: Array) -> tuple[Series, int] | None:
+        """The slice nearest to a point, of all series of the view's type that show it within the tolerance."""
+        description = self.view.series_description
+        plane = plane_of(description)
+        slices = [
+            (float(abs(image.distance(point))), number, series, image.instance_number)
+            for number, series in enumerate(study.get(description, []))
+            if series.is_placed
+            for image in series.slices
+            if lies_in(image.plane, plane) and image.shows(point)
+        ]
+        nearest = min(slices, key=lambda each: each[:2], default=None)
+        return None if nearest is None or nearest[0] > self.view.tolerance_mm else nearest[2:]
 
 
 def crop_view(
     series: Series, instance_number: int, point: Array, view: ViewConfig, side: str | None
 ) -> NDArray[np.uint8]:
-    """The crop (slices, size, size) around a patient point (3,), its own slice in the middle.
+    """The crop (slices, size, size) around a patient point (3,), one slice in the middle.
 
     Beyond the ends of the stack the last slice is repeated. A right crop is mirrored onto the left: an axial one from
     left to right, a sagittal one in the order of its slices, so that both run from the middle of the body outwards.
     """
     centre = point - view.anterior_mm * BACK
-    chosen = neighbours(series, instance_number, view.slices)
+    chosen = neighbours(series, instance_number, view.stored_slices)
     images = [sample_square(series, series.slices[index], centre, view.size, view.mm_per_pixel)[0] for index in chosen]
     return mirror_right(np.stack(images), series, instance_number, side)
+
+
+def describe_slices(
+    series: Series, instance_number: int, point: Array, view: ViewConfig, side: str | None
+) -> tuple[float, ...]:
+    """`crops.slice_facts` of a crop's slices, in the crop's order."""
+    reach = view.stored_slices // 2
+    own = series.instance_numbers.index(instance_number)
+    wanted = np.arange(own - reach, own + reach + 1)
+    chosen = np.clip(wanted, 0, len(series.slices) - 1)
+    real = (wanted == chosen).astype(float)
+    distances = np.array([float(series.slices[index].plane.distance(point)) for index in chosen])
+    if side == "right" and _is_sagittal(series, instance_number):
+        real, distances = real[::-1], -distances[::-1]
+    return *real, *distances
 
 
 def neighbours(series: Series, instance_number: int, count: int) -> NDArray[np.int64]:
@@ -59,5 +105,8 @@ def mirror_right(crop: NDArray[np.uint8], series: Series, instance_number: int, 
     """The crop (slices, size, size) as it would be on the left."""
     if side != "right":
         return crop
-    plane = series.by_instance_number(instance_number).plane
-    return crop[::-1] if anatomical_plane(plane) == "sagittal" else crop[:, :, ::-1]
+    return crop[::-1] if _is_sagittal(series, instance_number) else crop[:, :, ::-1]
+
+
+def _is_sagittal(series: Series, instance_number: int) -> bool:
+    return anatomical_plane(series.by_instance_number(instance_number).plane) == "sagittal"

@@ -35,7 +35,7 @@ def points_made_from(run: Run) -> Origin:
     looks = run.config.detect.model_dump(include=set(LOOKS_WITH))
     code = hash_code("detect.locate", "detect.evaluate")
     detectors = {f"detectors' {name}": part for name, part in detectors_made_from(run).inputs.items()}
-    return fingerprint(code=code, config=looks, **detectors)
+    return fingerprint(code=code, config=looks, folds=run.fold_numbers, **detectors)
 
 
 def _detect(run: Run) -> list[str]:
@@ -47,7 +47,8 @@ def _detect(run: Run) -> list[str]:
     folder, folds = run.folder / "detect", [fold_folder(run, fold) for fold in run.fold_numbers]
     points = pd.concat([read_points(fold / "points.csv") for fold in folds], ignore_index=True)
     problems = [problem for fold in folds for problem in read_problems(fold / "problems.csv")]
-    errors = measure_errors(annotated_of(run), points)
+    annotated = annotated_of(run)
+    errors = measure_errors(annotated[annotated["study_id"].isin(run.held_out["study_id"])], points)
     write_table(points, folder / "points.csv")
     write_table(problem_table(problems), folder / "problems.csv")
     write_table(errors, folder / "errors.csv")

@@ -14,14 +14,14 @@ def run_ensemble(run: Run) -> None:
     """Writes `ensemble/oof.csv` (nested, for the cells that some member predicts), its report, and
     `models/ensemble.json`.
 
-    A member is a grader of the run's config, and its predictions lie below `predictions/` under its name.
+    A member is a net of the run's graders, and its predictions lie below `predictions/` under its name.
     """
     run_stage("ensemble", run.folder / "ensemble", ensemble_made_from(run), lambda: _fit(run))
 
 
 def _sources(run: Run) -> dict[str, Path]:
     """The members' predictions out of fold."""
-    return {name: run.folder / "predictions" / name / "oof.csv" for name in run.config.graders}
+    return {name: run.folder / "predictions" / name / "oof.csv" for name in run.config.members}
 
 
 def ensemble_made_from(run: Run) -> Origin:
@@ -37,6 +37,6 @@ def ensemble_made_from(run: Run) -> Origin:
 
 def _fit(run: Run) -> None:
     members = {name: read_member(path) for name, path in _sources(run).items()}
-    ensemble = fit_ensemble(members, run.competition.labels, run.folds)
+    ensemble = fit_ensemble(members, run.competition.labels, run.parts)
     write_ensemble(ensemble, run.folder / "ensemble")
     model.write_model(ensemble.model, run.models / model.MODEL_FILE)

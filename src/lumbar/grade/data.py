@@ -1,6 +1,7 @@
 """Crops as training examples, with augmentation."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import albumentations
@@ -10,29 +11,32 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset, Sampler
 
-from lumbar.crop.crops import Crops
+from lumbar.config import GraderConfig, ViewConfig
+from lumbar.crop.crops import NOWHERE, Crops
 from lumbar.labels import LEVELS
 
 Item = tuple[int, int]
 """The number of an example, and the epoch that asks for it."""
 
 
-def strong_changes() -> list[albumentations.BasicTransform]:
-    """Shifts, turns and scales the view, and changes contrast.
+def strong_changes(strength: float = 1.0) -> list[albumentations.BasicTransform]:
+    """Shifts, turns and scales the view, and changes contrast, all of it so many times as strong as was first chosen.
 
     Shifts reach the error of the detector and the scale the spread of body sizes. Nothing is flipped: left and right
     are mirrored onto each other already, and front and back are not alike.
     """
+    if not strength:
+        return []
     return [
         albumentations.Affine(
-            translate_percent=(-0.08, 0.08),
-            rotate=(-20, 20),
-            scale=(0.85, 1.15),
-            shear=(-6, 6),
+            translate_percent=(-0.08 * strength, 0.08 * strength),
+            rotate=(-20 * strength, 20 * strength),
+            scale=(1 - 0.15 * strength, 1 + 0.15 * strength),
+            shear=(-6 * strength, 6 * strength),
             border_mode=cv2.BORDER_REFLECT,
         ),
-        albumentations.RandomBrightnessContrast(0.3, 0.4, p=0.8),
-        albumentations.RandomGamma((60, 160), p=0.5),
+        albumentations.RandomBrightnessContrast(0.3 * strength, 0.4 * strength, p=0.8),
+        albumentations.RandomGamma((100 - 40 * strength, 100 + 60 * strength), p=0.5),
         albumentations.GaussianBlur((3, 5), p=0.2),
         albumentations.GaussNoise(std_range=(0.02, 0.08), p=0.4),
     ]
@@ -91,17 +95,21 @@ class CropDataset(Dataset[dict[str, Any]]):
 
     def __getitem__(self, item: int | Item) -> dict[str, Any]:
         number, epoch = item if isinstance(item, tuple) else (item, 0)
-        crop = np.array(np.moveaxis(self.pixels[self.rows[number]], 0, -1), order="C")  # (H, W, slices)
+        crop = np.array(np.moveaxis(self.read(number, epoch), 0, -1), order="C")  # (H, W, slices)
         image = self.transform(number, epoch)(image=crop)["image"]
         pixels = torch.from_numpy(np.ascontiguousarray(np.moveaxis(image, -1, 0))).float() / 255  # (slices, S, S)
-        example = {"crop": pixels, **self.describe(number)}
+        example = {"crop": pixels, **self.describe(number, epoch)}
         return example if self.classes is None else example | {"class": int(self.classes[number])}
 
     def classify(self, grades: NDArray[np.int64], index: Any) -> NDArray[np.int64]:
         """The classes (N,) of grades (N,), whose rows of the crops' index are given."""
         return grades
 
-    def describe(self, number: int) -> dict[str, Any]:
+    def read(self, number: int, epoch: int) -> NDArray[np.uint8]:
+        """The pixels (slices, size, size) of an example in an epoch."""
+        return np.asarray(self.pixels[self.rows[number]])
+
+    def describe(self, number: int, epoch: int) -> dict[str, Any]:
         """What a net is told of an example beside its pixels."""
         return {"level": int(self.levels[number])}
 
@@ -111,3 +119,103 @@ class CropDataset(Dataset[dict[str, Any]]):
             return self.whole
         reseed(self.changed, self.seed, epoch, int(self.rows[number]))
         return self.changed
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a crop is turned (degrees), shifted (pixels to the right and down) and its slices ordered in prediction."""
+
+    turn: float = 0.0
+    right: float = 0.0
+    down: float = 0.0
+    reverse: bool = False
+
+    def transform(self, size: int) -> albumentations.Compose:
+        """The change and the cut of the centre (size, size)."""
+        if not (self.turn or self.right or self.down):
+            return cut_centre(size)
+        moved = albumentations.Affine(
+            rotate=(self.turn, self.turn),
+            translate_px={"x": (round(self.right),) * 2, "y": (round(self.down),) * 2},
+            border_mode=cv2.BORDER_REFLECT,
+            p=1.0,
+        )
+        return cut_centre(size, [moved])
+
+
+STRAIGHT = Look()
+UNMARKED = -100
+"""The place of a slice that nobody has marked, which `cross_entropy` ignores."""
+FACTS = {"present": "real", "distance": "mm"}
+"""What a net is told of each slice, and how the index of the crops calls it."""
+
+
+class ViewDataset(CropDataset):
+    """Cells of a grader, each cropped at one of its `choices` of rows (N, K), `NOWHERE` where there are fewer.
+
+    A training set (one with a seed) chooses anew in each epoch, and takes the view a slice off now and then; otherwise
+    the first choice is taken, as a `look` says.
+    """
+
+    def __init__(
+        self,
+        crops: Crops,
+        choices: NDArray[np.integer],
+        config: GraderConfig,
+        views: Sequence[ViewConfig],
+        seed: int | None = None,
+        look: Look = STRAIGHT,
+    ) -> None:
+        self.choices, self.config, self.views, self.look = choices.reshape(len(choices), -1), config, views, look
+        super().__init__(crops, self.choices[:, 0], config.image_size, seed)
+        self.whole = look.transform(config.image_size)
+        self.changed = cut_centre(config.image_size, strong_changes(config.augmentation))
+        self.facts = {} if config.slices_as == "channels" else _read_facts(crops, views)
+        weighted = "label_weight" in crops.index
+        self.weights = crops.index["label_weight"].to_numpy(dtype=np.float32)[self.rows] if weighted else None
+        self.own = crops.index["is_own"].to_numpy() if config.slice_loss else None
+
+    def read(self, number: int, epoch: int) -> NDArray[np.uint8]:
+        """The slices that the grader sees."""
+        row, slices = self._pick(number, epoch)
+        return np.asarray(self.pixels[row])[slices]
+
+    def describe(self, number: int, epoch: int) -> dict[str, Any]:
+        """The level, the weight of the label, and of a sequence which slices are there, how far from the point, and
+        which one was marked."""
+        row, slices = self._pick(number, epoch)
+        said = super().describe(number, epoch)
+        said |= {name: torch.from_numpy(values[row][slices]) for name, values in self.facts.items()}
+        if self.weights is not None:
+            said["weight"] = float(self.weights[number])
+        if self.own is not None:
+            marked = np.flatnonzero(slices == self.views[0].stored_slices // 2)
+            said["marked"] = int(marked[0]) if self.own[row] and len(marked) else UNMARKED
+        return said
+
+    def _pick(self, number: int, epoch: int) -> tuple[int, NDArray[np.int64]]:
+        """The row of an example in an epoch, and which of its stored slices are seen."""
+        if self.seed is None:
+            slices = window(self.views, [0] * len(self.views))
+            return int(self.choices[number, 0]), slices[::-1] if self.look.reverse else slices
+        rng = np.random.default_rng([self.seed, epoch, int(self.rows[number]), 1])
+        possible = self.choices[number][self.choices[number] != NOWHERE]
+        off = [int(rng.choice((-1, 1))) if rng.random() < self.config.slice_shift else 0 for _ in self.views]
+        return int(rng.choice(possible)), window(self.views, off)
+
+
+def _read_facts(crops: Crops, views: Sequence[ViewConfig]) -> dict[str, NDArray[Any]]:
+    """Whether each stored slice (N, slices) is there, and its mm from the point."""
+    stored = sum(view.stored_slices for view in views)
+    tables = {
+        name: crops.index[[f"{fact}_{number}" for number in range(stored)]].to_numpy(dtype=np.float32)
+        for name, fact in FACTS.items()
+    }
+    return {**tables, "present": tables["present"] > 0}
+
+
+def window(views: Sequence[ViewConfig], off: Sequence[int]) -> NDArray[np.int64]:
+    """The numbers of the stored slices that are seen, of views behind each other that are so many slices off."""
+    starts = np.cumsum([0, *(view.stored_slices for view in views)])[:-1]
+    places = zip(views, starts, off, strict=True)
+    return np.concatenate([start + view.spare + shift + np.arange(view.slices) for view, start, shift in places])

@@ -1,6 +1,7 @@
 """Grades of crops by a trained grader, in submission format."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,16 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from lumbar.config import GradeConfig, ViewConfig
+from lumbar.config import GraderConfig, ViewConfig
 from lumbar.crop.crops import Crops
-from lumbar.grade.data import CropDataset
+from lumbar.grade.data import STRAIGHT, Look, ViewDataset
 from lumbar.grade.net import Grader
 from lumbar.labels import GRADES
 from lumbar.run.checkpoint import expect_card, load_weights
 
 BATCH = 64
+WORKERS = 4
+"""Processes that prepare batches where a GPU would wait for one."""
 Predictor = Callable[[Crops, NDArray[np.integer]], pd.DataFrame]
 """What a trained grader says of some rows of the crops: row_id, the grades' probabilities and fold."""
 
@@ -26,28 +29,49 @@ Predictor = Callable[[Crops, NDArray[np.integer]], pd.DataFrame]
 def load_grader(stem: Path) -> Grader:
     """A trained grader from its checkpoint, strictly."""
     card = expect_card(stem, "grader", GRADES)
-    config = GradeConfig.model_validate(card.config["grade"])
-    grader = Grader(config, ViewConfig.model_validate(card.config["view"]).slices)
+    config = GraderConfig.model_validate(card.config["grader"])
+    views = [ViewConfig.model_validate(card.config["views"][name]) for name in config.views]
+    grader = Grader(config, views)
     load_weights(stem, grader)
     return grader.eval()
 
 
 @torch.inference_mode()
 def predict_outputs(net: nn.Module, inputs: tuple[str, ...], examples: Dataset[dict[str, Any]]) -> torch.Tensor:
-    """A net's outputs (N, O) for examples, of which it takes the `inputs`; on the CPU."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """A net's outputs (N, O) for examples, of which it takes the `inputs`; on the CPU. On a GPU in half precision."""
+    on_gpu = torch.cuda.is_available()
+    device = torch.device("cuda" if on_gpu else "cpu")
     net = net.to(device)
-    batches = DataLoader(examples, batch_size=BATCH)
-    return torch.cat([net(*(batch[name].to(device) for name in inputs)).cpu() for batch in batches])
+    many = len(examples) > BATCH  # type: ignore[arg-type]  # ours have a length
+    batches = DataLoader(examples, batch_size=BATCH, num_workers=WORKERS if on_gpu and many else 0)
+    with torch.autocast(device.type, enabled=on_gpu):
+        outputs = [net(*(batch[name].to(device) for name in inputs)).float().cpu() for batch in batches]
+    return torch.cat(outputs)
 
 
 def predict_grades(grader: Grader, crops: Crops, rows: NDArray[np.integer]) -> pd.DataFrame:
-    """row_id, the three grades' probabilities (float64, summing to 1) and fold, for the given rows of the crops."""
+    """row_id, the three grades' probabilities (float64, summing to 1) and fold, for the given rows of the crops: the
+    mean over the looks that the grader's config asks for."""
+    index = crops.index.iloc[rows]
     if not len(rows):
-        return tabulate(np.zeros((0, len(GRADES))), crops.index.iloc[rows])
-    examples = CropDataset(crops, rows, grader.config.image_size)
+        return tabulate(np.zeros((0, len(GRADES))), index)
+    answers = [predict_look(grader, crops, rows, look) for look in looks_of(grader)]
+    return tabulate(np.mean(answers, axis=0), index)
+
+
+def predict_look(grader: Grader, crops: Crops, rows: NDArray[np.integer], look: Look = STRAIGHT) -> NDArray[np.float64]:
+    """The grades' probabilities (N, 3) of some rows of the crops in one look."""
+    examples = ViewDataset(crops, rows, grader.config, grader.views, look=look)
     outputs = predict_outputs(grader, grader.inputs, examples)
-    return tabulate(torch.softmax(outputs.double(), dim=1).numpy(), crops.index.iloc[rows])
+    return torch.softmax(outputs.double(), dim=1).numpy()
+
+
+def looks_of(grader: Grader) -> Iterator[Look]:
+    """The turns, shifts and orders of slices in which a grader is asked."""
+    config, scale = grader.config, grader.views[0].mm_per_pixel
+    orders = (False, True) if config.both_orders else (False,)
+    for turn, right, down, reverse in product(config.turns, config.shifts_mm, config.shifts_mm, orders):
+        yield Look(turn, right / scale, down / scale, reverse)
 
 
 def tabulate(grades: NDArray[np.float64], index: pd.DataFrame) -> pd.DataFrame:

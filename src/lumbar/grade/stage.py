@@ -1,8 +1,8 @@
-"""The grade stage: graders for each condition group and fold, and the grades of the studies that they have not seen."""
+"""The grade stage: the graders of each fold, and the grades of the studies that they have not seen."""
 
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,13 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from lumbar.crop.crops import Crops, open_crops
+from lumbar.config import Config, GraderConfig, Member, ViewConfig
+from lumbar.crop.crops import NOWHERE, Crops, found_rows, join_views, open_crops
 from lumbar.data.competition import no_predictions
 from lumbar.data.priors import fit_prior
 from lumbar.data.tables import write_table
-from lumbar.grade.net import Grader, level_prior
+from lumbar.grade.head import level_prior
+from lumbar.grade.net import Grader
 from lumbar.grade.predict import Predictor, load_grader, predict_grades
 from lumbar.grade.train import Curves, State, train_grader
 from lumbar.labels import CONDITIONS, GRADES
@@ -29,17 +31,18 @@ from lumbar.run.stamps import Origin, fingerprint, hash_files, key_of, run_stage
 logger = logging.getLogger(__name__)
 
 SEED_STEP = 1000
-"""Between the seeds of a group's graders: more than there are folds."""
+"""Between the seeds of a grader's nets: more than there are folds."""
+ASKED_WITH = frozenset({"turns", "shifts_mm", "both_orders"})
+"""The keys of a grader's config that say how a net that is trained already is asked."""
 Rows = NDArray[np.integer]
-"""Numbers (N,) of crops."""
+"""Numbers (N,) of crops, or (N, K) where each cell has several to choose from."""
 
 
 @dataclass(frozen=True)
 class Training:
-    """What one grader is trained on, and where what resuming needs lies."""
+    """What one net is trained on, and where what resuming needs lies."""
 
-    grades: str
-    """The condition group that it grades, or all of them."""
+    member: Member
     crops: Crops
     rows: Rows
     fold: int
@@ -54,15 +57,15 @@ class Craft:
 
     code: tuple[str, ...]
     """The modules that make them."""
-    open_crops: Callable[[Path, str], Crops]
-    """The crops in a folder for what a grader grades."""
-    choose_rows: Callable[[Run, pd.DataFrame], Rows]
+    gather: Callable[[Mapping[str, ViewConfig], Mapping[str, Crops]], Crops | None]
+    """What a grader of some views grades, of the crops by view; None where there is nothing."""
+    choose_rows: Callable[[Run, Member, pd.DataFrame], Rows]
     """Which rows of the crops' index, with their `grade`, may be trained on."""
     train: Callable[[Run, Training], tuple[State, Curves]]
-    describe: Callable[[Run, str], dict[str, Any]]
-    """What the card says of the config of a grader."""
+    describe: Callable[[Run, Member], dict[str, Any]]
+    """What the card says of the config of a net."""
     load: Callable[[Path], Predictor]
-    """A trained grader from its checkpoint."""
+    """A trained net from its checkpoint."""
 
 
 def run_grade(run: Run, craft: Craft | None = None) -> None:
@@ -76,23 +79,42 @@ def run_grade(run: Run, craft: Craft | None = None) -> None:
 
 
 def graders_made_from(run: Run, craft: Craft | None = None) -> Origin:
-    """What the graders and their predictions are made from."""
-    config = run.config.grade
+    """What the nets and their predictions are made from."""
+    graders = run.config.trained_graders
     return fingerprint(
         code=hash_code(*(craft or PIPELINE).code),
         labels=run.labels_fingerprint,
+        folds=run.fold_numbers,
         crops=key_of(run.folder / "crop"),
-        config=config.model_dump(exclude={"weights"}),  # what they hold counts, not where they lie
+        # What the weights hold counts, not where they lie.
+        config={name: grader.model_dump(exclude={"weights"}) for name, grader in graders.items()},
         published=run.config.published.model_dump() if run.config.published else None,
-        weights=hash_files(config.weights) if config.weights else None,
+        weights={name: hash_files(grader.weights) for name, grader in graders.items() if grader.weights},
         seed=run.config.seed,
     )
 
 
+def net_made_from(run: Run, craft: Craft, name: str, fold: int) -> str:
+    """What one net is made from, as a key: of another grader, or of a view that it does not read, it knows nothing."""
+    member = run.config.members[name]
+    grader, folder = member.config, run.folder / "crop"
+    return fingerprint(
+        code=hash_code(*craft.code),
+        labels=run.labels_fingerprint,
+        # A published system's stage cuts all of its views at once.
+        crops={view: key_of(folder / view) for view in grader.views} if craft is PIPELINE else key_of(folder),
+        config=grader.model_dump(exclude={"weights", "seeds", *ASKED_WITH}),
+        published=run.config.published.model_dump() if run.config.published else None,
+        weights=hash_files(grader.weights) if grader.weights else None,
+        seed=_seed(run, member, fold),
+        fold=fold,
+    ).key
+
+
 def _grade(run: Run, craft: Craft) -> None:
     untrained: list[str] = []
-    for name, grades in run.config.graders.items():
-        crops = with_grades(run, craft.open_crops(run.folder / "crop", grades))
+    for name, member in run.config.members.items():
+        crops = with_grades(run, open_for(run, craft, member.config))
         folds = {fold: _grade_fold(run, craft, name, crops, fold) for fold in run.fold_numbers}
         untrained += [f"{name} fold {fold}" for fold, graded in folds.items() if graded is None]
         graded = [table for table in folds.values() if table is not None]
@@ -102,9 +124,23 @@ def _grade(run: Run, craft: Craft) -> None:
     _remove_other_models(run)
 
 
+def views_of(config: Config, grader: GraderConfig) -> dict[str, ViewConfig]:
+    """A grader's views by name, in its order."""
+    return {view: config.crop.view(view) for view in grader.views}
+
+
+def open_for(run: Run, craft: Craft, grader: GraderConfig) -> Crops:
+    """What a grader grades, of the crops on disk."""
+    views = views_of(run.config, grader)
+    gathered = craft.gather(views, {view: open_crops(run.folder / "crop", view) for view in views})
+    if gathered is None:
+        raise ValueError(f"a grader of no view: {grader.views}")
+    return gathered
+
+
 def _remove_other_models(run: Run) -> None:
     """Removes what an earlier config left: prediction and the bundle take every model that is there."""
-    kinds = ["detector", *run.config.graders]
+    kinds = ["detector", *run.config.members]
     wanted = {f"{kind}_fold{fold}" for kind in kinds for fold in run.fold_numbers}
     for path in run.models.glob("*_fold*"):
         if path.stem not in wanted:
@@ -119,56 +155,57 @@ def with_grades(run: Run, crops: Crops) -> Crops:
 def _grade_fold(run: Run, craft: Craft, name: str, crops: Crops, fold: int) -> pd.DataFrame | None:
     """The predictions of a fold's studies; no row where the other folds have nothing to train on.
 
-    None for a grader that is not there and that the run's selection leaves to others.
+    None for a net that is not there and that the run's selection leaves to others.
     """
-    held_out = (crops.index["fold"] == fold).to_numpy()
-    rows = craft.choose_rows(run, crops.index)
-    rows = rows[~held_out[rows]]
+    member, of_fold = run.config.members[name], (crops.index["fold"] == fold).to_numpy()
+    rows = craft.choose_rows(run, member, crops.index)
+    rows = rows[~of_fold[rows if rows.ndim == 1 else rows.max(axis=1)]]
     stem = run.models / f"{name}_fold{fold}"
-    if len(rows) < run.config.grade.batch_size:
+    if len(rows) < member.config.batch_size:
         logger.warning("grade: %d labelled crops of %s outside fold %d, not enough to train on", len(rows), name, fold)
         remove_checkpoint(stem)  # of an earlier run, which had enough
         return no_predictions().assign(fold=pd.Series(dtype="int64"))
-    made_from = fingerprint(graders=graders_made_from(run, craft).key, grader=name, fold=fold).key
+    made_from = net_made_from(run, craft, name, fold)
     if not is_current(stem, made_from):
-        if not run.selection.includes(fold, run.config.graders[name]):
+        if not run.selection.includes(fold, member.grades):
             return None
         _train_fold(run, craft, name, crops, rows, fold, made_from)
-    return craft.load(stem)(crops, np.flatnonzero(held_out))
+    return craft.load(stem)(crops, np.flatnonzero(of_fold & found_rows(crops.index)))
 
 
 def _train_fold(run: Run, craft: Craft, name: str, crops: Crops, rows: Rows, fold: int, made_from: str) -> None:
+    member = run.config.members[name]
     training = Training(
-        grades=run.config.graders[name],
+        member=member,
         crops=crops,
         rows=rows,
         fold=fold,
-        seed=_seed(run, name, fold),
+        seed=_seed(run, member, fold),
         folder=run.folder / "grade" / f"{name}_fold{fold}_{made_from}",
         label=f"grade: train {name} fold {fold}",
     )
     state, curves = craft.train(run, training)
-    card = describe_grader(run, craft, training, made_from, curves, crops.index.iloc[rows])
+    trained = crops.index.iloc[np.unique(rows[rows != NOWHERE])]
+    card = describe_grader(run, craft, training, made_from, curves, trained)
     save_checkpoint(run.models / f"{name}_fold{fold}", state, card)
     for leftover in training.folder.parent.glob(f"{name}_fold{fold}_*"):
         shutil.rmtree(leftover)
 
 
-def _seed(run: Run, name: str, fold: int) -> int:
-    """A seed for each fold, and for each grader of a group far from those of its other folds."""
-    siblings = [sibling for sibling, group in run.config.graders.items() if group == run.config.graders[name]]
-    return run.config.seed + fold + SEED_STEP * siblings.index(name)
+def _seed(run: Run, member: Member, fold: int) -> int:
+    """A seed for each fold, and for each net of a grader far from those of its other folds."""
+    return run.config.seed + fold + SEED_STEP * member.number
 
 
 def describe_grader(
     run: Run, craft: Craft, training: Training, made_from: str, curves: Curves, rows: pd.DataFrame
 ) -> Card:
-    """The card of a grader trained on the crops whose index rows are given."""
+    """The card of a net trained on the crops whose index rows are given."""
     return Card(
         kind="grader",
         classes=GRADES,
         fold=training.fold,
-        config=craft.describe(run, training.grades),
+        config=craft.describe(run, training.member),
         seed=training.seed,
         fingerprint=made_from,
         training_studies=int(rows["study_id"].nunique()),
@@ -177,14 +214,14 @@ def describe_grader(
     )
 
 
-def start_grader(run: Run, group: str, fold: int, seed: int) -> Grader:
-    """An untrained grader of the main pipeline, with what it must know of the labels of the other folds."""
+def start_grader(run: Run, member: Member, fold: int, seed: int) -> Grader:
+    """An untrained net of the main pipeline, with what it must know of the labels of the other folds."""
     torch.manual_seed(seed)
-    grader = Grader(run.config.grade, run.config.crop.view(group).slices)
+    grader = Grader(member.config, list(views_of(run.config, member.config).values()))
     prior = fit_prior(labels_outside(run, fold))
-    grader.start_at_prior(level_prior(prior, [name for name, of in CONDITIONS.items() if of.group == group]))
-    if run.config.grade.weights:
-        grader.start_backbone_from(run.config.grade.weights)
+    grader.start_at_prior(level_prior(prior, [name for name, of in CONDITIONS.items() if of.group == member.grades]))
+    if member.config.weights:
+        grader.start_backbone_from(member.config.weights)
     return grader
 
 
@@ -194,15 +231,29 @@ def labels_outside(run: Run, fold: int) -> pd.DataFrame:
     return labels[~labels["study_id"].isin(run.studies_of(fold))]
 
 
+def choose_cells(run: Run, member: Member, index: pd.DataFrame) -> Rows:
+    """The rows (N, 2) to choose from for each labelled cell: where it was found and where it was annotated, the first
+    of which is there; or only the one, as the grader's config says."""
+    labelled, found = index["grade"].notna().to_numpy(), found_rows(index)
+    if member.config.points != "either":
+        wanted = labelled & (found == (member.config.points == "detected"))
+        return np.flatnonzero(wanted)[:, None]
+    numbered = pd.DataFrame({"row_id": index["row_id"], "row": np.arange(len(index)), "is_found": found})[labelled]
+    tables = [numbered[numbered["is_found"] == is_found].set_index("row_id")["row"] for is_found in (True, False)]
+    both = pd.concat(tables, axis=1).fillna(NOWHERE).to_numpy(dtype=np.int64)
+    both[both[:, 0] == NOWHERE] = both[both[:, 0] == NOWHERE][:, ::-1]
+    return both
+
+
 def _train(run: Run, training: Training) -> tuple[State, Curves]:
-    grader = start_grader(run, training.grades, training.fold, training.seed)
+    grader = start_grader(run, training.member, training.fold, training.seed)
     where = (training.folder, training.seed, training.label)
-    return train_grader(grader, training.crops, training.rows, run.config.grade, *where)
+    return train_grader(grader, training.crops, training.rows, *where)
 
 
-def _describe(run: Run, grades: str) -> dict[str, Any]:
-    view = run.config.crop.view(grades).model_dump(mode="json")
-    return {"group": grades, "grade": run.config.grade.model_dump(mode="json"), "view": view}
+def _describe(run: Run, member: Member) -> dict[str, Any]:
+    views = {name: view.model_dump(mode="json") for name, view in views_of(run.config, member.config).items()}
+    return {"group": member.grades, "grader": member.config.model_dump(mode="json"), "views": views}
 
 
 def _load(stem: Path) -> Predictor:
@@ -212,8 +263,8 @@ def _load(stem: Path) -> Predictor:
 
 PIPELINE = Craft(
     code=("grade.stage",),
-    open_crops=open_crops,
-    choose_rows=lambda _, index: np.flatnonzero(index["grade"].notna()),
+    gather=join_views,
+    choose_rows=choose_cells,
     train=_train,
     describe=_describe,
     load=_load,

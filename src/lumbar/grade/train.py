@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytorch_lightning as lightning
 import torch
 from numpy.typing import NDArray
-from pytorch_lightning.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint, WeightAveraging
 from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
@@ -18,8 +18,9 @@ from tqdm import tqdm
 
 from lumbar.config import GradeConfig, Precision
 from lumbar.crop.crops import Crops
-from lumbar.grade.data import CropDataset, EpochSampler
-from lumbar.grade.net import Grader
+from lumbar.grade.data import UNMARKED, CropDataset, EpochSampler, ViewDataset
+from lumbar.grade.mixing import mix, one_hot
+from lumbar.grade.net import Answer, Grader
 from lumbar.labels import GRADE_WEIGHTS
 
 WARMUP_SHARE = 0.1
@@ -32,8 +33,8 @@ watched."""
 State = dict[str, torch.Tensor]
 
 
-class GraderModule(lightning.LightningModule):
-    """A grader with its loss and optimiser."""
+class NetModule(lightning.LightningModule):
+    """A net with its loss and optimiser."""
 
     def __init__(self, net: nn.Module, config: GradeConfig, steps: int, seed: int) -> None:
         super().__init__()
@@ -95,6 +96,45 @@ class GraderModule(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
+class GraderModule(NetModule):
+    """A grader, whose batches may be mixed and whose auxiliary heads have losses of their own."""
+
+    net: Grader
+
+    def training_step(self, batch: dict[str, Any], number: int) -> torch.Tensor:
+        """The loss of a batch, mixed or as it is; the draws depend on the step alone."""
+        config = self.config
+        rng = np.random.default_rng([self.seed, self.trainer.current_epoch, number])
+        mixed = mix({**batch, "target": one_hot(batch["class"])}, config.mixup, config.cutmix, rng)
+        return super().training_step(mixed, number)
+
+    def measure(self, batch: dict[str, Any], prefix: str) -> torch.Tensor:
+        """The loss of a batch with its auxiliary parts; that of the grades is logged with the accuracy."""
+        answer = self.net.examine(*(batch[name] for name in self.net.inputs))
+        loss = soft_loss(answer.grades, batch)
+        right = (answer.grades.argmax(dim=1) == batch["class"]).float().mean()
+        self.log_dict({"loss": loss, "accuracy": right}, on_step=False, on_epoch=True, batch_size=len(batch["class"]))
+        return loss + self._auxiliary(answer, batch)
+
+    def _auxiliary(self, answer: Answer, batch: dict[str, Any]) -> torch.Tensor:
+        loss = answer.grades.new_zeros(())
+        for logits in answer.by_view:
+            loss = loss + self.config.view_loss / len(answer.by_view) * soft_loss(logits, batch)
+        if answer.slices is not None and (batch["marked"] != UNMARKED).any():
+            of_first = answer.slices[:, : self.net.views[0].slices]
+            loss = loss + self.config.slice_loss * functional.cross_entropy(of_first, batch["marked"])
+        return loss
+
+
+def soft_loss(logits: torch.Tensor, batch: dict[str, Any]) -> torch.Tensor:
+    """The metric's weighted log loss of logits (B, 3) for targets (B, 3), each label with its own weight, if it has
+    one."""
+    weights = batch["target"] * logits.new_tensor(GRADE_WEIGHTS)  # (B, 3)
+    if "weight" in batch:
+        weights = weights * batch["weight"].to(weights)[:, None]
+    return -(weights * logits.log_softmax(dim=1)).sum() / weights.sum()
+
+
 def may_fuse() -> bool:
     """Whether the optimiser's fused kernel is used: it saves a third of a small batch's time on a CPU, and on a GPU it
     forbids clipping with 16-mixed."""
@@ -122,17 +162,24 @@ class EpochBar(Callback):
 
 
 def train_grader(
-    grader: Grader, crops: Crops, rows: NDArray[np.integer], config: GradeConfig, folder: Path, seed: int, label: str
+    grader: Grader, crops: Crops, choices: NDArray[np.integer], folder: Path, seed: int, label: str
 ) -> tuple[State, Curves]:
-    """Trains on some rows of the crops, whose index has `grade`; returns the weights and the figures of each epoch.
+    """Trains on cells whose choices of rows (N, K) of the crops are given, with their `grade` in the index; returns the
+    weights and the figures of each epoch.
 
     `folder` holds what resuming needs; a folder of one training must not be given to another.
     """
+    config = grader.config
     seed_training(seed)
-    training = batches_of(CropDataset(crops, rows, config.image_size, seed), config.batch_size, seed)
-    module = GraderModule(grader, config, len(training) * config.epochs, seed)
+    training = batches_of(ViewDataset(crops, choices, config, grader.views, seed), config.batch_size, seed)
+    module = GraderModule(grader, config, steps_of(training, config), seed)
     fit(module, training, config, folder, label)
     return grader.state_dict(), module.curves
+
+
+def steps_of(training: DataLoader, config: GradeConfig) -> int:
+    """Steps of the optimiser in a whole training."""
+    return -(-len(training) // config.accumulate) * config.epochs
 
 
 def seed_training(seed: int) -> None:
@@ -156,8 +203,20 @@ def batches_of(examples: CropDataset, batch_size: int, seed: int | None = None) 
     )
 
 
+def moving_average(decay: float) -> Callable[[torch.Tensor, torch.Tensor, Any], torch.Tensor]:
+    """Averages weights exponentially, but as a plain mean until that is the slower one: the first weights, which know
+    nothing, do not hang on."""
+
+    @torch.no_grad()
+    def average(averaged: torch.Tensor, current: torch.Tensor, count: Any) -> torch.Tensor:
+        kept = min(decay, float(count) / (float(count) + 1))
+        return kept * averaged + (1 - kept) * current
+
+    return average
+
+
 def fit(
-    module: GraderModule,
+    module: NetModule,
     training: DataLoader,
     config: GradeConfig,
     folder: Path,
@@ -169,7 +228,7 @@ def fit(
 
     `watched` is measured after each epoch; `callbacks` see its figures.
     """
-    averaged = [EMAWeightAveraging(decay=config.averaging)] if config.averaging else []
+    averaged = [WeightAveraging(avg_fn=moving_average(config.averaging))] if config.averaging else []
     last = ModelCheckpoint(folder, save_last=True, save_on_train_epoch_end=True)
     automatic: Precision = "16-mixed" if torch.cuda.is_available() else "32-true"
     trainer = lightning.Trainer(
@@ -178,6 +237,7 @@ def fit(
         devices=1,
         precision=automatic if config.precision == "auto" else config.precision,
         gradient_clip_val=1.0,
+        accumulate_grad_batches=config.accumulate,
         deterministic="warn",
         callbacks=[EpochBar(label), *averaged, *callbacks, last],
         logger=False,

@@ -125,7 +125,23 @@ def _pack_weights(config: Config, out: Path) -> Config:
             (out / "weights").mkdir(exist_ok=True)
             save_file(read(section.weights), out / packed)
             sections[name] = section.model_copy(update={"weights": packed})
+    sections["graders"] = {
+        name: grader.model_copy(update={"weights": _pack_grader(name, grader.weights, out)})
+        for name, grader in config.graders.items()
+    }
     return config.model_copy(update=sections)
+
+
+def _pack_grader(name: str, weights: Path | None, out: Path) -> Path | None:
+    """The packed weights that a grader starts from."""
+    if weights is None:
+        return None
+    from safetensors.torch import save_file
+
+    packed = Path("weights") / f"{name}.safetensors"
+    (out / "weights").mkdir(exist_ok=True)
+    save_file(load_state(weights), out / packed)
+    return packed
 
 
 def check_bundle(bundle: Path) -> None:

@@ -181,5 +181,5 @@ def _reading_table(simulated: Simulated, oracle: float) -> list[str]:
         readings = simulated.latents + rng.normal(0.0, error, simulated.latents.shape)
         scores = [simulated.score(answer_readings(readings, error, by_study=whole)) for whole in (False, True)]
         excess = [(score - oracle) / (simulated.prior_score - oracle) for score in scores]
-        rows.append((f"{error}", *(f"{value:.3f}" for value in excess)))
+        rows.append((f"{error}", f"{excess[0]:.3f}", f"{excess[1]:.3f}"))
     return align(rows)

@@ -145,7 +145,7 @@ def join_cells(run: Run, predictions: Path) -> pd.DataFrame:
     given = read_predictions(predictions)
     cells = pd.concat([given[["row_id"]], split_row_ids(given["row_id"])], axis=1)
     cells[list(GRADES)] = normalise(given[list(GRADES)].to_numpy())
-    cells = cells.merge(run.folds, on="study_id", how="left").merge(
+    cells = cells.merge(run.held_out, on="study_id", how="left").merge(
         labels[["row_id", "grade"]], on="row_id", how="left"
     )
     graded = run.folder / "ensemble" / "oof.csv"
@@ -153,7 +153,7 @@ def join_cells(run: Run, predictions: Path) -> pd.DataFrame:
     cells["weight"] = cells["grade"].map(dict(enumerate(GRADE_WEIGHTS)))
     cells["predicted"] = cells[list(GRADES)].to_numpy().argmax(axis=1)
     cells["loss"] = -np.log(np.clip(truth_share(cells, cells), EPSILON, 1))
-    cells["prior_loss"] = -np.log(np.clip(truth_share(cells, nested_prior(labels, run.folds)), EPSILON, 1))
+    cells["prior_loss"] = -np.log(np.clip(truth_share(cells, nested_prior(labels, run.held_out)), EPSILON, 1))
     oracle = run.competition.root / "oracle.csv"
     cells["oracle"] = truth_share(cells, read_predictions(oracle)) if oracle.is_file() else np.nan
     return cells

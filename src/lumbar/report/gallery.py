@@ -152,10 +152,11 @@ def show_galleries(
 
 
 def _show(run: Run, scans: Scans, explainer: Explainer | None, row: Any) -> Exhibit:
-    view = run.config.crop.view(row.group)
+    name = run.config.crop.own_view(row.group)
+    view = run.config.crop.view(name) if name else ViewConfig(group=row.group)
     attention = None
-    if explainer is not None:
-        attention = explainer.explain(row.row_id, row.group, int(row.fold), int(row.predicted))
+    if explainer is not None and name is not None:
+        attention = explainer.explain(row.row_id, name, int(row.fold), int(row.predicted))
     return Exhibit(
         title=finding_words(int(row.predicted), row.condition, row.level),
         probability=getattr(row, GRADES[int(row.predicted)]),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from lumbar.config import ViewConfig
-from lumbar.crop.crops import Crops, open_crops
+from lumbar.crop.crops import Crops, found_rows, open_crops
 from lumbar.grade.net import Grader
 from lumbar.grade.predict import load_grader, predict_grades
 from lumbar.labels import GRADES
@@ -71,7 +71,7 @@ def last_map(grader: nn.Module, inputs: Inputs) -> nn.Module | None:
 
 def _stages(grader: nn.Module) -> Iterable[nn.Module]:
     """A timm backbone's stages, as it lists them itself; of another network every module."""
-    backbone = getattr(grader, "backbone", None)
+    backbone = grader.encoder.backbone if isinstance(grader, Grader) else getattr(grader, "backbone", None)
     listed = getattr(backbone, "feature_info", None)
     if not isinstance(backbone, nn.Module) or not isinstance(listed, list):
         return [module for name, module in grader.named_modules() if name]
@@ -98,29 +98,31 @@ class Explainer:
         self._crops: dict[str, Crops] = {}
         self._graders: dict[str, Grader] = {}
 
-    def explain(self, row_id: str, group: str, fold: int, grade: int) -> Attention | None:
-        """The attention of a cell's grader, or None where there is no grader of our own, no crop or no feature map."""
-        stem = self._grader_of(group, fold)
-        crops = self._open_crops(group)
-        rows = np.flatnonzero((crops.index["row_id"] == row_id) & (crops.index["fold"] == fold))
+    def explain(self, row_id: str, view: str, fold: int, grade: int) -> Attention | None:
+        """The attention of the grader of a view alone, or None where there is no grader of our own, no crop or no
+        feature map."""
+        stem = self._grader_of(view, fold)
+        crops = self._open_crops(view)
+        of_cell = (crops.index["row_id"] == row_id) & (crops.index["fold"] == fold) & found_rows(crops.index)
+        rows = np.flatnonzero(of_cell)
         if stem is None or not len(rows):
             return None
         inputs = inputs_of(self._load(stem), crops, int(rows[0]))
         heat = explain(self._load(stem), inputs, grade)
         if heat is None:
             return None
-        view = ViewConfig.model_validate(self.cards[stem].config["view"])
-        return Attention(heat, inputs[0].shape[-1] * view.mm_per_pixel)
+        scale = ViewConfig.model_validate(self.cards[stem].config["views"][view]).mm_per_pixel
+        return Attention(heat, inputs[0].shape[-1] * scale)
 
-    def _grader_of(self, group: str, fold: int) -> str | None:
-        """The first grader of a group."""
+    def _grader_of(self, view: str, fold: int) -> str | None:
+        """The first grader of a view alone."""
         cards = self.cards.items()
-        return next((stem for stem, card in cards if card.fold == fold and card.config["group"] == group), None)
+        return next((stem for stem, card in cards if card.fold == fold and list(card.config["views"]) == [view]), None)
 
-    def _open_crops(self, group: str) -> Crops:
-        if group not in self._crops:
-            self._crops[group] = open_crops(self.folder, group)
-        return self._crops[group]
+    def _open_crops(self, view: str) -> Crops:
+        if view not in self._crops:
+            self._crops[view] = open_crops(self.folder, view)
+        return self._crops[view]
 
     def _load(self, stem: str) -> Grader:
         if stem not in self._graders:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
@@ -16,7 +17,9 @@ from lumbar.records import Record, write_record
 from lumbar.run.stamps import fingerprint, hash_files, hash_listing
 
 TRAINING_TABLES = ("train.csv", "train_label_coordinates.csv", "train_series_descriptions.csv")
-LAYOUT = 2
+PARTS_OF_ONE_FOLD = 5
+"""Parts of a fold that is held out alone."""
+LAYOUT = 3
 """The layout of a run's folder: another number where what lies in one means something else, or lies elsewhere."""
 RESULTS = ("detect", "crop", "grade", "predictions", "ensemble", "models")
 """Folders that show that something has been run."""
@@ -89,9 +92,30 @@ class Run:
         return read_folds(self.folds_file, self.competition.study_ids)
 
     @property
-    def fold_numbers(self) -> list[int]:
-        """The folds, in order."""
+    def all_fold_numbers(self) -> list[int]:
+        """The folds of the fold file, in order."""
         return sorted(int(fold) for fold in self.folds["fold"].unique())
+
+    @property
+    def fold_numbers(self) -> list[int]:
+        """The folds that are held out, in order: all of them, or those that the config names."""
+        held_out = self.config.folds.held_out
+        return [fold for fold in self.all_fold_numbers if held_out is None or fold in held_out]
+
+    @property
+    def held_out(self) -> pd.DataFrame:
+        """study_id and fold of the studies that are held out once."""
+        return self.folds[self.folds["fold"].isin(self.fold_numbers)].reset_index(drop=True)
+
+    @property
+    def parts(self) -> pd.DataFrame:
+        """`held_out` for what is fitted to predictions out of fold: where only one fold is held out, its studies are
+        parted once more, for nothing may be judged by the studies that it was fitted to."""
+        table = self.held_out
+        if len(self.fold_numbers) > 1:
+            return table
+        order = np.random.default_rng(self.config.seed).permutation(len(table))
+        return table.assign(fold=order % PARTS_OF_ONE_FOLD)
 
     def studies_of(self, fold: int) -> list[int]:
         """The studies that a fold holds out."""

@@ -11,23 +11,23 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lumbar.baselines.crops import crops_for
 from lumbar.baselines.points import cluster_study
 from lumbar.baselines.samplers import is_graded
-from lumbar.baselines.stage import craft_of, cutter_of
+from lumbar.baselines.stage import craft_of, cutters_of
 from lumbar.config import POOLED, Config, read_saved_config
 from lumbar.crop.crops import Crops
 from lumbar.crop.store import crops_of_study
 from lumbar.data.competition import no_predictions
 from lumbar.data.points import points_table
 from lumbar.data.problems import Problems
-from lumbar.data.studies import Study, series_by_id
+from lumbar.data.studies import Study
 from lumbar.detect.detector import Detector
 from lumbar.detect.locate import locate_study
 from lumbar.ensemble import average_folds
 from lumbar.ensemble.apply import apply_ensemble
 from lumbar.ensemble.model import MODEL_FILE, EnsembleModel, read_model
 from lumbar.grade.predict import Predictor
+from lumbar.grade.stage import views_of
 from lumbar.labels import CELLS, GROUPS, group_of
 
 INSTEAD = "the other folds, or the prior"
@@ -52,7 +52,7 @@ def folds_with(models: Path, kind: str) -> list[int]:
 
 def load_chain(models: Path, config: Config, fold: int) -> Chain:
     """A fold's models from a run's `models` folder, or a bundle's; a grader that was never trained is left out."""
-    names, craft = [name for name in config.graders if fold in folds_with(models, name)], craft_of(config)
+    names, craft = [name for name in config.members if fold in folds_with(models, name)], craft_of(config)
     graders = {name: craft.load(models / f"{name}_fold{fold}") for name in names}
     return Chain(fold, config, Detector.load(models / f"detector_fold{fold}", config.detect), graders)
 
@@ -77,20 +77,23 @@ def find_points(chain: Chain, study_id: int, study: Study, problems: Problems) -
 
 
 def cut_study(chain: Chain, study_id: int, study: Study, points: pd.DataFrame, problems: Problems) -> dict[str, Crops]:
-    """A study's crops around points, by condition group; none where that fails."""
-    with problems.survive(study_id, "crop", INSTEAD):
-        return crops_of_study(series_by_id(study), points, cutter_of(chain.config))
-    return {}
+    """A study's crops around points, by view; a view where that fails is left out."""
+    crops: dict[str, Crops] = {}
+    for view, cutter in cutters_of(chain.config).items():
+        with problems.survive(study_id, "crop", INSTEAD):
+            cut = crops_of_study(study, points, cutter)
+            crops |= {} if cut is None else {view: cut}
+    return crops
 
 
 def grade_crops(chain: Chain, study_id: int, crops: Mapping[str, Crops], problems: Problems) -> dict[str, pd.DataFrame]:
     """What each grader of a chain says of a study's crops."""
     predictions: dict[str, pd.DataFrame] = {}
+    gather, members = craft_of(chain.config).gather, chain.config.members
     for name, predict in chain.graders.items():
-        grades = chain.config.graders[name]
-        mine = crops_for(grades, crops)
+        mine = gather(views_of(chain.config, members[name].config), crops)
         if mine is not None:
-            with problems.survive(study_id, f"grade {grades}", INSTEAD):
+            with problems.survive(study_id, f"grade {members[name].grades}", INSTEAD):
                 predictions[name] = predict(mine, np.arange(len(mine.index)))
     return predictions
 
@@ -128,7 +131,7 @@ def predict_study(
 def _blend(
     models: Models, study_id: int, by_chain: Sequence[Mapping[str, pd.DataFrame]], problems: Problems
 ) -> pd.DataFrame:
-    tables = {name: [said[name] for said in by_chain if name in said] for name in models.config.graders}
+    tables = {name: [said[name] for said in by_chain if name in said] for name in models.config.members}
     members = {name: average_folds(pd.concat(folds, ignore_index=True)) for name, folds in tables.items() if folds}
     if not members:
         return no_predictions()
@@ -143,7 +146,7 @@ def explain_gaps(
     """Why a study's cells that have no prediction have none, by their columns in `train.csv`, in words to count by."""
     failed = {problem.stage for problem in problems.found if problem.study_id == study_id}
     graded, predicted = models.config.cells, set(predictions["row_id"])
-    trained = {grades for chain in chains for grades in map(models.config.graders.get, chain.graders)}
+    trained = {models.config.members[name].grades for chain in chains for name in chain.graders}
     gaps = {}
     for column, cell in CELLS.items():
         grades = POOLED if graded.pooled else group_of(cell.condition)

@@ -4,7 +4,16 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from lumbar.config import Config, DetectConfig, GradeConfig, PublishedConfig, ViewConfig, read_saved_config
+from lumbar.config import (
+    Config,
+    DetectConfig,
+    GradeConfig,
+    GraderConfig,
+    Member,
+    PublishedConfig,
+    ViewConfig,
+    read_saved_config,
+)
 from lumbar.detect.landmarks import CLASS_NAMES
 from lumbar.ensemble.model import MODEL_FILE, read_model
 from lumbar.errors import InputError
@@ -40,9 +49,9 @@ def find_gaps(models: Path) -> Iterator[str]:
     detected = folds.get(DETECTOR, set())
     if len(detected) != config.folds.count:
         yield f"{models}: detectors for {len(detected)} folds, the config has {config.folds.count}; train them"
-    if not any(name in folds for name in config.graders):
+    if not any(name in folds for name in config.members):
         yield f"{models}: there is no grader; train them"
-    for name in config.graders:
+    for name in config.members:
         if missing := sorted(detected - folds.get(name, detected)):
             yield f"{models}: no {name} grader for fold {', '.join(map(str, missing))}; train it (make grade)"
 
@@ -67,7 +76,7 @@ def _expect_fitting(stem: Path, config: Config) -> None:
     if card.fold != fold:
         raise CheckpointError(f"{path}: is of fold {card.fold}, its name says {fold}")
     try:
-        _expect_config(card, config.graders.get(name))
+        _expect_config(card, config.members.get(name))
     except (ValueError, KeyError) as error:
         raise CheckpointError(f"{path}: its config is not that of a {name}: {error}") from error
     if not stem.with_suffix(".safetensors").is_file():
@@ -75,19 +84,22 @@ def _expect_fitting(stem: Path, config: Config) -> None:
 
 
 def _read_name(stem: Path, config: Config) -> tuple[str, int]:
-    match, known = NAME.fullmatch(stem.name), (DETECTOR, *config.graders)
+    match, known = NAME.fullmatch(stem.name), (DETECTOR, *config.members)
     if not match or match["name"] not in known:
         raise CheckpointError(f"{stem}: is no model of this run; they are {', '.join(known)}, with _fold<number>")
     return match["name"], int(match["fold"])
 
 
-def _expect_config(card: Card, group: str | None) -> None:
-    if group is None:
+def _expect_config(card: Card, member: Member | None) -> None:
+    if member is None:
         DetectConfig.model_validate(card.config)
         return
-    GradeConfig.model_validate(card.config["grade"])
-    if "published" in card.config:
-        PublishedConfig.model_validate(card.config["published"])
-    ViewConfig.model_validate(card.config["view"])
-    if card.config["group"] != group:
+    if card.config["group"] != member.grades:
         raise ValueError(f"it grades {card.config['group']}")
+    if "published" in card.config:
+        GradeConfig.model_validate(card.config["grade"])
+        ViewConfig.model_validate(card.config["view"])
+        PublishedConfig.model_validate(card.config["published"])
+        return
+    for view in GraderConfig.model_validate(card.config["grader"]).views:
+        ViewConfig.model_validate(card.config["views"][view])

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from lumbar.baselines.stage import cutters_of
 from lumbar.config import read_saved_config
-from lumbar.crop.crops import Crops, open_crops
+from lumbar.crop.crops import Crops, found_rows, open_crops
 from lumbar.data.competition import read_predictions
 from lumbar.data.problems import Problems
 from lumbar.data.studies import Study, map_studies
-from lumbar.labels import GRADES, GROUPS
+from lumbar.labels import GRADES
 from lumbar.run.run import Run
 from lumbar.submit.chain import Chain, cut_study, find_points, grade_crops, load_chain
 
@@ -31,7 +32,7 @@ class Parity:
     largest_difference: float
     crops: int
     different_crops: tuple[str, ...]
-    """Crops that are not the same to the byte, as `<group> <row_id>`."""
+    """Crops that are not the same to the byte, as `<view> <row_id>`."""
 
     @property
     def holds(self) -> bool:
@@ -43,7 +44,7 @@ def replay_fold(run: Run, fold: int) -> Parity:
     """Predicts the training studies of a fold as the kernel would, by that fold's models alone."""
     config = read_saved_config(run.models / "config.json")  # the kernel's, not the run's as it may be by now
     chain, studies = load_chain(run.models, config, fold), run.studies_of(fold)
-    stored = {group: _by_row(open_crops(run.folder / "crop", group)) for group in GROUPS}
+    stored = {view: _by_row(open_crops(run.folder / "crop", view)) for view in cutters_of(config)}
     predictions: dict[str, list[pd.DataFrame]] = {name: [] for name in chain.graders}
     different, count = [], 0
 
@@ -61,14 +62,15 @@ def replay_fold(run: Run, fold: int) -> Parity:
 
 
 def _by_row(crops: Crops) -> dict[str, np.ndarray]:
-    return dict(zip(crops.index["row_id"], crops.pixels, strict=True))
+    """The crops at points that were found, by row_id."""
+    return {crops.index["row_id"].iloc[row]: crops.pixels[row] for row in np.flatnonzero(found_rows(crops.index))}
 
 
 def _differences(crops: dict[str, Crops], stored: dict[str, dict[str, np.ndarray]]) -> Iterator[str]:
-    for group, cut in crops.items():
+    for view, cut in crops.items():
         for row_id, pixels in _by_row(cut).items():
-            if row_id not in stored[group] or not np.array_equal(pixels, stored[group][row_id]):
-                yield f"{group} {row_id}"
+            if row_id not in stored[view] or not np.array_equal(pixels, stored[view][row_id]):
+                yield f"{view} {row_id}"
 
 
 def _compare(
