@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from lumbar.config import ViewConfig
-from lumbar.crop.crops import Crops, open_crops
-from lumbar.crop.store import write_crops
-from lumbar.crop.view import ViewCutter, crop_view
+from lumbar.crop.crops import Crops, join_views, open_crops
+from lumbar.crop.store import crops_of_study, write_crops
+from lumbar.crop.view import ViewCutter, crop_view, describe_slices
 from lumbar.data.competition import Competition
 from lumbar.data.points import Point, points_table
 from lumbar.mri.series import Series, read_series
@@ -143,3 +143,84 @@ def test_an_axial_series_without_orientation_is_cropped_as_it_was_looked_at(tmp_
     crop = cut_on_disk(tmp_path, "test", points, subarticular=cutter("subarticular"))["subarticular"].pixels[0, 1]
     assert crop.any()
     np.testing.assert_allclose(bright_centre(crop), [15.5, 15.5], atol=0.3)
+
+
+# Views on another series, spare slices, and what is kept of each slice
+
+AXIAL_CANAL = {"group": "spinal", "series": "Axial T2", "tolerance_mm": 5.0}
+
+
+def study_of(*stacks: tuple[str, Series]) -> dict[str, list[Series]]:
+    study: dict[str, list[Series]] = {}
+    for description, series in stacks:
+        study.setdefault(description, []).append(series)
+    return study
+
+
+def test_a_canal_is_seen_on_the_axial_slice_nearest_to_it(tmp_path):
+    canal = np.array([2.0, 4, -5])
+    sagittal = stack_of_balls(tmp_path / "10", "sagittal", [canal])
+    axial = stack_of_balls(tmp_path / "11", "axial", [canal])
+    points = points_on([(sagittal, "spinal_canal_stenosis", canal)])
+    study = study_of(("Sagittal T2/STIR", sagittal), ("Axial T2", axial))
+    crops = crops_of_study(study, points, ViewCutter(VIEW.model_copy(update=AXIAL_CANAL)))
+    assert crops is not None
+    np.testing.assert_allclose(bright_centre(crops.pixels[0, 1]), [15.5, 15.5], atol=0.3)
+    assert crops.index["instance_number"].tolist() == [nearest(axial, canal)]
+    assert crops.index["is_own"].tolist() == [0], "nobody has marked a slice of this series"
+    assert crops.index["mm_1"].abs().iloc[0] == pytest.approx(1.0)
+    assert abs(crops.index["mm_0"].iloc[0] - crops.index["mm_2"].iloc[0]) == pytest.approx(8.0)
+
+
+def test_a_cell_that_no_slice_is_near_to_is_left_out_of_that_view_only(tmp_path):
+    near, far = np.array([0.0, 0, 2]), np.array([0.0, 0, 27])
+    sagittal = stack_of_balls(tmp_path / "train_images/1/10", "sagittal", [near, far])
+    stack_of_balls(tmp_path / "train_images/1/11", "axial", [near])
+    list_series(tmp_path, "train", "10,Sagittal T2/STIR", "11,Axial T2")
+    points = points_on([(sagittal, "spinal_canal_stenosis", far), (sagittal, "spinal_canal_stenosis", near)])
+    points["level"] = ["l1_l2", "l2_l3"]
+    views = {"spinal": cutter("spinal"), "axial": ViewCutter(VIEW.model_copy(update=AXIAL_CANAL))}
+    cut = cut_on_disk(tmp_path, "train", points, **views)
+    assert cut["spinal"].index["level"].tolist() == ["l1_l2", "l2_l3"]
+    assert cut["axial"].index["level"].tolist() == ["l2_l3"]
+    assert cut["axial"].pixels.shape == (1, 3, 32, 32)
+
+
+def test_spare_slices_are_stored_around_those_that_a_grader_sees(tmp_path):
+    series = stack_of_balls(tmp_path / "10", "sagittal", [[0.0, 0, 0]])
+    number, point = nearest(series, [0, 0, 0]), np.zeros(3)
+    plain = crop_view(series, number, point, VIEW, None)
+    spare = crop_view(series, number, point, VIEW.model_copy(update={"spare": 2}), None)
+    assert len(spare) == 7
+    np.testing.assert_array_equal(spare[2:5], plain)
+
+
+@pytest.mark.parametrize(("side", "sign"), [("left", 1), ("right", -1), (None, 1)])
+def test_of_each_slice_is_kept_whether_it_is_real_and_how_far_the_point_lies_before_it(tmp_path, side, sign):
+    outermost = np.array([16.0 * sign, 0, 0])
+    series = stack_of_balls(tmp_path, "sagittal", [outermost])
+    facts = np.array(describe_slices(series, nearest(series, outermost), outermost, VIEW, side))
+    real, distances = facts[:3], facts[3:]
+    assert real.tolist() == [1, 1, 0], "the stack ends at the outermost slice, which is repeated"
+    assert np.abs(distances) == pytest.approx([4, 0, 0])
+
+
+def test_views_of_a_cell_are_joined_and_a_missing_one_is_black_and_not_real(tmp_path):
+    canal, high = np.array([0.0, 0, 2]), np.array([0.0, 0, 27])
+    sagittal = stack_of_balls(tmp_path / "10", "sagittal", [canal, high])
+    axial = stack_of_balls(tmp_path / "11", "axial", [canal])
+    points = points_on([(sagittal, "spinal_canal_stenosis", high), (sagittal, "spinal_canal_stenosis", canal)])
+    points["level"] = ["l1_l2", "l2_l3"]
+    study = study_of(("Sagittal T2/STIR", sagittal), ("Axial T2", axial))
+    views = {"sagittal": VIEW, "axial": VIEW.model_copy(update=AXIAL_CANAL)}
+    crops = {name: crops_of_study(study, points, ViewCutter(view)) for name, view in views.items()}
+    joined = join_views(views, crops)
+    assert joined is not None
+    assert joined.index["level"].tolist() == ["l1_l2", "l2_l3"]
+    assert joined.index[[f"real_{number}" for number in range(6)]].to_numpy()[:, 3:].tolist() == [[0, 0, 0], [1, 1, 1]]
+    assert not joined.pixels[0][3:].any()
+    np.testing.assert_array_equal(joined.pixels[1][:3], crops["sagittal"].pixels[1])
+    np.testing.assert_array_equal(joined.pixels[1][3:], crops["axial"].pixels[0])
+    only_axial = join_views(views, {"axial": crops["axial"]})
+    assert only_axial is not None
+    assert only_axial.index["level"].tolist() == ["l2_l3"], "a cell whose own series is gone keeps its other views"

@@ -115,4 +115,12 @@ def predict(
         typer.echo(f"\nwrote {out / name}.csv and .html")
 
 
-COMMANDS = {command.__name__: command for command in (score, report, compare, predict)}
+def ablation(config: ConfigOption = Path("configs/ablation.yaml"), data: DataOption = None) -> None:
+    """Train the graders of a config on a phantom, each a row, and say what each is worth beside the first."""
+    from lumbar.ablation import run_ablation
+
+    run = open_run(config, data)
+    typer.echo(f"\n{run_ablation(run)}\n\nwrote {run.folder / 'ablation.json'}")
+
+
+COMMANDS = {command.__name__: command for command in (score, report, compare, ablation, predict)}

@@ -61,6 +61,17 @@ class SubmitConfig(Record):
     """Least probability written: one confident error then costs at most 9.2 × its weight."""
 
 
+class AblationConfig(Record):
+    """What `lumbar ablation` makes of the graders, each of which is a row of its table."""
+
+    baseline: str = "spinal"
+    """The grader that the others are set beside."""
+    means: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """More rows: the mean of what several graders say."""
+    detected_by: str = "bench"
+    """The run, of the same data, folds and detector, whose points are cropped at; it is made where it is not there."""
+
+
 class Config(Record):
     """A whole run."""
 
@@ -80,6 +91,7 @@ class Config(Record):
     published: PublishedConfig | None = None
     """Makes the run one of the published systems; null is the main pipeline."""
     compare: CompareConfig = CompareConfig()
+    ablation: AblationConfig = AblationConfig()
 
     @field_validator("name")
     @classmethod

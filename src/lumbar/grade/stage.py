@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -184,9 +185,11 @@ def _train_fold(run: Run, craft: Craft, name: str, crops: Crops, rows: Rows, fol
         folder=run.folder / "grade" / f"{name}_fold{fold}_{made_from}",
         label=f"grade: train {name} fold {fold}",
     )
+    started = time.monotonic()
     state, curves = craft.train(run, training)
+    seconds = round(time.monotonic() - started, 1)
     trained = crops.index.iloc[np.unique(rows[rows != NOWHERE])]
-    card = describe_grader(run, craft, training, made_from, curves, trained)
+    card = describe_grader(run, craft, training, made_from, curves, trained, seconds)
     save_checkpoint(run.models / f"{name}_fold{fold}", state, card)
     for leftover in training.folder.parent.glob(f"{name}_fold{fold}_*"):
         shutil.rmtree(leftover)
@@ -198,9 +201,9 @@ def _seed(run: Run, member: Member, fold: int) -> int:
 
 
 def describe_grader(
-    run: Run, craft: Craft, training: Training, made_from: str, curves: Curves, rows: pd.DataFrame
+    run: Run, craft: Craft, training: Training, made_from: str, curves: Curves, rows: pd.DataFrame, seconds: float
 ) -> Card:
-    """The card of a net trained on the crops whose index rows are given."""
+    """The card of a net trained, in so many seconds, on the crops whose index rows are given."""
     return Card(
         kind="grader",
         classes=GRADES,
@@ -210,7 +213,11 @@ def describe_grader(
         fingerprint=made_from,
         training_studies=int(rows["study_id"].nunique()),
         commit=current_commit(),
-        details={"crops": len(rows), **{f"{name}{BY_EPOCH}": values for name, values in curves.items()}},
+        details={
+            "crops": len(rows),
+            "seconds": seconds,
+            **{f"{name}{BY_EPOCH}": values for name, values in curves.items()},
+        },
     )
 
 
