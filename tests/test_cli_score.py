@@ -92,3 +92,15 @@ def test_labels_without_a_label_cannot_be_scored(tables, monkeypatch, capsys):
     code, error = run_main(monkeypatch, capsys, arguments(tables))
     assert code == 2
     assert error.startswith(f"lumbar: {tables / 'train.csv'}: no cell has a label")
+
+
+def test_one_fold_of_a_file_is_scored_alone(tables, monkeypatch, capsys):
+    (tables / "folds.csv").write_text("study_id,fold\n1,0\n2,1\n")
+    fold = ["--folds", str(tables / "folds.csv"), "--fold"]
+    printed = json.loads(CliRunner().invoke(cli.app, arguments(tables, *fold, "0", "--json")).stdout)
+    assert printed["studies"] == 1
+    assert printed["score"] == pytest.approx(-log(0.5))
+    code, error = run_main(monkeypatch, capsys, arguments(tables, *fold, "7"))
+    assert code == 2
+    assert error == f"lumbar: {tables / 'folds.csv'}: there is no fold 7, it has 0, 1\n"
+    assert CliRunner().invoke(cli.app, arguments(tables, "--fold", "0")).exit_code == 2

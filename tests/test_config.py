@@ -140,7 +140,68 @@ def test_configs_that_are_built_on_each_other_are_refused(tmp_path):
         read_config(tmp_path / "one.yaml")
 
 
-def test_the_defaults_are_the_real_competitions():
-    real = read_config(next(path for path in CONFIGS if path.stem == "rsna2024"))
-    plain = Config(name="rsna2024", seed=real.seed, folds=real.folds)
-    assert real == plain
+# Views and graders
+
+
+def test_without_graders_each_view_has_one_of_its_name(config_file):
+    config = read_config(config_file("crop:\n  views:\n    spinal: {size: 300}\n    high: {group: spinal}\n"))
+    assert {name: member.grades for name, member in config.members.items()} == {"spinal": "spinal", "high": "spinal"}
+    assert config.crop.view("spinal").group == "spinal", "a view that bears a group's name need not say it"
+
+
+def test_a_grader_says_only_what_it_does_otherwise_than_all(config_file):
+    config = read_config(
+        config_file(
+            "grade: {epochs: 7, seeds: 2}\ngraders:\n  canal: {views: spinal, epochs: 9}\n"
+            "  recess: {views: [subarticular], seeds: 1}\n"
+        )
+    )
+    assert {name: member.config.epochs for name, member in config.members.items()} == {
+        "canal": 9,
+        "canal_1": 9,
+        "recess": 7,
+    }
+    assert Config.model_validate_json(config.model_dump_json()) == config
+
+
+def test_null_takes_away_what_a_base_has(tmp_path):
+    (tmp_path / "base.yaml").write_text("crop: {views: {spinal: {size: 300}, foraminal: {}}}\n")
+    (tmp_path / "mine.yaml").write_text("base: base.yaml\ncrop: {views: {foraminal: null}}\n")
+    assert list(read_config(tmp_path / "mine.yaml").crop.views) == ["spinal"]
+
+
+JOINED = "graders:\n  both: {views: [spinal, axial], "
+AXIAL = "crop:\n  views:\n    spinal: {}\n    axial: {group: spinal, series: Axial T2}\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("graders:\n  canal: {views: other}\n", r"graders\.canal: there is no view other in crop\.views, there are"),
+        ("graders:\n  canal: {views: []}\n", r"graders\.canal\.views: .*at least 1 item"),
+        ("graders:\n  Canal: {views: spinal}\n", "lower-case letters, digits and _, without _fold, got 'Canal'"),
+        ("graders:\n  a_fold1: {views: spinal}\n", "without _fold, got 'a_fold1'"),
+        ("graders:\n  a: {views: spinal, seeds: 2}\n  a_1: {views: spinal}\n", "two nets would have one name"),
+        ("graders:\n  a: {views: spinal, slice_shift: 0.5}\n", r"a\.slice_shift needs crop\.views\.spinal\.spare"),
+        ("graders:\n  a: {views: foraminal, both_orders: true}\n", "the order of foraminal's slices says left and"),
+        ("graders:\n  a: {views: [spinal, foraminal]}\n", "expected views of one condition group"),
+        (AXIAL + JOINED + "slices_as: channels}\n", "joining needs slices_as: sequence"),
+        ("grade: {mixup: 0.8, cutmix: 0.3}\n", "mixup and cutmix are shares of the batches"),
+        ("grade: {slice_loss: 0.1}\n", "slice_loss and colours need slices_as: sequence"),
+        (
+            "crop: {views: {spinal: {series: Sagittal T2/STIR}}}\n",
+            "is the spinal points' own, for which",
+        ),
+        ("crop: {views: {mine: {size: 100}}}\n", r"crop\.views\.mine\.group: Field required"),
+        ("crop: {views: {}}\n", "expected at least one name"),
+        ("folds: {held_out: []}\n", r"folds\.held_out: .*at least 1 item"),
+    ],
+)
+def test_views_and_graders_that_do_not_fit_are_named(config_file, content, message):
+    with pytest.raises(ConfigError, match=message):
+        read_config(config_file(content))
+
+
+def test_views_of_one_group_may_be_joined(config_file):
+    config = read_config(config_file(AXIAL + JOINED + "slices_as: sequence}\n"))
+    assert config.members["both"].grades == "spinal"

@@ -108,11 +108,17 @@ def run_through(run: Run, last: str = "ensemble") -> None:
 
 
 def expect_weights(config: Config) -> None:
-    """ConfigError where the weights that a config starts from are not there."""
-    graders = {f"graders.{name}": grader.weights for name, grader in config.graders.items()}
-    for section, weights in {"detect": config.detect.weights, "grade": config.grade.weights, **graders}.items():
-        if weights and not weights.is_file():
-            raise ConfigError(f"config {config.name}: {section}.weights: there is no {weights} (make weights NAME=...)")
+    """ConfigError where the weights that a config starts from, or the suspect labels that it names, are not there."""
+    graders = {"grade": config.grade, **{f"graders.{name}": grader for name, grader in config.graders.items()}}
+    files = {"detect.weights": config.detect.weights}
+    files |= {f"{name}.weights": grader.weights for name, grader in graders.items()}
+    for key, path in files.items():
+        if path and not path.is_file():
+            raise ConfigError(f"config {config.name}: {key}: there is no {path} (make weights NAME=...)")
+    for name, grader in graders.items():
+        if grader.suspects and not grader.suspects.is_file():
+            where = f"config {config.name}: {name}.suspects"
+            raise ConfigError(f"{where}: there is no {grader.suspects} (lumbar noise writes it)")
 
 
 def _expect_images(run: Run) -> None:

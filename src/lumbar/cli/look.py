@@ -17,6 +17,8 @@ def score(
         typer.Option(help="A CSV in submission format; several, each with the option before it, are parts of one."),
     ],
     fill_missing: Annotated[str, typer.Option(help="`uniform` gives rows without a prediction 1/3 each.")] = "error",
+    folds: Annotated[Path | None, typer.Option(help="A fold file, with --fold.")] = None,
+    fold: Annotated[int | None, typer.Option(min=0, help="Score the studies of this fold of the file only.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Score predictions by the competition's metric."""
@@ -24,11 +26,16 @@ def score(
 
     from lumbar import metric
     from lumbar.data.competition import read_labels, read_predictions, refuse_unknown_rows
+    from lumbar.data.folds import studies_of_fold
     from lumbar.data.tables import TableError
 
     if fill_missing not in ("error", "uniform"):
         raise typer.BadParameter(f"expected error or uniform, got {fill_missing}", param_hint="--fill-missing")
+    if (fold is None) != (folds is None):
+        raise typer.BadParameter("a fold needs its file, and a file says which fold", param_hint="--fold, --folds")
     truth = read_labels(labels)
+    if folds is not None and fold is not None:
+        truth = truth[truth["study_id"].isin(studies_of_fold(folds, fold))]
     if truth.empty:
         raise TableError(f"{labels}: no cell has a label, so there is nothing to score")
     tables = [read_predictions(path) for path in predictions]
@@ -123,4 +130,28 @@ def ablation(config: ConfigOption = Path("configs/ablation.yaml"), data: DataOpt
     typer.echo(f"\n{run_ablation(run)}\n\nwrote {run.folder / 'ablation.json'}")
 
 
-COMMANDS = {command.__name__: command for command in (score, report, compare, ablation, predict)}
+def noise(config: ConfigOption = DEMO, data: DataOption = None) -> None:
+    """List the labels that the run's predictions out of fold contradict, for training to doubt."""
+    import pandas as pd
+
+    from lumbar.data.competition import read_predictions
+    from lumbar.data.tables import write_table
+    from lumbar.grade.noise import find_suspects, measure_suspects
+
+    run = open_run(config, data)
+    predictions, truth = run.folder / "ensemble" / "oof.csv", run.competition.root / "hidden" / "train_truth.csv"
+    if not predictions.is_file():
+        raise InputError(f"{predictions}: is not there; `lumbar cv --config {config}` predicts the studies out of fold")
+    labels = run.competition.labels
+    suspects = find_suspects(labels, read_predictions(predictions))
+    write_table(suspects, run.folder / "suspects.csv")
+    typer.echo(f"{len(suspects)} of {len(labels)} labels are suspect, see {run.folder / 'suspects.csv'}")
+    if truth.is_file():
+        found = measure_suspects(labels, suspects, pd.read_csv(truth))
+        typer.echo(
+            f"of the phantom's {found.wrong} labels that a rater's noise has changed {found.recall:.1%} are among "
+            f"them, and {found.precision:.1%} of them are such"
+        )
+
+
+COMMANDS = {command.__name__: command for command in (score, report, compare, ablation, noise, predict)}

@@ -61,6 +61,11 @@ class GradeConfig(Record):
     chance in each epoch. A cell that lacks the one is cropped at the other only with `either`."""
     slice_shift: float = Field(0.0, ge=0, lt=1)
     """How often training sees a view one slice off; it needs the view's `spare` slices."""
+    suspects: Path | None = None
+    """A table of labels that are probably wrong, as `lumbar noise` writes it; null believes every label. Only training
+    listens to it."""
+    suspect_weight: float = Field(0.0, ge=0, le=1)
+    """How much a suspect label counts in training; 0 leaves it out."""
     mixup: float = Field(0.0, ge=0, le=1)
     """How often a training batch is mixed, cell with cell."""
     cutmix: float = Field(0.0, ge=0, le=1)

@@ -20,6 +20,7 @@ from lumbar.data.priors import fit_prior
 from lumbar.data.tables import write_table
 from lumbar.grade.head import level_prior
 from lumbar.grade.net import Grader
+from lumbar.grade.noise import read_suspects, weigh_labels
 from lumbar.grade.predict import Predictor, load_grader, predict_grades
 from lumbar.grade.train import Curves, State, train_grader
 from lumbar.labels import CONDITIONS, GRADES
@@ -35,6 +36,8 @@ SEED_STEP = 1000
 """Between the seeds of a grader's nets: more than there are folds."""
 ASKED_WITH = frozenset({"turns", "shifts_mm", "both_orders"})
 """The keys of a grader's config that say how a net that is trained already is asked."""
+FILES = frozenset({"weights", "suspects"})
+"""The keys of a grader's config that name files."""
 Rows = NDArray[np.integer]
 """Numbers (N,) of crops, or (N, K) where each cell has several to choose from."""
 
@@ -87,10 +90,10 @@ def graders_made_from(run: Run, craft: Craft | None = None) -> Origin:
         labels=run.labels_fingerprint,
         folds=run.fold_numbers,
         crops=key_of(run.folder / "crop"),
-        # What the weights hold counts, not where they lie.
-        config={name: grader.model_dump(exclude={"weights"}) for name, grader in graders.items()},
+        # What the files hold counts, not where they lie.
+        config={name: grader.model_dump(exclude=set(FILES)) for name, grader in graders.items()},
         published=run.config.published.model_dump() if run.config.published else None,
-        weights={name: hash_files(grader.weights) for name, grader in graders.items() if grader.weights},
+        weights={name: _hash_named(grader) for name, grader in graders.items()},
         seed=run.config.seed,
     )
 
@@ -104,18 +107,24 @@ def net_made_from(run: Run, craft: Craft, name: str, fold: int) -> str:
         labels=run.labels_fingerprint,
         # A published system's stage cuts all of its views at once.
         crops={view: key_of(folder / view) for view in grader.views} if craft is PIPELINE else key_of(folder),
-        config=grader.model_dump(exclude={"weights", "seeds", *ASKED_WITH}),
+        config=grader.model_dump(exclude={"seeds", *FILES, *ASKED_WITH}),
         published=run.config.published.model_dump() if run.config.published else None,
-        weights=hash_files(grader.weights) if grader.weights else None,
+        weights=_hash_named(grader),
         seed=_seed(run, member, fold),
         fold=fold,
     ).key
 
 
+def _hash_named(grader: GraderConfig) -> dict[str, str]:
+    """A hash of the files that a grader's config names."""
+    paths = {name: getattr(grader, name) for name in sorted(FILES)}
+    return {name: hash_files(path) for name, path in paths.items() if path}
+
+
 def _grade(run: Run, craft: Craft) -> None:
     untrained: list[str] = []
     for name, member in run.config.members.items():
-        crops = with_grades(run, open_for(run, craft, member.config))
+        crops = _weigh(with_grades(run, open_for(run, craft, member.config)), member.config)
         folds = {fold: _grade_fold(run, craft, name, crops, fold) for fold in run.fold_numbers}
         untrained += [f"{name} fold {fold}" for fold, graded in folds.items() if graded is None]
         graded = [table for table in folds.values() if table is not None]
@@ -123,6 +132,13 @@ def _grade(run: Run, craft: Craft) -> None:
             write_table(pd.concat(graded, ignore_index=True), run.folder / "predictions" / name / "oof.csv")
     wait_for("grade", untrained)
     _remove_other_models(run)
+
+
+def _weigh(crops: Crops, grader: GraderConfig) -> Crops:
+    """The crops, with the weights of their labels where the grader's config doubts some."""
+    if grader.suspects is None:
+        return crops
+    return Crops(crops.pixels, weigh_labels(crops.index, read_suspects(grader.suspects), grader.suspect_weight))
 
 
 def views_of(config: Config, grader: GraderConfig) -> dict[str, ViewConfig]:
@@ -242,6 +258,8 @@ def choose_cells(run: Run, member: Member, index: pd.DataFrame) -> Rows:
     """The rows (N, 2) to choose from for each labelled cell: where it was found and where it was annotated, the first
     of which is there; or only the one, as the grader's config says."""
     labelled, found = index["grade"].notna().to_numpy(), found_rows(index)
+    if "label_weight" in index:
+        labelled &= index["label_weight"].to_numpy() > 0
     if member.config.points != "either":
         wanted = labelled & (found == (member.config.points == "detected"))
         return np.flatnonzero(wanted)[:, None]

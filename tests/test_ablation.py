@@ -1,0 +1,165 @@
+"""An ablation: rows that differ in one thing, scored in expectation; one fold held out; and labels that are doubted."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lumbar.ablation import average, run_ablation
+from lumbar.config import Config
+from lumbar.data.competition import read_labels
+from lumbar.errors import InputError
+from lumbar.grade.noise import find_suspects, measure_suspects, weigh_labels
+from lumbar.labels import CELLS, GRADE_WEIGHTS, GRADES, row_id
+from lumbar.metric import score_losses, study_losses
+from lumbar.phantom.check import simulate_labels
+from lumbar.phantom.expected import expected_losses
+from lumbar.phantom.grades import best_answer, draw_grades
+from lumbar.pipeline import run_through, score_run
+from lumbar.run.run import Run
+
+
+def table_of(answers: np.ndarray) -> pd.DataFrame:
+    """Answers (studies, 25, 3) in submission format."""
+    ids = [row_id(study, cell.condition, cell.level) for study in range(len(answers)) for cell in CELLS.values()]
+    return pd.DataFrame(answers.reshape(-1, 3), columns=list(GRADES)).assign(row_id=ids)
+
+
+def test_the_expected_score_is_the_mean_over_labels_that_could_have_been_given():
+    simulated = simulate_labels(300, seed=0)
+    best = table_of(best_answer(simulated.latents))
+    said = table_of(best_answer(0.7 * simulated.latents))
+    expected = score_losses(expected_losses(simulated.labels, best, said))
+    rng = np.random.default_rng(1)
+    drawn = []
+    for _ in range(60):
+        grades = np.stack([draw_grades(rng, each) for each in simulated.latents])
+        drawn.append(study_losses(simulated.labels.assign(grade=grades.ravel()), said))
+    sums = sum(table.sum() for table in drawn)
+    for name, value in expected.components.items():
+        assert value == pytest.approx(sums[name, "loss"] / sums[name, "weight"], rel=0.025), name
+
+
+def test_in_expectation_nothing_scores_better_than_the_best_answer():
+    simulated = simulate_labels(200, seed=3)
+    best = table_of(best_answer(simulated.latents))
+    score = score_losses(expected_losses(simulated.labels, best, best)).components
+    for factor in (0.9, 1.1):
+        other = table_of(best_answer(factor * simulated.latents))
+        worse = score_losses(expected_losses(simulated.labels, best, other)).components
+        assert all(worse[group] > score[group] for group in ("spinal", "foraminal", "subarticular"))
+
+
+ROWS = {
+    "spinal": {"views": "spinal"},
+    "other": {"views": "spinal", "mixup": 0.5, "points": "either"},
+}
+
+
+@pytest.fixture(scope="module")
+def held_out(trained, tmp_path_factory) -> Run:
+    """The session's run with one fold held out, and its detectors taken over."""
+    folder = tmp_path_factory.mktemp("held_out")
+    shutil.copytree(trained.folder, folder / "bench")
+    values = trained.config.model_dump(mode="json")
+    views = {"spinal": values["crop"]["views"]["spinal"]}
+    changes = {
+        "name": "ablation",
+        "folds": {**values["folds"], "held_out": [0]},
+        "crop": {"views": views},
+        "grade": {**values["grade"], "points": "annotated", "seeds": 2},
+        "graders": ROWS,
+        "ablation": {"means": {"both": ["spinal", "other"]}},
+    }
+    config = Config.model_validate({**values, **changes})
+    return replace(trained, config=config, folder=folder / "ablation")
+
+
+def test_an_ablation_has_a_row_for_each_grader_and_mean_beside_the_first(held_out):
+    text = run_ablation(held_out)
+    lines = [line.split() for line in text.splitlines()]
+    assert [line[0] for line in lines] == ["row", "spinal", "other", "both"]
+    assert "+0.0000" in lines[1], "the first differs from itself by nothing"
+    assert (held_out.folder / "ablation.json").is_file()
+    kept = {path: path.stat().st_mtime_ns for path in held_out.models.glob("*.safetensors")}
+    assert len(kept) == 4, "two seeds of two graders, of the fold that is held out"
+    assert run_ablation(held_out) == text
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+
+
+def test_an_ablation_of_no_phantom_is_refused(held_out, tmp_path):
+    shutil.copytree(held_out.competition.root, tmp_path / "real", ignore=shutil.ignore_patterns("oracle.csv", "*.dcm"))
+    real = replace(held_out, competition=replace(held_out.competition, root=tmp_path / "real"))
+    with pytest.raises(InputError, match="an ablation needs a phantom"):
+        run_ablation(real)
+
+
+def test_one_fold_held_out_is_scored_alone_and_its_ensemble_never_judged_by_what_it_saw(held_out, tmp_path):
+    run = replace(held_out, folder=tmp_path / "run")
+    assert run.fold_numbers == [0]
+    studies = run.held_out["study_id"].tolist()
+    assert studies == run.studies_of(0)
+    assert len(set(run.parts["fold"])) > 1
+    run_through(run)
+    result = score_run(run)
+    assert result["studies"] == len(studies)
+    assert set(result["folds"]) == {0}
+    assert {path.stem for path in run.models.glob("detector_*.json")} == {"detector_fold0"}
+
+
+def test_an_added_grader_retrains_no_other_and_an_added_view_cuts_no_other(held_out, tmp_path):
+    shutil.copytree(held_out.folder.parent, tmp_path / "runs")
+    run = replace(held_out, folder=tmp_path / "runs" / "ablation")
+    run_ablation(run)
+    watched = [*run.models.glob("*.safetensors"), run.folder / "crop" / "spinal" / "pixels.npy"]
+    before = {path: path.stat().st_mtime_ns for path in watched}
+    view = run.config.crop.view("spinal").model_copy(update={"series": "Axial T2"})
+    crop = run.config.crop.model_copy(update={"views": {**run.config.crop.views, "axial": view}})
+    graders = {**run.config.graders, "axial": run.config.graders["spinal"].model_copy(update={"views": ("axial",)})}
+    run_ablation(replace(run, config=run.config.model_copy(update={"crop": crop, "graders": graders})))
+    assert {path: path.stat().st_mtime_ns for path in watched} == before
+    assert (run.models / "axial_fold0.safetensors").is_file()
+
+
+def test_means_are_of_the_members_that_have_a_cell():
+    whole = pd.DataFrame({"row_id": ["a", "b"], **dict.fromkeys(GRADES, 0.2)})
+    part = pd.DataFrame({"row_id": ["a"], **dict.fromkeys(GRADES, 0.4)})
+    assert average([whole, part])["severe"].tolist() == pytest.approx([0.3, 0.2])
+
+
+# Labels that are doubted
+
+
+def test_suspect_labels_are_mostly_those_that_noise_has_changed():
+    simulated = simulate_labels(600, seed=4)
+    truth = pd.DataFrame({"row_id": simulated.labels["row_id"]})
+    truth["grade"] = [grade for each in simulated.latents for grade in np.asarray(best_grade(each))]
+    suspects = find_suspects(simulated.labels, table_of(best_answer(simulated.latents)))
+    found = measure_suspects(simulated.labels, suspects, truth)
+    share = found.wrong / len(simulated.labels)
+    assert found.precision > 4 * share, "far better than choosing labels at random"
+    assert 0.2 < found.recall < 1
+    assert (suspects["margin"].diff().dropna() <= 0).all(), "the surest come first"
+    assert (suspects["grade"] != suspects["likelier"]).all()
+
+
+def best_grade(latents: np.ndarray) -> np.ndarray:
+    """What a rater without noise says of a study."""
+    answers = best_answer(latents) / np.asarray(GRADE_WEIGHTS)
+    return answers.argmax(axis=1)
+
+
+def test_a_suspect_label_counts_less_in_training_and_no_other_does():
+    index = pd.DataFrame({"row_id": ["a", "b", "c"]})
+    weighed = weigh_labels(index, pd.DataFrame({"row_id": ["b"]}), 0.25)
+    assert weighed["label_weight"].tolist() == [1.0, 0.25, 1.0]
+
+
+def test_the_truth_that_a_phantom_hides_is_of_its_training_cells(competition):
+    truth = pd.read_csv(Path(competition.root) / "hidden" / "train_truth.csv")
+    labels = read_labels(competition.root / "train.csv").merge(truth, on="row_id", suffixes=("", "_true"))
+    assert len(truth) == 25 * len(competition.study_ids)
+    assert 0.6 < (labels["grade"] == labels["grade_true"]).mean() < 1
