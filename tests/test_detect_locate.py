@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lumbar.config import DetectConfig
-from lumbar.data.points import Point
+from lumbar.data.points import NO_SLICE, Point
 from lumbar.detect.detector import Candidate
 from lumbar.detect.landmarks import CLASS_NAMES
 from lumbar.detect.locate import locate_study
@@ -60,8 +60,8 @@ def study(tmp_path_factory):
 
 
 def points_of(eye, series) -> list[Point]:
-    """The points of a study by a detector."""
-    return locate_study(eye, series, study_id=1)
+    """The points of a study by a detector that lie on a slice."""
+    return [one for one in locate_study(eye, series, study_id=1) if one.series_id != NO_SLICE]
 
 
 def by_cell(located: list[Point]) -> dict[tuple[str, str], Point]:
@@ -170,8 +170,9 @@ def test_without_a_canal_the_foramina_say_which_axial_slice_is_which(study):
     eye = PerfectEye()
     eye.landmarks = [one for one in eye.landmarks if one[0] != "spinal"]
     cells = by_cell(points_of(eye, study))
-    assert len(cells) == 20
+    assert len(cells) == 25
     for level, canal in CANAL.items():
+        np.testing.assert_allclose(cells["spinal_canal_stenosis", level].patient, canal, atol=8)
         np.testing.assert_allclose(cells["left_subarticular_stenosis", level].patient, canal + RECESS, atol=8)
 
 
@@ -214,3 +215,22 @@ def test_of_stacks_without_positions_only_one_is_used(study):
 )
 def test_a_series_listed_as_another_plane_is_not_used(study, kind, really, lost):
     assert conditions_found(study | {kind: study[really]}) == conditions_found(study) - {lost}
+
+
+@pytest.mark.parametrize("missing", ["Sagittal T1", "Sagittal T2/STIR", "Axial T2"])
+def test_a_cell_whose_own_series_is_missing_has_a_place_in_the_patient_and_no_slice(study, missing):
+    rest = {kind: series for kind, series in study.items() if kind != missing}
+    cells = by_cell(locate_study(PerfectEye(), rest, study_id=1))
+    assert len(cells) == 25
+    places = {cell: one for cell, one in cells.items() if one.series_id == NO_SLICE}
+    assert {one.confidence for one in places.values()} == {0.0}
+    for (condition, level), one in places.items():
+        sides = {"left": np.ones(3), "right": MIRROR}
+        mirror = sides.get(condition.partition("_")[0], np.ones(3))
+        away = FORAMEN if "foraminal" in condition else RECESS if "subarticular" in condition else np.zeros(3)
+        np.testing.assert_allclose(one.patient, CANAL[level] + away * mirror, atol=8)
+
+
+def test_where_nothing_is_placed_in_the_patient_no_place_is_made_up(study):
+    unplaced = {"Sagittal T2/STIR": [replace(one, is_placed=False) for one in study["Sagittal T2/STIR"]]}
+    assert {one.condition for one in locate_study(PerfectEye(), unplaced, study_id=1)} == {"spinal_canal_stenosis"}

@@ -7,7 +7,7 @@ from sklearn.cluster import KMeans
 from lumbar.baselines.samplers import is_graded
 from lumbar.data.annotations import annotated_points
 from lumbar.data.competition import Competition
-from lumbar.data.points import NO_FOLD, Point, read_points
+from lumbar.data.points import NO_FOLD, Point, on_slices, read_points
 from lumbar.data.problems import Problem, Problems
 from lumbar.data.studies import Study, collect_points, map_studies
 from lumbar.labels import GROUPS, LEVELS, condition_of
@@ -28,7 +28,7 @@ def choose_points(run: Run) -> tuple[pd.DataFrame, list[Problem]]:
         points, problems = clustered_points(run.competition, "train", run.folds)
     else:
         points = read_points(run.annotated_points_file if kind == "annotated" else run.points_file)
-    return points[is_graded(points, run.config.cells)], problems
+    return on_slices(points[is_graded(points, run.config.cells)]), problems
 
 
 def clustered_points(

@@ -18,6 +18,9 @@ NORMAL = ["normal_x", "normal_y", "normal_z"]
 """The unit normal of the slice that a point lies on."""
 SOURCES = ("detected", "interpolated", "annotated", "clustered")
 """The detector's boxes and what lies between them; points by hand; axial slices put to levels by their height."""
+NO_SLICE = 0
+"""The series and the instance of a point that is a place in the patient and on no slice: of a cell whose own series is
+missing, or does not show it. What sees it on another series needs no more."""
 NO_FOLD = -1
 """The fold of a point that no fold's detector has found, of a study that is in none."""
 
@@ -58,6 +61,11 @@ def points_table(points: Iterable[Point]) -> pd.DataFrame:
     table = pd.DataFrame([point.row() for point in points], columns=COLUMNS)
     types = dict.fromkeys((*_WHOLE, "fold"), "int64") | dict.fromkeys(_REAL, "float64")
     return table.astype(types)
+
+
+def on_slices(points: pd.DataFrame) -> pd.DataFrame:
+    """The points that lie on a slice."""
+    return points[points["series_id"] != NO_SLICE]
 
 
 def read_points(path: Path) -> pd.DataFrame:

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lumbar.data.competition import Competition
-from lumbar.data.points import NO_FOLD, Point
+from lumbar.data.points import NO_FOLD, NO_SLICE, Point
 from lumbar.data.problems import Problem
 from lumbar.data.studies import Study, collect_points, map_studies
 from lumbar.detect.anatomy import (
@@ -43,8 +43,9 @@ def locate_study(
 ) -> list[Point]:
     """The points of a study's cells; `study` holds its readable series by description, `fold` is the detector's.
 
-    A group whose series are missing, show nothing or lie in another plane than expected has no points, and the others
-    do not suffer. A stack without positions has a space of its own: it is graded, and says nothing about the others.
+    A group whose series are missing, show nothing or lie in another plane than expected has points on no slice, where
+    the other series say where they must be, and the others do not suffer. A stack without positions has a space of its
+    own: it is graded, and says nothing about the others.
     """
     return [replace(point, study_id=study_id, fold=fold) for point in _locate_cells(detector, study)]
 
@@ -69,7 +70,8 @@ def _locate_cells(detector: Detector, study: Mapping[str, Sequence[Series]]) -> 
     is_shared = _are_placed(canal_series) and _are_placed(foramen_series)
     foramina = _find_foramina(detector, foramen_series, canal if is_shared else NOWHERE)
     middle = _middle([points for points, _ in foramina.values()])
-    located = _place("spinal", None, canal_series, fill_levels(canal), canal_confidence)
+    canals = _first_known((canal, True), (middle, is_shared))
+    located = _place("spinal", None, canal_series, canals, canal_confidence)
     for side, (points, confidence) in foramina.items():
         anchors = _first_known((canal, is_shared), (middle, True))
         filled = fill_beside(points, anchors, FORAMEN_OFFSET_MM * TOWARDS_SIDE[side])
@@ -154,14 +156,31 @@ def _middle(sides: Sequence[Points]) -> Points:
 def _place(
     group: str, side: str | None, series: Sequence[Series], points: Points, confidence: NDArray[np.float64]
 ) -> list[Point]:
-    """Puts points onto the nearest slice that shows them; a point outside every image is left out."""
+    """Puts points onto the nearest slice that shows them, or onto none."""
     located = []
     for level, point, sure in zip(LEVELS, points, confidence, strict=True):
         slices = [(stack, image) for stack in series for image in stack.slices if image.shows(point)]
         if slices:
             stack, image = min(slices, key=lambda pair: pair[1].distance(point))
             located.append(_point(stack, image, condition_of(group, side), level, point, float(sure)))
+        elif np.isfinite(point).all() and _are_placed(series):
+            located.append(_point_on_no_slice(condition_of(group, side), level, point))
     return located
+
+
+def _point_on_no_slice(condition: str, level: str, patient: NDArray[np.float64]) -> Point:
+    return Point(
+        study_id=UNKNOWN,
+        condition=condition,
+        level=level,
+        patient=patient,
+        series_id=NO_SLICE,
+        instance_number=NO_SLICE,
+        pixel=np.zeros(2),
+        normal=np.zeros(3),
+        confidence=0.0,
+        source="interpolated",
+    )
 
 
 def _point(
@@ -187,8 +206,12 @@ def _locate_axial(detector: Detector, series: Sequence[Series], anchors: Points)
     for level, anchor in zip(LEVELS, anchors, strict=True):
         chosen = _closest_slices(series, anchor, detector.config.axial_tolerance_mm)
         candidates = detector.look([draw_canvas(stack, image, detector.config) for stack, image in chosen])
-        for side in SIDES if chosen else ():
-            located.append(_recess(side, level, anchor, chosen, candidates))
+        for side in SIDES:
+            if chosen:
+                located.append(_recess(side, level, anchor, chosen, candidates))
+            elif np.isfinite(anchor).all():
+                beside = anchor + RECESS_OFFSET_MM * TOWARDS_SIDE[side]
+                located.append(_point_on_no_slice(condition_of("subarticular", side), level, beside))
     return located
 
 

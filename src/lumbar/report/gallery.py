@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lumbar.config import ViewConfig
-from lumbar.data.points import KEY, PATIENT
+from lumbar.data.points import KEY, NO_SLICE, PATIENT
 from lumbar.labels import CONDITIONS, GRADES, GROUPS
 from lumbar.mri.geometry import BACK, Array, Plane
 from lumbar.report.gradcam import Attention, Explainer
@@ -178,7 +178,7 @@ def bar_of(row: Any) -> Bar:
 
 def _picture(scans: Scans, row: Any, view: ViewConfig) -> Picture:
     """The middle slice of the cell's crop, drawn anew from the series, and unmirrored where the crop is mirrored."""
-    has_point = row.series_id == row.series_id
+    has_point = row.series_id == row.series_id and row.series_id != NO_SLICE
     series = scans.open(int(row.study_id), int(row.series_id), GROUPS[row.group].plane) if has_point else None
     if series is None:
         return Picture("", None, SIDE, note="no point was found on a readable series")

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from lumbar.data.competition import Competition
+from lumbar.data.points import on_slices
 from lumbar.labels import GROUPS, group_of, level_title
 from lumbar.mri.series import SeriesError, read_series
 
@@ -23,6 +24,7 @@ def draw_points(competition: Competition, points: pd.DataFrame, path: Path) -> N
     Boxes are predicted points (dashed where interpolated), crosses annotated ones; both only on the slice shown, which
     is the one with most of the predicted points.
     """
+    points = on_slices(points)
     studies = sorted(points["study_id"].unique())
     chosen = [studies[index] for index in np.linspace(0, len(studies) - 1, min(SHOWN, len(studies))).astype(int)]
     columns = max(1, len(chosen))  # an untrained detector finds nothing, which is a picture, too

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from lumbar.data.points import KEY, PATIENT
+from lumbar.data.points import KEY, PATIENT, on_slices
 from lumbar.labels import CONDITIONS, GROUPS, LEVELS, SIDES, level_title
 from lumbar.mri.series import Series
 from lumbar.report.gallery import Bar, bar_of
@@ -63,7 +63,7 @@ def show_studies(
 
 def _show(scans: SeriesSource, study_id: int, reason: str, cells: pd.DataFrame, points: pd.DataFrame) -> StudyPage:
     known = cells[cells["grade"].notna()]
-    found = points[points["study_id"] == study_id].merge(cells[[*KEY, "predicted"]], on=KEY, how="left")
+    found = on_slices(points[points["study_id"] == study_id]).merge(cells[[*KEY, "predicted"]], on=KEY, how="left")
     found = found.rename(columns={"predicted": "grade"})
     annotated = scans.annotated(study_id).merge(cells[[*KEY, "grade"]], on=KEY, how="left")
     views = [("spinal", None), *(("foraminal", side) for side in SIDES)]

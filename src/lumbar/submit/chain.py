@@ -18,7 +18,7 @@ from lumbar.config import POOLED, Config, read_saved_config
 from lumbar.crop.crops import Crops
 from lumbar.crop.store import crops_of_study
 from lumbar.data.competition import no_predictions
-from lumbar.data.points import points_table
+from lumbar.data.points import on_slices, points_table
 from lumbar.data.problems import Problems
 from lumbar.data.studies import Study
 from lumbar.detect.detector import Detector
@@ -72,7 +72,8 @@ def find_points(chain: Chain, study_id: int, study: Study, problems: Problems) -
             points = points_table(cluster_study(study, study_id, chain.fold))
         else:
             points = points_table(locate_study(chain.detector, study, study_id, chain.fold))
-        return points[is_graded(points, chain.config.cells)]
+        points = points[is_graded(points, chain.config.cells)]
+        return on_slices(points) if chain.config.published else points
     return points_table([])
 
 
