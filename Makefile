@@ -6,7 +6,7 @@ LUMBAR := .venv/bin/lumbar
 OPTIONS = --config "$(CONFIG)" $(if $(DATA),--data "$(DATA)")
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo cv compare submission predict folds detect crop grade ensemble data weights bundle bundle-training inference-kernel \
+.PHONY: help install demo cv compare ablation submission predict folds detect crop grade ensemble data weights bundle bundle-training inference-kernel \
 	lint-kaggle push replay rehearse report test lint pictures clean
 
 help: ## List the targets
@@ -35,6 +35,10 @@ submission: install ## Predict the test studies with the run's models and write 
 compare: CONFIG = configs/compare.yaml
 compare: install ## The five published systems beside the main pipeline, in one table (FULL=1: at their papers' sizes)
 	$(LUMBAR) compare $(OPTIONS) $(if $(FULL),--full-size)
+
+ablation: CONFIG = configs/ablation.yaml
+ablation: install ## What each piece of a grader is worth, on the bench's phantom (hours)
+	$(LUMBAR) ablation $(OPTIONS)
 
 predict: install ## Grade one study: STUDY=<a folder of DICOM files> OUT=<where its page goes> (MODELS=runs/demo/models)
 	$(if $(STUDY),,$(error STUDY=<a folder of DICOM files> is needed))

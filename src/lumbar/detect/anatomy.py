@@ -49,7 +49,7 @@ def gather_sites(candidates: Sequence[Candidate], level_of: Mapping[int, int]) -
     sites = []
     while remaining:
         centre = remaining[0].point
-        near = [np.hypot(*(candidate.point - centre)[1:]) <= SITE_RADIUS_MM for candidate in remaining]
+        near = [_apart(candidate.point, centre) <= SITE_RADIUS_MM for candidate in remaining]
         sites.append(_site([candidate for candidate, joins in zip(remaining, near, strict=True) if joins], level_of))
         remaining = [candidate for candidate, joins in zip(remaining, near, strict=True) if not joins]
     return sites
@@ -62,6 +62,37 @@ def _site(members: Sequence[Candidate], level_of: Mapping[int, int]) -> Site:
     for candidate in members:
         confidences[level_of[candidate.landmark]] = max(confidences[level_of[candidate.landmark]], candidate.confidence)
     return Site(point, confidences)
+
+
+def join_sites(kinds: Sequence[Sequence[Site]]) -> list[Site]:
+    """Sites of several kinds of landmark, of one level all in about one place of the sagittal plane, as sites whose
+    confidences are the sums over the kinds: what the canal's picture leaves open, the foramina's may tell."""
+    remaining = sorted((site for sites in kinds for site in sites), key=lambda site: -float(site.confidences.sum()))
+    joined = []
+    while remaining:
+        near = [_apart(site.point, remaining[0].point) <= SITE_RADIUS_MM for site in remaining]
+        members = [site for site, joins in zip(remaining, near, strict=True) if joins]
+        point = np.mean([site.point for site in members], axis=0)
+        joined.append(Site(point, np.sum([site.confidences for site in members], axis=0)))
+        remaining = [site for site, joins in zip(remaining, near, strict=True) if not joins]
+    return joined
+
+
+def pick_sites(points: Points, sites: Sequence[Site]) -> tuple[Points, NDArray[np.float64]]:
+    """For each of the points (5, 3) the site beside it, and the most that it is confident of: points (5, 3) and
+    confidences (5,), NaN and 0 where there is none."""
+    picked, confidences = np.full((len(LEVELS), 3), np.nan), np.zeros(len(LEVELS))
+    for level, point in enumerate(points):
+        near = min(sites, key=lambda site: _apart(site.point, point), default=None)
+        if near is not None and _apart(near.point, point) <= SITE_RADIUS_MM:
+            picked[level], confidences[level] = near.point, near.confidences.max()
+    return picked, confidences
+
+
+def _apart(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Millimetres in the sagittal plane; infinite where one is not known."""
+    distance = float(np.hypot(*(first - second)[1:]))
+    return distance if np.isfinite(distance) else np.inf
 
 
 def order_levels(sites: Sequence[Site]) -> tuple[Points, NDArray[np.float64]]:

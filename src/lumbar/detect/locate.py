@@ -18,10 +18,13 @@ from lumbar.detect.anatomy import (
     FORAMEN_OFFSET_MM,
     RECESS_OFFSET_MM,
     Points,
+    Site,
     fill_beside,
     fill_levels,
     gather_sites,
+    join_sites,
     order_levels,
+    pick_sites,
 )
 from lumbar.detect.canvas import draw_canvas
 from lumbar.detect.detector import Candidate, Detector
@@ -34,6 +37,8 @@ TOWARDS_SIDE = {"left": np.array([1.0, 1.0, 1.0]), "right": np.array([-1.0, 1.0,
 """Turns an offset to the left into one to the side."""
 NOWHERE: Points = np.full((len(LEVELS), 3), np.nan)
 """The points of levels that are not known."""
+Found = tuple[Points, NDArray[np.float64]]
+"""Points (5, 3) and their confidences (5,)."""
 UNKNOWN = 0
 """The study of a point before it is told."""
 
@@ -66,9 +71,10 @@ def _locate_cells(detector: Detector, study: Mapping[str, Sequence[Series]]) -> 
     canal_series, foramen_series, axial_series = (
         _usable(study.get(group.series_description, []), group.plane) for group in GROUPS.values()
     )
-    canal, canal_confidence = _find_canal(detector, canal_series)
     is_shared = _are_placed(canal_series) and _are_placed(foramen_series)
-    foramina = _find_foramina(detector, foramen_series, canal if is_shared else NOWHERE)
+    canal_sites = _find_canal(detector, canal_series)
+    foramen_sites = _find_foramina(detector, foramen_series, order_levels(canal_sites)[0] if is_shared else NOWHERE)
+    (canal, canal_confidence), foramina = _order(canal_sites, foramen_sites, is_shared)
     middle = _middle([points for points, _ in foramina.values()])
     canals = _first_known((canal, True), (middle, is_shared))
     located = _place("spinal", None, canal_series, canals, canal_confidence)
@@ -96,30 +102,46 @@ def _first_known(*choices: tuple[Points, bool]) -> Points:
     return next((fill_levels(points) for points, may in choices if may and np.isfinite(points).any()), NOWHERE)
 
 
-def _find_canal(detector: Detector, series: Sequence[Series]) -> tuple[Points, NDArray[np.float64]]:
-    """The canal's points (5, 3) and confidences (5,), at the config's scale that makes the levels surest."""
+def _find_canal(detector: Detector, series: Sequence[Series]) -> list[Site]:
+    """Where the canal's levels may be, at the config's scale that makes them surest."""
     looks = [_look_everywhere(detector, series, scale) for scale in detector.config.scales]
-    found = [order_levels(gather_sites(candidates, _levels_of("spinal"))) for candidates in looks]
-    return max(found, key=lambda levels: float(levels[1].sum()))
+    found = [gather_sites(candidates, _levels_of("spinal")) for candidates in looks]
+    return max(found, key=_sureness)
 
 
-def _find_foramina(
-    detector: Detector, series: Sequence[Series], canal: Points
-) -> dict[str, tuple[Points, NDArray[np.float64]]]:
+def _find_foramina(detector: Detector, series: Sequence[Series], canal: Points) -> dict[str, list[Site]]:
+    """The same of each side's foramina."""
     looks = [_look_everywhere(detector, series, scale) for scale in detector.config.scales]
-    found = [_order_sides(candidates, _stack_middle(series), canal) for candidates in looks]
-    return max(found, key=lambda sides: sum(float(confidence.sum()) for _, confidence in sides.values()))
+    found = [_part_sides(candidates, _stack_middle(series), canal) for candidates in looks]
+    return max(found, key=lambda sides: sum(map(_sureness, sides.values())))
 
 
-def _order_sides(
-    candidates: Sequence[Candidate], stack_middle: float, canal: Points
-) -> dict[str, tuple[Points, NDArray[np.float64]]]:
+def _sureness(sites: Sequence[Site]) -> float:
+    return float(order_levels(sites)[1].sum())
+
+
+def _part_sides(candidates: Sequence[Candidate], stack_middle: float, canal: Points) -> dict[str, list[Site]]:
     """Left and right told apart by patient x: beside the canal, or beside the stack's middle where there is none."""
     sides: dict[str, list[Candidate]] = {side: [] for side in SIDES}
     for candidate in candidates:
         middle = _canal_x(canal, float(candidate.point[2]), otherwise=stack_middle)
         sides["left" if candidate.point[0] > middle else "right"].append(candidate)
-    return {side: order_levels(gather_sites(found, _levels_of("foraminal"))) for side, found in sides.items()}
+    return {side: gather_sites(found, _levels_of("foraminal")) for side, found in sides.items()}
+
+
+def _order(
+    canal: Sequence[Site], foramina: Mapping[str, Sequence[Site]], is_shared: bool
+) -> tuple[Found, dict[str, Found]]:
+    """The points and confidences of the canal and of each side's foramina: the levels are decided together, where
+    both are seen and share a space, and otherwise each by itself."""
+    offsets = {side: FORAMEN_OFFSET_MM * TOWARDS_SIDE[side] for side in foramina}
+    if not (is_shared and canal and any(foramina.values())):
+        return order_levels(canal), {side: order_levels(sites) for side, sites in foramina.items()}
+    beside = [[replace(site, point=site.point - offsets[side]) for site in sites] for side, sites in foramina.items()]
+    levels, _ = order_levels(join_sites([canal, *beside]))
+    return pick_sites(levels, canal), {
+        side: pick_sites(levels + offsets[side], sites) for side, sites in foramina.items()
+    }
 
 
 def _canal_x(canal: Points, height: float, otherwise: float) -> float:

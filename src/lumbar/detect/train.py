@@ -6,6 +6,7 @@ It can be interrupted at any time: the same call goes on after the last whole ep
 import logging
 from pathlib import Path
 from typing import Any, cast
+from unittest import mock
 
 import torch
 from tqdm import tqdm
@@ -21,6 +22,10 @@ logger = logging.getLogger(__name__)
 
 SEED_STEP = 1000
 """Between the seeds of a training's epochs: more than there are folds, whose seeds are neighbours."""
+
+
+GPU_WORKERS = 8
+"""Processes that prepare images for a GPU."""
 
 
 class LandmarkTrainer(DetectionTrainer):
@@ -72,6 +77,7 @@ class LandmarkTrainer(DetectionTrainer):
                 "average": average.ema.state_dict(),
                 "updates": average.updates,
                 "optimizer": optimizer.state_dict(),
+                "scaler": cast(Any, self).scaler.state_dict(),
             }
             beside = self.state.with_suffix(".part")
             torch.save(state, beside)
@@ -88,6 +94,7 @@ class LandmarkTrainer(DetectionTrainer):
         average.ema.load_state_dict(state["average"])
         average.updates = state["updates"]
         optimizer.load_state_dict(state["optimizer"])
+        cast(Any, self).scaler.load_state_dict(state["scaler"])
         self.start_epoch = state["epoch"] + 1
         self.progress.update(self.start_epoch)
 
@@ -112,11 +119,11 @@ def _overrides(config: DetectConfig, folder: Path, seed: int) -> dict[str, Any]:
         "seed": seed,
         "deterministic": True,
         "device": "0" if torch.cuda.is_available() else "cpu",
-        "amp": False,  # its check downloads a model
+        "amp": torch.cuda.is_available(),  # without its check, see `train_detector`
         "plots": False,  # they download a font
         "verbose": False,
         "val": False,
-        "workers": 2,
+        "workers": GPU_WORKERS if torch.cuda.is_available() else 2,
         "imgsz": config.image_size,
         "epochs": config.epochs,
         "patience": config.epochs,
@@ -150,7 +157,9 @@ def train_detector(
     threads = torch.get_num_threads()
     trainer = LandmarkTrainer(config, images, folder, seed, label)
     try:
-        trainer.train()
+        # Ultralytics tries mixed precision on a model that it downloads for that.
+        with mock.patch("ultralytics.engine.trainer.check_amp", lambda _: True):
+            trainer.train()
     finally:
         torch.set_num_threads(threads)  # it takes one less than there are cores, for good
     averaged: Any = trainer.ema
