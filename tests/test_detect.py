@@ -12,7 +12,7 @@ import torch
 from lumbar.config import DetectConfig
 from lumbar.data.annotations import annotated_points
 from lumbar.data.competition import Competition
-from lumbar.data.points import KEY, PATIENT, points_table
+from lumbar.data.points import KEY, NORMAL, PATIENT, points_table
 from lumbar.detect.anatomy import fill_beside, fill_levels, gather_sites, order_levels
 from lumbar.detect.detector import Candidate
 from lumbar.detect.evaluate import measure_errors, summarise_errors
@@ -277,7 +277,8 @@ def annotated(competition) -> pd.DataFrame:
 
 def predicted(points: dict[str, np.ndarray]) -> pd.DataFrame:
     """A points table, as far as its error needs it."""
-    return pd.DataFrame([(1, name, "l4_l5", *point) for name, point in points.items()], columns=[*KEY, *PATIENT])
+    rows = [(1, name, "l4_l5", *point, 10, 6) for name, point in points.items()]
+    return pd.DataFrame(rows, columns=[*KEY, *PATIENT, "series_id", "instance_number"])
 
 
 def test_the_annotated_points_are_without_error(annotated):
@@ -292,6 +293,23 @@ def test_an_error_across_the_slices_is_none_within_the_plane(annotated):
     np.testing.assert_allclose(errors["distance"], 5, atol=1e-5)
     assert errors.loc["spinal", "in_plane"] == pytest.approx(4, abs=1e-5)
     assert errors.loc["subarticular", "in_plane"] == pytest.approx(5, abs=1e-5)
+
+
+def test_a_point_of_another_level_or_side_is_told_from_one_that_is_merely_off():
+    places = {
+        ("left_subarticular_stenosis", "l4_l5"): [9, 0, 0],
+        ("right_subarticular_stenosis", "l4_l5"): [-9, 0, 0],
+        ("left_subarticular_stenosis", "l5_s1"): [9, 0, -30],
+        ("right_subarticular_stenosis", "l5_s1"): [-9, 0, -30],
+    }
+    rows = [(1, *cell, *place, 0.0, 0.0, 1.0, 11, 6) for cell, place in places.items()]
+    annotated = pd.DataFrame(rows, columns=[*KEY, *PATIENT, *NORMAL, "series_id", "instance_number"])
+    found = annotated.assign(patient_x=[9, 1, 8, -9], patient_z=[-17.0, 0, -30, -31], instance_number=[6, 6, 7, 6])
+    errors = measure_errors(annotated, found)
+    assert errors["other_level"].tolist() == [True, False, False, False]
+    assert errors["other_side"].tolist() == [False, True, False, False]
+    assert errors["same_slice"].tolist() == [True, True, False, True]
+    assert errors["across"].tolist() == pytest.approx([17, 0, 0, 1])
 
 
 def test_a_point_that_was_not_found_is_infinitely_far(annotated):
