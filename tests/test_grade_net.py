@@ -5,18 +5,19 @@ import pandas as pd
 import pytest
 import torch
 
-from graded_crops import CONDITION, TINY, draw_crops
+from graded_crops import CONDITION, TINY, FailingPixels, draw_crops
 from lumbar.config import GraderConfig, ViewConfig
 from lumbar.crop.crops import NOWHERE, Crops, slice_facts
 from lumbar.data.priors import fit_prior
-from lumbar.grade.data import Look, ViewDataset, window
+from lumbar.grade.data import EpochSampler, Look, ViewDataset, window
 from lumbar.grade.encoder import spread_colours
 from lumbar.grade.head import level_prior
+from lumbar.grade.metric_loss import any_severe_loss, soft_loss, soft_maximum
 from lumbar.grade.mixing import mix, one_hot
 from lumbar.grade.net import Grader
 from lumbar.grade.predict import looks_of, predict_grades, predict_look
 from lumbar.grade.sequence import POOLINGS
-from lumbar.grade.train import moving_average, soft_loss, train_grader
+from lumbar.grade.train import moving_average, train_grader
 from lumbar.labels import GRADE_WEIGHTS, GRADES, LEVELS
 
 VIEW = ViewConfig(group="spinal", size=40, slices=3)
@@ -161,6 +162,52 @@ def test_the_moving_average_starts_as_a_plain_mean():
         value = average(value, torch.tensor(current), torch.tensor(count))
     assert float(value) == pytest.approx(3.0)
     assert float(average(value, torch.tensor(13.0), torch.tensor(1000))) == pytest.approx(4.0)
+
+
+# The metric itself
+
+
+def test_the_soft_maximum_leans_towards_the_largest_and_moves_every_value():
+    values = torch.tensor([0.1, 0.2, 0.6], requires_grad=True)
+    soft = soft_maximum(values)
+    assert 0.55 < soft.item() < 0.6
+    soft.backward()
+    assert (values.grad != 0).all()
+
+
+def test_the_loss_of_any_severe_level_is_the_metrics_where_one_level_stands_out():
+    severe = torch.tensor([0.98, 0.01, 0.02, 0.005])
+    logits = torch.stack([(1 - severe) / 2, (1 - severe) / 2, severe], dim=1).log()
+    batch = {"study": torch.tensor([1, 1, 2, 2]), "class": torch.tensor([2, 0, 1, 0])}
+    expected = (4 * -np.log(0.98) + 2 * -np.log(1 - 0.02)) / 6
+    assert float(any_severe_loss(logits, batch)) == pytest.approx(expected, abs=0.004)
+
+
+def test_in_the_last_epochs_a_studys_cells_come_together():
+    studies = np.repeat([7, 8, 9], 5)
+    sampler = EpochSampler(15, 3, studies, together_from=1)
+    orders = []
+    for epoch in (0, 1, 2):
+        sampler.set_epoch(epoch)
+        orders.append([number for number, _ in sampler])
+        assert sorted(orders[-1]) == list(range(15))
+    assert len(np.flatnonzero(np.diff(studies[orders[0]]))) > 2
+    assert [len(np.flatnonzero(np.diff(studies[order]))) for order in orders[1:]] == [2, 2]
+    assert orders[1] != orders[2]
+
+
+def test_a_training_that_ends_on_the_metric_goes_on_where_it_was_interrupted(tmp_path):
+    crops, rows = draw_crops(), np.arange(40)[:, None]
+
+    def train(pixels, folder) -> dict:
+        grader = grader_of({"epochs": 4, "metric_epochs": 2, "mixup": 0.5}, VIEW)
+        return train_grader(grader, Crops(pixels, crops.index), rows, folder, 1, "test")[0]
+
+    whole = train(crops.pixels, tmp_path / "whole")
+    with pytest.raises(RuntimeError, match="the machine went down"):
+        train(FailingPixels(crops.pixels, limit=2.5 * len(rows)), tmp_path / "cut")
+    resumed = train(crops.pixels, tmp_path / "cut")
+    assert all(torch.equal(tensor, resumed[name]) for name, tensor in whole.items())
 
 
 # Looks

@@ -41,6 +41,9 @@ class GradeConfig(Record):
     """Weight of the loss of a head that says which slice of a sequence was marked."""
     epochs: int = Field(12, ge=1)
     """Passes over the training cells."""
+    metric_epochs: int = Field(0, ge=0)
+    """How many of them, the last, train on the metric itself: whole studies in a batch, unmixed, and for the canal the
+    loss of any severe level beside the cells'."""
     batch_size: int = Field(16, ge=2)
     """Cells a step."""
     accumulate: int = Field(1, ge=1)
@@ -85,6 +88,12 @@ class GradeConfig(Record):
     def _mixes_at_most_always(self) -> Self:
         if self.mixup + self.cutmix > 1:
             raise ValueError(f"mixup and cutmix are shares of the batches, {self.mixup} and {self.cutmix} exceed 1")
+        return self
+
+    @model_validator(mode="after")
+    def _has_epochs_for_the_metric(self) -> Self:
+        if self.metric_epochs > self.epochs:
+            raise ValueError(f"metric_epochs {self.metric_epochs} are more than epochs {self.epochs}")
         return self
 
     @model_validator(mode="after")

@@ -59,10 +59,16 @@ def reseed(transform: albumentations.Compose, *numbers: int) -> None:
 
 
 class EpochSampler(Sampler[Item]):
-    """Examples in an order that depends on the seed and the epoch alone, so that a resumed training goes on exactly."""
+    """Examples in an order that depends on the seed and the epoch alone, so that a resumed training goes on exactly.
 
-    def __init__(self, count: int, seed: int) -> None:
+    From the epoch `together_from` on, the examples of one of the `studies` (N,) come one after the other.
+    """
+
+    def __init__(
+        self, count: int, seed: int, studies: NDArray[np.integer] | None = None, together_from: int = 0
+    ) -> None:
         self.count, self.seed, self.epoch = count, seed, 0
+        self.studies, self.together_from = studies, together_from
 
     def set_epoch(self, epoch: int) -> None:
         """Lightning calls this before each epoch."""
@@ -73,6 +79,9 @@ class EpochSampler(Sampler[Item]):
 
     def __iter__(self) -> Iterator[Item]:
         order = np.random.default_rng([self.seed, self.epoch]).permutation(self.count)
+        if self.studies is not None and self.epoch >= self.together_from:
+            first = {study: place for place, study in reversed(list(enumerate(self.studies[order])))}
+            order = order[np.argsort([first[study] for study in self.studies[order]], kind="stable")]
         return iter([(int(number), self.epoch) for number in order])
 
 
@@ -171,6 +180,7 @@ class ViewDataset(CropDataset):
         self.whole = look.transform(config.image_size)
         self.changed = cut_centre(config.image_size, strong_changes(config.augmentation))
         self.facts = {} if config.slices_as == "channels" else _read_facts(crops, views)
+        self.studies = crops.index["study_id"].to_numpy(dtype=np.int64)[self.rows]
         weighted = "label_weight" in crops.index
         self.weights = crops.index["label_weight"].to_numpy(dtype=np.float32)[self.rows] if weighted else None
         self.own = crops.index["is_own"].to_numpy() if config.slice_loss else None
@@ -184,7 +194,7 @@ class ViewDataset(CropDataset):
         """The level, the weight of the label, and of a sequence which slices are there, how far from the point, and
         which one was marked."""
         row, slices = self._pick(number, epoch)
-        said = super().describe(number, epoch)
+        said = {**super().describe(number, epoch), "study": int(self.studies[number])}
         said |= {name: torch.from_numpy(values[row][slices]) for name, values in self.facts.items()}
         if self.weights is not None:
             said["weight"] = float(self.weights[number])

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from lumbar.config import GradeConfig, Precision
 from lumbar.crop.crops import Crops
 from lumbar.grade.data import UNMARKED, CropDataset, EpochSampler, ViewDataset
+from lumbar.grade.metric_loss import any_severe_loss, soft_loss
 from lumbar.grade.mixing import mix, one_hot
 from lumbar.grade.net import Answer, Grader
 from lumbar.labels import GRADE_WEIGHTS
@@ -105,8 +106,13 @@ class GraderModule(NetModule):
         """The loss of a batch, mixed or as it is; the draws depend on the step alone."""
         config = self.config
         rng = np.random.default_rng([self.seed, self.trainer.current_epoch, number])
-        mixed = mix({**batch, "target": one_hot(batch["class"])}, config.mixup, config.cutmix, rng)
-        return super().training_step(mixed, number)
+        shares = (0.0, 0.0) if self.is_on_the_metric else (config.mixup, config.cutmix)
+        return super().training_step(mix({**batch, "target": one_hot(batch["class"])}, *shares, rng), number)
+
+    @property
+    def is_on_the_metric(self) -> bool:
+        """Whether this is one of the last epochs, which train on the metric itself."""
+        return self.trainer.current_epoch >= self.config.epochs - self.config.metric_epochs
 
     def measure(self, batch: dict[str, Any], prefix: str) -> torch.Tensor:
         """The loss of a batch with its auxiliary parts; that of the grades is logged with the accuracy."""
@@ -118,21 +124,14 @@ class GraderModule(NetModule):
 
     def _auxiliary(self, answer: Answer, batch: dict[str, Any]) -> torch.Tensor:
         loss = answer.grades.new_zeros(())
+        if self.is_on_the_metric and self.net.views[0].group == "spinal":
+            loss = loss + any_severe_loss(answer.grades, batch)
         for logits in answer.by_view:
             loss = loss + self.config.view_loss / len(answer.by_view) * soft_loss(logits, batch)
         if answer.slices is not None and (batch["marked"] != UNMARKED).any():
             of_first = answer.slices[:, : self.net.views[0].slices]
             loss = loss + self.config.slice_loss * functional.cross_entropy(of_first, batch["marked"])
         return loss
-
-
-def soft_loss(logits: torch.Tensor, batch: dict[str, Any]) -> torch.Tensor:
-    """The metric's weighted log loss of logits (B, 3) for targets (B, 3), each label with its own weight, if it has
-    one."""
-    weights = batch["target"] * logits.new_tensor(GRADE_WEIGHTS)  # (B, 3)
-    if "weight" in batch:
-        weights = weights * batch["weight"].to(weights)[:, None]
-    return -(weights * logits.log_softmax(dim=1)).sum() / weights.sum()
 
 
 def may_fuse() -> bool:
@@ -171,7 +170,9 @@ def train_grader(
     """
     config = grader.config
     seed_training(seed)
-    training = batches_of(ViewDataset(crops, choices, config, grader.views, seed), config.batch_size, seed)
+    examples = ViewDataset(crops, choices, config, grader.views, seed)
+    together_from = config.epochs - config.metric_epochs
+    training = batches_of(examples, config.batch_size, seed, examples.studies, together_from)
     module = GraderModule(grader, config, steps_of(training, config), seed)
     fit(module, training, config, folder, label)
     return grader.state_dict(), module.curves
@@ -191,12 +192,19 @@ def seed_training(seed: int) -> None:
     lightning.seed_everything(seed, workers=True, verbose=False)
 
 
-def batches_of(examples: CropDataset, batch_size: int, seed: int | None = None) -> DataLoader:
-    """Batches of examples, shuffled where a seed is given; workers only where a GPU would wait for one."""
+def batches_of(
+    examples: CropDataset,
+    batch_size: int,
+    seed: int | None = None,
+    studies: NDArray[np.integer] | None = None,
+    together_from: int = 0,
+) -> DataLoader:
+    """Batches of examples, shuffled where a seed is given, see `EpochSampler`; workers only where a GPU would wait for
+    one."""
     return DataLoader(
         examples,
         batch_size=batch_size,
-        sampler=None if seed is None else EpochSampler(len(examples), seed),
+        sampler=None if seed is None else EpochSampler(len(examples), seed, studies, together_from),
         # A last batch of one crop has no variance for batch normalisation.
         drop_last=seed is not None and len(examples) > batch_size,
         num_workers=4 if torch.cuda.is_available() else 0,
