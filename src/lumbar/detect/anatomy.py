@@ -11,6 +11,9 @@ from lumbar.labels import LEVELS
 
 SITE_RADIUS_MM = 9.0
 """Candidates of neighbouring slices this near to each other within the sagittal plane are one place."""
+BESIDE_MM = 12.0
+"""A canal and the foramina of its level, moved onto each other by their usual offset, are this near: less than half the
+smallest distance between levels."""
 STEP_LIMITS_MM = (18.0, 50.0)
 """Least and greatest distance between the points of neighbouring levels: a disc and a small or a tall body, 30-42 mm
 in most adults."""
@@ -64,35 +67,30 @@ def _site(members: Sequence[Candidate], level_of: Mapping[int, int]) -> Site:
     return Site(point, confidences)
 
 
-def join_sites(kinds: Sequence[Sequence[Site]]) -> list[Site]:
-    """Sites of several kinds of landmark, of one level all in about one place of the sagittal plane, as sites whose
-    confidences are the sums over the kinds: what the canal's picture leaves open, the foramina's may tell."""
-    remaining = sorted((site for sites in kinds for site in sites), key=lambda site: -float(site.confidences.sum()))
-    joined = []
-    while remaining:
-        near = [_apart(site.point, remaining[0].point) <= SITE_RADIUS_MM for site in remaining]
-        members = [site for site, joins in zip(remaining, near, strict=True) if joins]
-        point = np.mean([site.point for site in members], axis=0)
-        joined.append(Site(point, np.sum([site.confidences for site in members], axis=0)))
-        remaining = [site for site, joins in zip(remaining, near, strict=True) if not joins]
-    return joined
+def order_together(sites: Sequence[Site], others: Sequence[Sequence[Site]]) -> tuple[Points, NDArray[np.float64]]:
+    """`order_levels`, where other kinds of landmark have a say: what a site's picture leaves open, theirs may tell.
+
+    `others` are moved to where the sites should be. Each site's evidence is its own and that of the nearest of each
+    kind, if it lies within `BESIDE_MM`; the points and the confidences that are returned are its own.
+    """
+    helped = [Site(site.point, site.confidences + _evidence_at(site.point, others)) for site in sites]
+    points, _ = order_levels(helped)
+    own = {tuple(site.point): float(site.confidences.max()) for site in sites}
+    return points, np.array([own.get(tuple(point), 0.0) for point in points])
 
 
-def pick_sites(points: Points, sites: Sequence[Site]) -> tuple[Points, NDArray[np.float64]]:
-    """For each of the points (5, 3) the site beside it, and the most that it is confident of: points (5, 3) and
-    confidences (5,), NaN and 0 where there is none."""
-    picked, confidences = np.full((len(LEVELS), 3), np.nan), np.zeros(len(LEVELS))
-    for level, point in enumerate(points):
+def _evidence_at(point: NDArray[np.float64], kinds: Sequence[Sequence[Site]]) -> NDArray[np.float64]:
+    evidence = np.zeros(len(LEVELS))
+    for sites in kinds:
         near = min(sites, key=lambda site: _apart(site.point, point), default=None)
-        if near is not None and _apart(near.point, point) <= SITE_RADIUS_MM:
-            picked[level], confidences[level] = near.point, near.confidences.max()
-    return picked, confidences
+        if near is not None and _apart(near.point, point) <= BESIDE_MM:
+            evidence += near.confidences
+    return evidence
 
 
 def _apart(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    """Millimetres in the sagittal plane; infinite where one is not known."""
-    distance = float(np.hypot(*(first - second)[1:]))
-    return distance if np.isfinite(distance) else np.inf
+    """Millimetres in the sagittal plane."""
+    return float(np.hypot(*(first - second)[1:]))
 
 
 def order_levels(sites: Sequence[Site]) -> tuple[Points, NDArray[np.float64]]:

@@ -22,9 +22,8 @@ from lumbar.detect.anatomy import (
     fill_beside,
     fill_levels,
     gather_sites,
-    join_sites,
     order_levels,
-    pick_sites,
+    order_together,
 )
 from lumbar.detect.canvas import draw_canvas
 from lumbar.detect.detector import Candidate, Detector
@@ -134,14 +133,19 @@ def _order(
 ) -> tuple[Found, dict[str, Found]]:
     """The points and confidences of the canal and of each side's foramina: the levels are decided together, where
     both are seen and share a space, and otherwise each by itself."""
-    offsets = {side: FORAMEN_OFFSET_MM * TOWARDS_SIDE[side] for side in foramina}
-    if not (is_shared and canal and any(foramina.values())):
+    if not is_shared:
         return order_levels(canal), {side: order_levels(sites) for side, sites in foramina.items()}
-    beside = [[replace(site, point=site.point - offsets[side]) for site in sites] for side, sites in foramina.items()]
-    levels, _ = order_levels(join_sites([canal, *beside]))
-    return pick_sites(levels, canal), {
-        side: pick_sites(levels + offsets[side], sites) for side, sites in foramina.items()
-    }
+    offsets = {side: FORAMEN_OFFSET_MM * TOWARDS_SIDE[side] for side in foramina}
+    beside = {side: _move(sites, -offsets[side]) for side, sites in foramina.items()}
+    ordered = {}
+    for side, sites in foramina.items():
+        others = [canal, *(moved for other, moved in beside.items() if other != side)]
+        ordered[side] = order_together(sites, [_move(other, offsets[side]) for other in others])
+    return order_together(canal, list(beside.values())), ordered
+
+
+def _move(sites: Sequence[Site], offset: NDArray[np.float64]) -> list[Site]:
+    return [replace(site, point=site.point + offset) for site in sites]
 
 
 def _canal_x(canal: Points, height: float, otherwise: float) -> float:
