@@ -8,12 +8,11 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 
 from lumbar.config.crop import CropConfig, refuse_names
 from lumbar.config.detect import DetectConfig
+from lumbar.config.fit import find_misfits
 from lumbar.config.grade import GradeConfig, GraderConfig
 from lumbar.config.published import POOLED, CellsConfig, CompareConfig, PublishedConfig
-from lumbar.labels import GROUPS
 from lumbar.records import Record
 
-AXIAL = GROUPS["subarticular"].series_description
 LARGEST_SEED = 2**31
 """Folds and members add to it, and NumPy takes seeds below 2³²."""
 
@@ -116,39 +115,11 @@ class Config(Record):
             raise ValueError("a published system has the graders of its paper, graders is for the main pipeline")
         if self.graders:
             refuse_names(self.graders)
-        for name, grader in self.trained_graders.items():
-            if unknown := [view for view in grader.views if view not in self.crop.views]:
-                known = ", ".join(self.crop.views)
-                raise ValueError(f"graders.{name}: there is no view {unknown[0]} in crop.views, there are {known}")
-            self._fit_the_net(name, grader)
+        for misfit in find_misfits(self.trained_graders, self.crop.views, self.published):
+            raise ValueError(misfit)
         if len(self.members) < sum(grader.seeds for grader in self.trained_graders.values()):
             raise ValueError(f"graders: two nets would have one name; their names are {', '.join(self.members)}")
         return self
-
-    def _fit_the_net(self, name: str, grader: GraderConfig) -> None:
-        views = [self.crop.views[view] for view in grader.views]
-        for view_name, view in zip(grader.views, views, strict=True):
-            if view.size < grader.image_size:
-                where = f"crop.views.{view_name}.size {view.size}"
-                raise ValueError(f"{where} is below image_size {grader.image_size} of grader {name}")
-            if grader.slice_shift and not view.spare:
-                raise ValueError(f"graders.{name}.slice_shift needs crop.views.{view_name}.spare slices")
-            if grader.both_orders and view.series_description != AXIAL and view.group != "spinal":
-                raise ValueError(f"graders.{name}.both_orders: the order of {view_name}'s slices says left and right")
-            if self.published and self.published.input.repeat_channels and view.slices != 1:
-                where = f"crop.views.{view_name}.slices"
-                raise ValueError(f"published.input.repeat_channels needs {where} 1, got {view.slices}")
-        if self.cells.pooled and len({(view.size, view.slices) for view in views}) > 1:
-            raise ValueError("published.cells.pooled needs views of one size and number of slices")
-        if len(views) > 1 and not self.cells.pooled:
-            self._may_be_joined(name, grader)
-
-    def _may_be_joined(self, name: str, grader: GraderConfig) -> None:
-        views = [self.crop.views[view] for view in grader.views]
-        if len({view.group for view in views}) > 1:
-            raise ValueError(f"graders.{name}.views: expected views of one condition group")
-        if grader.slices_as != "sequence" or len({view.size for view in views}) > 1:
-            raise ValueError(f"graders.{name}.views: joining needs slices_as: sequence, and views of one size")
 
     @property
     def title(self) -> str:
@@ -172,15 +143,9 @@ class Config(Record):
         """The graders by name: those of the config, or one for each view, or the published system's."""
         if self.graders:
             return self.graders
-        common = {**self.grade.model_dump(), "seeds": self.grade.seeds}
-        views: dict[str, tuple[str, ...]]
-        if self.published is None:
-            views = {view: (view,) for view in self.crop.views}
-        else:
-            views = (
-                {POOLED: self.cells.groups} if self.cells.pooled else {group: (group,) for group in self.cells.groups}
-            )
-        return {name: GraderConfig(**common, views=of_grader) for name, of_grader in views.items()}
+        names = self.cells.groups if self.published else tuple(self.crop.views)
+        views = {POOLED: names} if self.cells.pooled else {name: (name,) for name in names}
+        return {name: GraderConfig(**self.grade.model_dump(), views=mine) for name, mine in views.items()}
 
     @property
     def members(self) -> dict[str, Member]:
