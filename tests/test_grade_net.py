@@ -17,6 +17,7 @@ from lumbar.grade.mixing import mix, one_hot
 from lumbar.grade.net import Grader
 from lumbar.grade.predict import looks_of, predict_grades, predict_look
 from lumbar.grade.sequence import POOLINGS
+from lumbar.grade.stage import take_studies
 from lumbar.grade.train import moving_average, train_grader
 from lumbar.labels import GRADE_WEIGHTS, GRADES, LEVELS
 
@@ -117,6 +118,15 @@ def test_a_cell_is_cropped_at_either_of_its_points_by_chance_and_at_the_first_in
     assert len({training[1, epoch]["crop"].sum().item() for epoch in range(12)}) == 1
     asked = ViewDataset(crops, choices, config, [VIEW])
     assert asked[0]["crop"].sum().item() in seen
+
+
+def test_fewer_studies_are_some_of_the_more_and_whole():
+    index = draw_crops().index
+    rows = np.arange(len(index))[:, None]
+    few, more = (take_studies(rows, index, count, seed=1) for count in (2, 5))
+    assert set(few.ravel()) < set(more.ravel())
+    assert len(few) == 2 * len(LEVELS)
+    assert take_studies(rows, index, None, seed=1) is rows
 
 
 # Mixing

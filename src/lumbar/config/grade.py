@@ -62,6 +62,8 @@ class GradeConfig(Record):
     points: Literal["detected", "annotated", "either"] = "detected"
     """Where training cells are cropped: at the detector's out-of-fold points, at the annotated ones, or at either, by
     chance in each epoch. A cell that lacks the one is cropped at the other only with `either`."""
+    studies: int | None = Field(None, ge=1)
+    """Train on so many studies only, of those that may be trained on: to see what more of them would give."""
     slice_shift: float = Field(0.0, ge=0, lt=1)
     """How often training sees a view one slice off; it needs the view's `spare` slices."""
     suspects: Path | None = None

@@ -176,7 +176,8 @@ def _grade_fold(run: Run, craft: Craft, name: str, crops: Crops, fold: int) -> p
     """
     member, of_fold = run.config.members[name], (crops.index["fold"] == fold).to_numpy()
     rows = craft.choose_rows(run, member, crops.index)
-    rows = rows[~of_fold[rows if rows.ndim == 1 else rows.max(axis=1)]]
+    rows = rows[~of_fold[_any_choice(rows)]]
+    rows = take_studies(rows, crops.index, member.config.studies, run.config.seed)
     stem = run.models / f"{name}_fold{fold}"
     if len(rows) < member.config.batch_size:
         logger.warning("grade: %d labelled crops of %s outside fold %d, not enough to train on", len(rows), name, fold)
@@ -188,6 +189,20 @@ def _grade_fold(run: Run, craft: Craft, name: str, crops: Crops, fold: int) -> p
             return None
         _train_fold(run, craft, name, crops, rows, fold, made_from)
     return craft.load(stem)(crops, np.flatnonzero(of_fold & found_rows(crops.index)))
+
+
+def _any_choice(rows: Rows) -> Rows:
+    """A row (N,) of each cell, of those (N, K) that it may be cropped at."""
+    return rows if rows.ndim == 1 else rows.max(axis=1)
+
+
+def take_studies(rows: Rows, index: pd.DataFrame, count: int | None, seed: int) -> Rows:
+    """The rows of so many studies, chosen at random; more studies are the same ones and others."""
+    if count is None:
+        return rows
+    of_row = index["study_id"].to_numpy()[_any_choice(rows)]
+    studies = np.random.default_rng(seed).permutation(np.unique(of_row))[:count]
+    return rows[np.isin(of_row, studies)]
 
 
 def _train_fold(run: Run, craft: Craft, name: str, crops: Crops, rows: Rows, fold: int, made_from: str) -> None:
