@@ -85,7 +85,7 @@ def test_crops_of_different_sizes_cannot_be_pooled():
                 "name": "x",
                 "published": {"cells": {"pooled": True}},
                 "grade": {"image_size": 64},
-                "crop": {"spinal": {"size": 64}},
+                "crop": {"views": {"spinal": {"size": 64}, "foraminal": {}, "subarticular": {}}},
             }
         )
 

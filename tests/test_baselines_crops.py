@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lumbar.baselines.crops import SystemCutter, crop_slices, open_system_crops, place_in_slice
+from lumbar.baselines.crops import SystemCutter, crop_slices, place_in_slice, pool_views
 from lumbar.baselines.points import cluster_heights, clustered_points
 from lumbar.config import Config, PublishedConfig, SliceConfig, ViewConfig
 from lumbar.crop.crops import open_crops
@@ -16,6 +16,7 @@ from lumbar.data.competition import Competition
 from lumbar.data.points import read_points
 from lumbar.data.tables import write_table
 from lumbar.detect.evaluate import measure_errors
+from lumbar.labels import GROUPS
 from lumbar.mri.series import Series, read_series
 from scans import axial_planes, bright_centre, sagittal_planes, write_scan
 
@@ -27,7 +28,7 @@ WHOLE = SliceConfig(whole_slice=True)
 def system_of(views: dict, slices: SliceConfig) -> Config:
     """A system that cuts its crops so."""
     published = PublishedConfig(slices=slices)
-    values = {"name": "x", "grade": {"image_size": 32}, "crop": views}
+    values = {"name": "x", "grade": {"image_size": 32}, "crop": {"views": {group: {} for group in GROUPS} | views}}
     return Config.model_validate(values | {"published": published.model_dump()})
 
 
@@ -40,7 +41,7 @@ def stack(directory: Path, planes: list, points: list) -> Series:
 def test_the_whole_slice_is_fitted_to_the_crop(tmp_path):
     ball = np.array([20.0, -12.0, 0.0])
     series = stack(tmp_path, axial_planes([0]), [ball])  # 48 pixels of 2 mm
-    crop = crop_slices(series, 1, np.array([30.0, 30, 0]), ViewConfig(size=64, slices=1), WHOLE, None)
+    crop = crop_slices(series, 1, np.array([30.0, 30, 0]), ViewConfig(group="spinal", size=64, slices=1), WHOLE, None)
     # 96 mm on 64 pixels: 1.5 mm each, the patient's origin in the middle.
     np.testing.assert_allclose(bright_centre(crop[0]), [31.5 + 20 / 1.5, 31.5 - 12 / 1.5], atol=0.3)
 
@@ -58,7 +59,7 @@ def test_a_sagittal_slice_is_never_mirrored_within_itself(tmp_path):
 
 def test_equalising_uses_every_grey_and_denoising_smooths(tmp_path):
     series = stack(tmp_path, axial_planes([0]), [[0, 0, 0], [14, 9, 0]])
-    view, ways = ViewConfig(size=48, slices=1), [{}, {"equalise": True}, {"denoise": True}]
+    view, ways = ViewConfig(group="spinal", size=48, slices=1), [{}, {"equalise": True}, {"denoise": True}]
     plain, equalised, smooth = (
         crop_slices(series, 1, np.zeros(3), view, SliceConfig(whole_slice=True, **way), None)[0] for way in ways
     )
@@ -98,7 +99,8 @@ def test_clustered_slices_are_cropped_whole(competition, tmp_path):
     folds = pd.DataFrame({"study_id": competition.study_ids[:1], "fold": [0]})
     points, _ = clustered_points(competition, "train", folds, jobs=1)
     view = {"size": 32, "slices": 1}
-    write_crops(competition, "train", points, SystemCutter(system_of({"spinal": view}, WHOLE)), tmp_path, jobs=1)
+    cutter = SystemCutter(system_of({"spinal": view}, WHOLE), "spinal")
+    write_crops(competition, "train", points, cutter, tmp_path / "spinal", jobs=1)
     crops = open_crops(tmp_path, "spinal")
     assert crops.pixels.shape == (len(points), 1, 32, 32)
     assert crops.pixels.reshape(len(points), -1).max(axis=1).min() > 0
@@ -118,9 +120,12 @@ def test_pooled_crops_are_those_of_all_groups(competition, tmp_path):
     folds = pd.DataFrame({"study_id": competition.study_ids[:2], "fold": 0})
     view = {"size": 32, "slices": 1}
     groups = ("spinal", "foraminal", "subarticular")
-    cutter = SystemCutter(system_of(dict.fromkeys(groups, view), SliceConfig()))
-    write_crops(competition, "train", annotated_points(competition, folds, jobs=1)[0], cutter, tmp_path, jobs=1)
-    pooled, parts = open_system_crops(tmp_path, "pooled"), [open_crops(tmp_path, group) for group in groups]
+    config = system_of(dict.fromkeys(groups, view), SliceConfig())
+    points, _ = annotated_points(competition, folds, jobs=1)
+    for group in groups:
+        write_crops(competition, "train", points, SystemCutter(config, group), tmp_path / group, jobs=1)
+    crops = {group: open_crops(tmp_path, group) for group in groups}
+    pooled, parts = pool_views(config.crop.views, crops), list(crops.values())
     assert len(pooled.index) == sum(len(part.index) for part in parts)
     pixels = np.concatenate([part.pixels for part in parts])
     for number, row in enumerate(pooled.index["row_id"]):

@@ -10,8 +10,9 @@ from safetensors.torch import load_file, save_file
 
 from lumbar.baselines.backbones import NETWORKS, PlaceBranch
 from lumbar.baselines.net import SystemNet, count_parameters
-from lumbar.config import Config, ConfigError, GradeConfig, PublishedConfig, read_config
-from lumbar.grade.net import Grader, expect_backbone
+from lumbar.config import Config, ConfigError, GradeConfig, GraderConfig, PublishedConfig, ViewConfig, read_config
+from lumbar.grade.encoder import expect_backbone
+from lumbar.grade.net import Grader
 from lumbar.labels import LEVELS
 
 SEEDS = sorted((Path(__file__).parents[1] / "configs" / "published").glob("*.yaml"))
@@ -153,6 +154,11 @@ BACKBONES = {
 }
 
 
+def grader_of_any_view(**settings) -> Grader:
+    """A net of the main pipeline, for five slices."""
+    return Grader(GraderConfig(views="spinal", **settings), [ViewConfig(group="spinal")])
+
+
 @pytest.mark.parametrize("name", BACKBONES)
 def test_any_timm_backbone_takes_a_line_of_config_and_starts_at_the_prior(name):
     settings = {"backbone": name, "head": {}} | BACKBONES[name]
@@ -161,7 +167,7 @@ def test_any_timm_backbone_takes_a_line_of_config_and_starts_at_the_prior(name):
         grader = (
             net_of(5, {"head": settings["head"]}, backbone=settings["backbone"], image_size=96)
             if settings["head"]
-            else Grader(GradeConfig(backbone=settings["backbone"], image_size=96), slices=5)
+            else grader_of_any_view(backbone=settings["backbone"], image_size=96)
         ).eval()
     prior = np.random.default_rng(0).dirichlet(np.ones(3), size=len(LEVELS))
     grader.start_at_prior(prior)

@@ -12,7 +12,7 @@ from lumbar.baselines.train import train_system
 from lumbar.config import Config, GradeConfig, PublishedConfig
 from lumbar.crop.crops import Crops
 from lumbar.data.priors import fit_prior
-from lumbar.grade.net import level_prior
+from lumbar.grade.head import level_prior
 
 
 @pytest.fixture(scope="module")

@@ -77,7 +77,7 @@ def test_another_schedule_trains_the_graders_again_and_keeps_the_detectors(train
 def test_several_graders_of_a_group_differ_by_their_seed_and_their_mean_is_submitted(trained, competition, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(trained.folder, folder)
-    config = trained.config.model_copy(update={"grade": trained.config.grade.model_copy(update={"members": 2})})
+    config = trained.config.model_copy(update={"grade": trained.config.grade.model_copy(update={"seeds": 2})})
     run = Run(config, trained.competition, folder)
     run_through(run)
     first, second = (pd.read_csv(folder / "predictions" / name / "oof.csv") for name in ("spinal", "spinal_1"))
@@ -178,15 +178,16 @@ def test_a_grader_sees_no_crop_and_no_label_of_its_fold(trained):
     labels = trained.competition.labels
     for fold in trained.fold_numbers:
         own = trained.studies_of(fold)
-        for name, part in trained.config.graders.items():
-            index = with_grades(trained, open_crops(trained.folder / "crop", part)).index
+        assert len(trained.config.members) == 3
+        for name, member in trained.config.members.items():
+            index = with_grades(trained, open_crops(trained.folder / "crop", member.config.views[0])).index
             seen = index[~index["study_id"].isin(own) & index["grade"].notna()]
             card = read_card(trained.models / f"{name}_fold{fold}")
             assert (card.details["crops"], card.training_studies) == (len(seen), seen["study_id"].nunique())
         flipped = labels.assign(grade=labels["grade"].where(~labels["study_id"].isin(own), 2 - labels["grade"]))
         relabelled = SimpleNamespace(labels=flipped, study_ids=trained.competition.study_ids)
         runs = (trained, Run(trained.config, relabelled, trained.folder))
-        first, second = (start_grader(run, "spinal", fold, seed=0).state_dict() for run in runs)
+        first, second = (start_grader(run, run.config.members["spinal"], fold, seed=0).state_dict() for run in runs)
         assert all(torch.equal(first[name], second[name]) for name in first)
 
 
