@@ -152,7 +152,7 @@ def test_a_list_that_is_none_is_refused(copied, content):
         ),
         ("spinal_fold0", {"fold": 1}, r"spinal_fold0\.json: is of fold 1, its name says 0"),
         ("spinal_fold1", {"config__group": "foraminal"}, r"spinal_fold1\.json: .*it grades foraminal"),
-        ("spinal_fold1", {"config__grade__epochs": 0}, r"spinal_fold1\.json: its config is not that of a spinal"),
+        ("spinal_fold1", {"config__grader__epochs": 0}, r"spinal_fold1\.json: its config is not that of a spinal"),
         ("detector_fold1", {"config__scale": "q"}, r"detector_fold1\.json: its config is not that of a detector"),
         ("detector_fold1", {"command": "rm"}, r"detector_fold1\.json: not a checkpoint's card"),
         ("config", {"folds": "two"}, r"config\.json: not a saved config of this version"),
