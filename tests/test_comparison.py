@@ -28,23 +28,23 @@ FAST = {"image_size": 32, "epochs": 1, "batch_size": 2}
 WATCHED = {"fit": {"watch": "loss"}}
 SYSTEMS = {
     "cnn_lstm": {
-        "crop": {"subarticular": SMALL | {"slices": 3}},
+        "crop": {"views": {"subarticular": SMALL | {"slices": 3}}},
         "grade": FAST,
         "published": WATCHED | {"own_split": {"repeats": 2}},
     },
-    "cnn_coordinates": {"crop": {"subarticular": SMALL}, "grade": FAST, "published": WATCHED},
+    "cnn_coordinates": {"crop": {"views": {"subarticular": SMALL}}, "grade": FAST, "published": WATCHED},
     "vgg16_frozen": {
-        "crop": {group: {"size": 32} for group in GROUPS},
+        "crop": {"views": {group: {"size": 32} for group in GROUPS}},
         "grade": FAST | {"backbone": "test_resnet"},
         "published": WATCHED,
     },
     "inception_two_head": {
-        "crop": {group: {"size": 32} for group in GROUPS},
+        "crop": {"views": {group: {"size": 32} for group in GROUPS}},
         "grade": FAST | {"backbone": "test_resnet"},
         "published": WATCHED | {"head": {"dense": [8]}},
     },
     "five_block_cnn": {
-        "crop": {"spinal": {"size": 32}},
+        "crop": {"views": {"spinal": {"size": 32}}},
         "grade": FAST,
         "published": WATCHED | {"examples": {"balance_to": 20}, "own_split": {"share": 0.2}},
     },
@@ -57,7 +57,8 @@ def compared(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("compared") / "run"
     shutil.copytree(trained.folder, folder)
     # The detector of two epochs finds next to nothing; a perfect one finds what is annotated.
-    write_table(annotated_points(trained.competition, trained.folds, jobs=1)[0], folder / "detect" / "points.csv")
+    perfect = annotated_points(trained.competition, trained.folds, jobs=1)[0].assign(source="detected")
+    write_table(perfect, folder / "detect" / "points.csv")
     config = trained.config.model_copy(update={"compare": CompareConfig(systems=SYSTEMS)})
     main = Run(config, trained.competition, folder)
     run_compare(main, CONFIG)

@@ -122,6 +122,7 @@ SYSTEM = Craft(
     code=("baselines.stage",),
     gather=pool_views,
     choose_rows=_choose_rows,
+    is_asked=lambda index: np.ones(len(index), dtype=bool),  # also at annotated points, where a paper has no others
     train=_train,
     describe=_describe,
     load=_load,

@@ -65,6 +65,8 @@ class Craft:
     """What a grader of some views grades, of the crops by view; None where there is nothing."""
     choose_rows: Callable[[Run, Member, pd.DataFrame], Rows]
     """Which rows of the crops' index, with their `grade`, may be trained on."""
+    is_asked: Callable[[pd.DataFrame], NDArray[np.bool_]]
+    """Which rows of the crops' index are predicted, where their study is held out."""
     train: Callable[[Run, Training], tuple[State, Curves]]
     describe: Callable[[Run, Member], dict[str, Any]]
     """What the card says of the config of a net."""
@@ -188,7 +190,7 @@ def _grade_fold(run: Run, craft: Craft, name: str, crops: Crops, fold: int) -> p
         if not run.selection.includes(fold, member.grades):
             return None
         _train_fold(run, craft, name, crops, rows, fold, made_from)
-    return craft.load(stem)(crops, np.flatnonzero(of_fold & found_rows(crops.index)))
+    return craft.load(stem)(crops, np.flatnonzero(of_fold & craft.is_asked(crops.index)))
 
 
 def _any_choice(rows: Rows) -> Rows:
@@ -305,6 +307,7 @@ PIPELINE = Craft(
     code=("grade.stage",),
     gather=join_views,
     choose_rows=choose_cells,
+    is_asked=found_rows,
     train=_train,
     describe=_describe,
     load=_load,

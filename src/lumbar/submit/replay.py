@@ -1,14 +1,14 @@
 """Parity: the kernel's code on a fold's training studies must say what cross-validation said of them out of fold."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from lumbar.baselines.stage import cutters_of
+from lumbar.baselines.stage import craft_of, cutters_of
 from lumbar.config import read_saved_config
-from lumbar.crop.crops import Crops, found_rows, open_crops
+from lumbar.crop.crops import Crops, open_crops
 from lumbar.data.competition import read_predictions
 from lumbar.data.problems import Problems
 from lumbar.data.studies import Study, map_studies
@@ -44,7 +44,8 @@ def replay_fold(run: Run, fold: int) -> Parity:
     """Predicts the training studies of a fold as the kernel would, by that fold's models alone."""
     config = read_saved_config(run.models / "config.json")  # the kernel's, not the run's as it may be by now
     chain, studies = load_chain(run.models, config, fold), run.studies_of(fold)
-    stored = {view: _by_row(open_crops(run.folder / "crop", view)) for view in cutters_of(config)}
+    is_asked = craft_of(config).is_asked
+    stored = {view: _by_row(open_crops(run.folder / "crop", view), is_asked) for view in cutters_of(config)}
     predictions: dict[str, list[pd.DataFrame]] = {name: [] for name in chain.graders}
     different, count = [], 0
 
@@ -61,14 +62,14 @@ def replay_fold(run: Run, fold: int) -> Parity:
     return _compare(run, chain, fold, predictions, len(studies), count, different)
 
 
-def _by_row(crops: Crops) -> dict[str, np.ndarray]:
-    """The crops at points that were found, by row_id."""
-    return {crops.index["row_id"].iloc[row]: crops.pixels[row] for row in np.flatnonzero(found_rows(crops.index))}
+def _by_row(crops: Crops, is_asked: Callable[[pd.DataFrame], np.ndarray]) -> dict[str, np.ndarray]:
+    """The crops that are predicted, by row_id."""
+    return {crops.index["row_id"].iloc[row]: crops.pixels[row] for row in np.flatnonzero(is_asked(crops.index))}
 
 
 def _differences(crops: dict[str, Crops], stored: dict[str, dict[str, np.ndarray]]) -> Iterator[str]:
     for view, cut in crops.items():
-        for row_id, pixels in _by_row(cut).items():
+        for row_id, pixels in zip(cut.index["row_id"], cut.pixels, strict=True):
             if row_id not in stored[view] or not np.array_equal(pixels, stored[view][row_id]):
                 yield f"{view} {row_id}"
 
