@@ -59,8 +59,9 @@ def run_ablation(run: Run) -> str:
     shared.enter()
     run_crop(shared)
     run_grade(shared)
-    judged = [_judge(shared, row) for row in read_rows(shared)]
-    rows = _compare(judged, run.config)
+    read, judge = read_rows(shared), Judge.of(shared)
+    base = next(row for row in read if row.name == run.config.ablation.baseline)
+    rows = [judge.describe(row, base) for row in read]
     write_json({"config": run.config.name, "commit": current_commit(), "rows": rows}, run.folder / "ablation.json")
     text = format_rows(rows)
     write_text(text + "\n", run.folder / "ablation.txt")
@@ -95,74 +96,71 @@ def _row_of(run: Run, grader: str) -> Row:
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
-    """A row with its studies' losses, by the labels and in expectation, averaged over the seeds, and its excesses."""
+class Judge:
+    """What rows are judged by: the labels, the best answer and the prior, and the seed of the intervals."""
 
-    row: Row
     labels: pd.DataFrame
-    expected: pd.DataFrame
-    excess: Sequence[float]
-    """Of each seed, in expectation."""
-    excess_of_mean: float
+    oracle: pd.DataFrame
+    prior: pd.DataFrame
+    seed: int
 
+    @classmethod
+    def of(cls, run: Run) -> "Judge":
+        """The judge of a run on a phantom."""
+        labels = run.competition.labels
+        oracle = read_predictions(run.competition.root / "oracle.csv")
+        return cls(labels, oracle, nested_prior(labels, run.held_out), run.config.seed)
 
-def _judge(run: Run, row: Row) -> Judged:
-    truth = run.competition.labels
-    graded = truth[truth["row_id"].isin(row.seeds[0]["row_id"])]
-    oracle = read_predictions(run.competition.root / "oracle.csv")
-    prior = nested_prior(truth, run.held_out)
-    ends = [_expected(graded, oracle, table) for table in (oracle, prior)]
+    def describe(self, row: Row, base: Row) -> dict[str, Any]:
+        """A row's scores, its excess by seed, in expectation, and its difference from another row."""
+        graded = self._graded(row)
+        by_labels = _mean_losses([study_losses(graded, table) for table in row.seeds])
+        excess = [self._excess(graded, table) for table in row.seeds]
+        return {
+            "row": row.name,
+            "seeds": len(row.seeds),
+            "score": score_losses(by_labels).score,
+            "expected": score_losses(self._expected(graded, row.seeds)).score,
+            "excess": float(np.mean(excess)),
+            "excess_by_seed": excess,
+            "excess_of_mean": self._excess(graded, row.mean),
+            **self._difference(row, base),
+            "seconds": row.seconds,
+        }
 
-    def excess(table: pd.DataFrame) -> float:
-        return (_expected(graded, oracle, table) - ends[0]) / (ends[1] - ends[0])
+    def _graded(self, *rows: Row) -> pd.DataFrame:
+        """The labels of the cells that all of some rows predict."""
+        known = self.labels["row_id"]
+        return self.labels[np.all([known.isin(row.seeds[0]["row_id"]) for row in rows], axis=0)]
 
-    return Judged(
-        row=row,
-        labels=_mean_losses([study_losses(graded, table) for table in row.seeds]),
-        expected=_mean_losses([expected_losses(graded, oracle, table) for table in row.seeds]),
-        excess=[excess(table) for table in row.seeds],
-        excess_of_mean=excess(row.mean),
-    )
+    def _expected(self, graded: pd.DataFrame, tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+        """The mean of tables' expected losses on some cells."""
+        cells = graded["row_id"]
+        return _mean_losses(
+            [expected_losses(graded, self.oracle, table[table["row_id"].isin(cells)]) for table in tables]
+        )
 
+    def _excess(self, graded: pd.DataFrame, table: pd.DataFrame) -> float:
+        own, best, prior = (
+            score_losses(self._expected(graded, [each])).score for each in (table, self.oracle, self.prior)
+        )
+        return (own - best) / (prior - best)
 
-def _expected(graded: pd.DataFrame, oracle: pd.DataFrame, table: pd.DataFrame) -> float:
-    return score_losses(expected_losses(graded, oracle, table[table["row_id"].isin(graded["row_id"])])).score
+    def _difference(self, row: Row, base: Row) -> dict[str, Any]:
+        """How much more a row expects to lose than another on the cells of both, paired over studies; None for rows of
+        other condition groups."""
+        common = self._graded(row, base)
+        if common.empty:
+            return {"difference": None, "difference_ci95": None}
+        first, second = (self._expected(common, each.seeds) for each in (row, base))
+        draws = bootstrap_scores(first, self.seed) - bootstrap_scores(second, self.seed)
+        difference = score_losses(first).score - score_losses(second).score
+        return {"difference": difference, "difference_ci95": interval(draws)}
 
 
 def _mean_losses(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     total: pd.DataFrame = sum(tables[1:], start=tables[0])
     return total / len(tables)
-
-
-def _compare(judged: Sequence[Judged], config: Config) -> list[dict[str, Any]]:
-    base = next(each for each in judged if each.row.name == config.ablation.baseline)
-    rows = []
-    for each in judged:
-        paired = each.expected.index.equals(base.expected.index) and _same_parts(each.expected, base.expected)
-        rows.append(
-            {
-                "row": each.row.name,
-                "seeds": len(each.row.seeds),
-                "score": score_losses(each.labels).score,
-                "expected": score_losses(each.expected).score,
-                "excess": float(np.mean(each.excess)),
-                "excess_by_seed": [float(value) for value in each.excess],
-                "excess_of_mean": each.excess_of_mean,
-                "difference": score_losses(each.expected).score - score_losses(base.expected).score if paired else None,
-                "difference_ci95": _interval(each, base, config.seed) if paired else None,
-                "seconds": each.row.seconds,
-            }
-        )
-    return rows
-
-
-def _same_parts(first: pd.DataFrame, second: pd.DataFrame) -> bool:
-    """Whether two rows are of the same condition groups, so that their difference means something."""
-    return bool(((first.sum() > 0) == (second.sum() > 0)).all())
-
-
-def _interval(each: Judged, base: Judged, seed: int) -> tuple[float, float]:
-    return interval(bootstrap_scores(each.expected, seed) - bootstrap_scores(base.expected, seed))
 
 
 def format_rows(rows: Sequence[dict[str, Any]]) -> str:
