@@ -19,8 +19,6 @@ from lumbar.phantom.grades import (
     SHARES,
     answer_readings,
     best_answer,
-    draw_grades,
-    draw_latents,
     grade_probabilities,
 )
 from lumbar.phantom.pictures import draw_pictures
@@ -45,9 +43,8 @@ def phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def simulated() -> tuple[np.ndarray, np.ndarray]:
     """Latents and grades (studies, 25) of many studies, without images."""
-    rng = np.random.default_rng(1)
-    latents = np.array([draw_latents(rng) for _ in range(3000)])
-    return latents, np.array([draw_grades(rng, one) for one in latents])
+    drawn = simulate_labels(3000, seed=1)
+    return drawn.latents, drawn.grades
 
 
 def patient_with(group: str, latent: float, seed: int = 3) -> Patient:

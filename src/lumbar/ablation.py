@@ -15,9 +15,9 @@ from lumbar.config import Config, ConfigError
 from lumbar.crop.stage import run_crop
 from lumbar.data.competition import read_predictions
 from lumbar.data.priors import nested_prior
+from lumbar.ensemble import average_folds
 from lumbar.errors import InputError
 from lumbar.grade.stage import run_grade
-from lumbar.labels import GRADES
 from lumbar.metric import bootstrap_scores, interval, score_losses, study_losses
 from lumbar.phantom.expected import expected_losses
 from lumbar.pipeline import run_through
@@ -42,7 +42,7 @@ class Row:
 
 def average(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """The mean of tables in submission format, of each cell over those that have it."""
-    return pd.concat(tables).groupby("row_id", sort=False, as_index=False)[list(GRADES)].mean()
+    return average_folds(pd.concat(tables, ignore_index=True))
 
 
 def run_ablation(run: Run) -> str:
@@ -115,15 +115,23 @@ class Judge:
         """A row's scores, its excess by seed, in expectation, and its difference from another row."""
         graded = self._graded(row)
         by_labels = _mean_losses([study_losses(graded, table) for table in row.seeds])
-        excess = [self._excess(graded, table) for table in row.seeds]
+        expected = [self._expected(graded, table) for table in row.seeds]
+        *seeds, mean, best, prior = (
+            score_losses(losses).score
+            for losses in (
+                *expected,
+                *(self._expected(graded, table) for table in (row.mean, self.oracle, self.prior)),
+            )
+        )
+        excess = [(score - best) / (prior - best) for score in seeds]
         return {
             "row": row.name,
             "seeds": len(row.seeds),
             "score": score_losses(by_labels).score,
-            "expected": score_losses(self._expected(graded, row.seeds)).score,
+            "expected": score_losses(_mean_losses(expected)).score,
             "excess": float(np.mean(excess)),
             "excess_by_seed": excess,
-            "excess_of_mean": self._excess(graded, row.mean),
+            "excess_of_mean": (mean - best) / (prior - best),
             **self._difference(row, base),
             "seconds": row.seconds,
         }
@@ -133,18 +141,9 @@ class Judge:
         known = self.labels["row_id"]
         return self.labels[np.all([known.isin(row.seeds[0]["row_id"]) for row in rows], axis=0)]
 
-    def _expected(self, graded: pd.DataFrame, tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-        """The mean of tables' expected losses on some cells."""
-        cells = graded["row_id"]
-        return _mean_losses(
-            [expected_losses(graded, self.oracle, table[table["row_id"].isin(cells)]) for table in tables]
-        )
-
-    def _excess(self, graded: pd.DataFrame, table: pd.DataFrame) -> float:
-        own, best, prior = (
-            score_losses(self._expected(graded, [each])).score for each in (table, self.oracle, self.prior)
-        )
-        return (own - best) / (prior - best)
+    def _expected(self, graded: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+        """A table's expected losses on some cells."""
+        return expected_losses(graded, self.oracle, table[table["row_id"].isin(graded["row_id"])])
 
     def _difference(self, row: Row, base: Row) -> dict[str, Any]:
         """How much more a row expects to lose than another on the cells of both, paired over studies; None for rows of
@@ -152,7 +151,7 @@ class Judge:
         common = self._graded(row, base)
         if common.empty:
             return {"difference": None, "difference_ci95": None}
-        first, second = (self._expected(common, each.seeds) for each in (row, base))
+        first, second = (_mean_losses([self._expected(common, table) for table in each.seeds]) for each in (row, base))
         draws = bootstrap_scores(first, self.seed) - bootstrap_scores(second, self.seed)
         difference = score_losses(first).score - score_losses(second).score
         return {"difference": difference, "difference_ci95": interval(draws)}

@@ -47,6 +47,11 @@ def normalise(probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
     return values / values.sum(axis=1, keepdims=True)
 
 
+def unweight(answers: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The probabilities (N, 3) to which rows are the best answers: the metric's weights are taken out of them."""
+    return normalise(answers / np.asarray(GRADE_WEIGHTS))
+
+
 def is_distribution(probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Which rows (N,) of (N, 3) can be normalised: finite, not negative, with a sum above 0."""
     return (np.isfinite(probabilities) & (probabilities >= 0)).all(axis=1) & (np.nansum(probabilities, axis=1) > 0)

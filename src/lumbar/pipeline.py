@@ -12,7 +12,7 @@ from lumbar.baselines.stage import craft_of, expect_net, run_system_crop, run_sy
 from lumbar.config import Config, ConfigError, read_saved_config
 from lumbar.crop.stage import crops_made_from, run_crop
 from lumbar.data.competition import read_predictions
-from lumbar.data.folds import make_folds, read_fold_file
+from lumbar.data.folds import make_folds, studies_of_fold
 from lumbar.data.points import read_points
 from lumbar.data.priors import fit_prior, nested_prior
 from lumbar.data.rows import complete_rows
@@ -59,11 +59,8 @@ def run_folds(run: Run) -> None:
 
 def expect_fold(path: Path, fold: int | None) -> None:
     """ConfigError where a fold file is there, and lacks the fold."""
-    if fold is None or not path.is_file():
-        return
-    known = sorted(read_fold_file(path)["fold"].unique().tolist())
-    if fold not in known:
-        raise ConfigError(f"{path}: there is no fold {fold}, it has {', '.join(map(str, known))}")
+    if fold is not None and path.is_file():
+        studies_of_fold(path, fold, ConfigError)
 
 
 def _detect(run: Run) -> None:
@@ -110,15 +107,13 @@ def run_through(run: Run, last: str = "ensemble") -> None:
 def expect_weights(config: Config) -> None:
     """ConfigError where the weights that a config starts from, or the suspect labels that it names, are not there."""
     graders = {"grade": config.grade, **{f"graders.{name}": grader for name, grader in config.graders.items()}}
-    files = {"detect.weights": config.detect.weights}
-    files |= {f"{name}.weights": grader.weights for name, grader in graders.items()}
-    for key, path in files.items():
+    fetched, written = "make weights NAME=...", "lumbar noise writes it"
+    files = [("detect.weights", config.detect.weights, fetched)]
+    files += [(f"{name}.weights", grader.weights, fetched) for name, grader in graders.items()]
+    files += [(f"{name}.suspects", grader.suspects, written) for name, grader in graders.items()]
+    for key, path, hint in files:
         if path and not path.is_file():
-            raise ConfigError(f"config {config.name}: {key}: there is no {path} (make weights NAME=...)")
-    for name, grader in graders.items():
-        if grader.suspects and not grader.suspects.is_file():
-            where = f"config {config.name}: {name}.suspects"
-            raise ConfigError(f"{where}: there is no {grader.suspects} (lumbar noise writes it)")
+            raise ConfigError(f"config {config.name}: {key}: there is no {path} ({hint})")
 
 
 def _expect_images(run: Run) -> None:

@@ -12,6 +12,7 @@ from lumbar.config import Config, SliceConfig, ViewConfig
 from lumbar.crop.crops import Crops
 from lumbar.crop.view import mirror_right, neighbours
 from lumbar.data.points import PATIENT
+from lumbar.data.studies import Study, series_by_id
 from lumbar.labels import CONDITIONS
 from lumbar.mri.geometry import BACK, Array, anatomical_plane, displayed
 from lumbar.mri.sampling import sample_square
@@ -37,10 +38,9 @@ class SystemCutter:
         """The shape (slices, size, size) of a crop."""
         return self.view.slices, self.view.size, self.view.size
 
-    def cut(self, study: Mapping[str, Sequence[Series]], row: Any) -> tuple[NDArray[np.uint8], tuple[float, ...]]:
+    def cut(self, study: Study, row: Any) -> tuple[NDArray[np.uint8], tuple[float, ...]]:
         """The crop of a row of the points table on its series, and the place of its point."""
-        stacks = (series for group in study.values() for series in group)
-        series = next(stack for stack in stacks if stack.series_id == row.series_id)
+        series = series_by_id(study)[row.series_id]
         point = np.array([getattr(row, axis) for axis in PATIENT])
         side = CONDITIONS[row.condition].side if self.slices.mirror else None
         crop = crop_slices(series, row.instance_number, point, self.view, self.slices, side)

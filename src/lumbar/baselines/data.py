@@ -25,8 +25,8 @@ class SystemDataset(CropDataset):
 
     def __init__(self, crops: Crops, examples: Examples, config: Config, seed: int | None = None) -> None:
         self.published, self.copies = config.system, examples.copies
-        super().__init__(crops, examples.rows, config.grade.image_size, seed)
-        self.changed = cut_centre(config.grade.image_size, changes_of(config.system.examples.augmentation))
+        size, changes = config.grade.image_size, changes_of(config.system.examples.augmentation)
+        super().__init__(crops, examples.rows, cut_centre(size), cut_centre(size, changes), seed)
         self.every_epoch = seed is not None and config.system.examples.balance != "augment"
         self.places = crops.index.iloc[examples.rows][list(PLACE)].to_numpy(dtype=np.float32)
 
@@ -34,9 +34,9 @@ class SystemDataset(CropDataset):
         """The classes (N,) that the system's target tells apart."""
         return true_classes(index, TARGETS[self.published.target])
 
-    def describe(self, number: int, epoch: int) -> dict[str, Any]:
+    def describe(self, number: int, picked: Any) -> dict[str, Any]:
         """The level, and the point's place in its slice (2,)."""
-        return {**super().describe(number, epoch), "place": torch.from_numpy(self.places[number])}
+        return {**super().describe(number, picked), "place": torch.from_numpy(self.places[number])}
 
     def transform(self, number: int, epoch: int) -> albumentations.Compose:
         """What is done to an example's pixels in an epoch."""

@@ -5,7 +5,6 @@ to learn from.
 """
 
 import shutil
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -133,10 +132,8 @@ def _train(run: Run, trial: Trial, stem: Path, made_from: str) -> None:
     )
     net = start_system(run, trial.grades, NO_FOLD, training.seed)
     where = (training.folder, training.seed, training.label)
-    started = time.monotonic()
     state, curves = train_on(net, trial.crops, trial.trained, None, *where)
-    seconds = round(time.monotonic() - started, 1)
     rows = trial.crops.index.iloc[training.rows]
-    save_checkpoint(stem, state, describe_grader(run, SYSTEM, training, made_from, curves, rows, seconds))
+    save_checkpoint(stem, state, describe_grader(run, SYSTEM, training, made_from, curves, rows))
     for leftover in training.folder.parent.glob(f"{stem.name}_*"):
         shutil.rmtree(leftover)

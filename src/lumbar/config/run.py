@@ -27,6 +27,11 @@ class Member:
     grades: str
     """The condition group that it grades, or `POOLED`."""
 
+    @property
+    def name(self) -> str:
+        """`spinal`, and `spinal_1` for the second net."""
+        return f"{self.grader}_{self.number}" if self.number else self.grader
+
 
 class PhantomConfig(Record):
     """The synthetic competition that stands in where no data folder is given."""
@@ -150,11 +155,12 @@ class Config(Record):
     @property
     def members(self) -> dict[str, Member]:
         """The nets of every fold by name: `spinal`, and `spinal_1` where its grader has two seeds."""
-        return {
-            f"{name}_{number}" if number else name: Member(name, number, grader, self.grades_of(grader))
+        members = (
+            Member(name, number, grader, self.grades_of(grader))
             for name, grader in self.trained_graders.items()
             for number in range(grader.seeds)
-        }
+        )
+        return {member.name: member for member in members}
 
     def grades_of(self, grader: GraderConfig) -> str:
         """The condition group that a grader grades, or `POOLED`."""

@@ -34,6 +34,12 @@ def slice_facts(slices: int) -> tuple[str, ...]:
     return (*(f"real_{number}" for number in range(slices)), *(f"mm_{number}" for number in range(slices)))
 
 
+def read_slice_facts(index: pd.DataFrame, slices: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """`slice_facts` of an index' rows: whether each slice is real (1 or 0), and its mm, (N, slices) each."""
+    real, distance = np.split(index[list(slice_facts(slices))].to_numpy(dtype=np.float64), 2, axis=1)
+    return real, distance
+
+
 def open_crops(folder: Path, view: str) -> Crops:
     """A view's crops, mapped into memory and read only."""
     index = pd.read_csv(folder / view / "index.csv", dtype={"study_id": "int64", "fold": "int64"})
@@ -87,8 +93,7 @@ def join_views(views: Mapping[str, ViewConfig], crops: Mapping[str, Crops]) -> C
             joined = joined.merge(tables[name][["row_id", "is_found", name]], on=["row_id", "is_found"], how="left")
     rows = joined.reindex(columns=list(views)).fillna(NOWHERE).to_numpy(dtype=np.int64)
     facts = [_facts_of(crops.get(name), rows[:, place], views[name]) for place, name in enumerate(views)]
-    total = sum(view.stored_slices for view in views.values())
-    names = [f"{fact}_{number}" for fact in ("real", "mm") for number in range(total)]
+    names = list(slice_facts(sum(view.stored_slices for view in views.values())))
     values = np.concatenate([part[kind] for kind in (0, 1) for part in facts], axis=1)
     table = pd.concat([joined[[*key, "source"]], pd.DataFrame(values, columns=names)], axis=1)
     parts = [crops[name].pixels if name in crops else None for name in views]
@@ -107,7 +112,6 @@ def _facts_of(
     own, there = np.zeros(len(rows)), rows != NOWHERE
     if crops is not None:
         index = crops.index.iloc[rows[there]]
-        names = slice_facts(view.stored_slices)
-        real[there], distance[there] = np.split(index[list(names)].to_numpy(dtype=np.float64), 2, axis=1)
+        real[there], distance[there] = read_slice_facts(index, view.stored_slices)
         own[there] = index["is_own"]
     return real, distance, own

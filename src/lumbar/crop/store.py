@@ -1,6 +1,6 @@
 """Cutting crops: a view of all training studies, onto disk, and of one study, in memory."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,7 +13,6 @@ from lumbar.data.competition import Competition
 from lumbar.data.studies import Study, map_studies
 from lumbar.data.tables import write_table
 from lumbar.labels import group_of
-from lumbar.mri.series import Series
 
 Cut = tuple[int, NDArray[np.uint8], tuple[float, ...]]
 """The label of a point's row, its crop and its facts."""
@@ -40,9 +39,7 @@ class Cutter(Protocol):
     def facts(self) -> tuple[str, ...]:
         """The names of the numbers that are kept beside each crop."""
 
-    def cut(
-        self, study: Mapping[str, Sequence[Series]], row: Any
-    ) -> tuple[NDArray[np.uint8], tuple[float, ...]] | None:
+    def cut(self, study: Study, row: Any) -> tuple[NDArray[np.uint8], tuple[float, ...]] | None:
         """The crop of a row of the points table on a study's series, and its facts; None where no slice shows it."""
 
 
@@ -117,7 +114,7 @@ def _keep_first(path: Path, pixels: NDArray[np.uint8], count: int) -> None:
         beside.replace(path)
 
 
-def cut_points(study: Mapping[str, Sequence[Series]], points: pd.DataFrame, cutter: Cutter) -> Iterator[Cut]:
+def cut_points(study: Study, points: pd.DataFrame, cutter: Cutter) -> Iterator[Cut]:
     """The crop of each row of a points table that some slice of a study shows."""
     for row in points.itertuples():
         crop = cutter.cut(study, row)
@@ -125,7 +122,7 @@ def cut_points(study: Mapping[str, Sequence[Series]], points: pd.DataFrame, cutt
             yield row.Index, *crop
 
 
-def crops_of_study(study: Mapping[str, Sequence[Series]], points: pd.DataFrame, cutter: Cutter) -> Crops | None:
+def crops_of_study(study: Study, points: pd.DataFrame, cutter: Cutter) -> Crops | None:
     """One study's crops of a view, in memory; None where there is none."""
     mine = points[points["condition"].map(group_of) == cutter.group]
     cuts = list(cut_points(study, mine, cutter))

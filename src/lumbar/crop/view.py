@@ -1,6 +1,5 @@
 """One crop: neighbouring slices around a point, always seen as if it were on the left."""
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,10 +8,11 @@ from numpy.typing import NDArray
 from lumbar.config import ViewConfig
 from lumbar.crop.crops import slice_facts
 from lumbar.data.points import PATIENT
+from lumbar.data.studies import Study, series_by_id
 from lumbar.labels import CONDITIONS, plane_of
 from lumbar.mri.geometry import BACK, Array, anatomical_plane, lies_in
 from lumbar.mri.sampling import sample_square
-from lumbar.mri.series import Series
+from lumbar.mri.series import Series, nearest_slice
 
 
 class ViewCutter:
@@ -32,12 +32,10 @@ class ViewCutter:
         """Whether the middle slice is the point's own, its number, and of each slice `crops.slice_facts`."""
         return ("is_own", "instance_number", *slice_facts(self.view.stored_slices))
 
-    def cut(
-        self, study: Mapping[str, Sequence[Series]], row: Any
-    ) -> tuple[NDArray[np.uint8], tuple[float, ...]] | None:
+    def cut(self, study: Study, row: Any) -> tuple[NDArray[np.uint8], tuple[float, ...]] | None:
         """The crop of a row of the points table on a study's series, and its facts; None where no slice shows it."""
         point = np.array([getattr(row, axis) for axis in PATIENT])
-        place = self._own_slice(study, row) if self.view.series is None else self._nearest_slice(study, point)
+        place = own_slice(study, row) if self.view.series is None else self._nearest_slice(study, point)
         if place is None:
             return None
         series, instance_number = place
@@ -46,23 +44,20 @@ class ViewCutter:
         facts = describe_slices(series, instance_number, point, self.view, side)
         return crop, (float(self.view.series is None), float(instance_number), *facts)
 
-    def _own_slice(self, study: Mapping[str, Sequence[Series]], row: Any) -> tuple[Series, int] | None:
-        stacks = (series for group in study.values() for series in group if series.series_id == row.series_id)
-        return next(((series, int(row.instance_number)) for series in stacks), None)
-
-    def _nearest_slice(self, study: Mapping[str, Sequence[Series]], point: Array) -> tuple[Series, int] | None:
+    def _nearest_slice(self, study: Study, point: Array) -> tuple[Series, int] | None:
         """The slice nearest to a point, of all series of the view's type that show it within the tolerance."""
-        description = self.view.series_description
-        plane = plane_of(description)
-        slices = [
-            (float(abs(image.distance(point))), number, series, image.instance_number)
-            for number, series in enumerate(study.get(description, []))
-            if series.is_placed
-            for image in series.slices
-            if lies_in(image.plane, plane) and image.shows(point)
-        ]
-        nearest = min(slices, key=lambda each: each[:2], default=None)
-        return None if nearest is None or nearest[0] > self.view.tolerance_mm else nearest[2:]
+        plane, stacks = plane_of(self.view.series_description), study.get(self.view.series_description, [])
+        usable = (stack for stack in stacks if stack.is_placed and lies_in(stack.slices[0].plane, plane))
+        shown = nearest_slice(usable, point)
+        if shown is None or shown[1].distance(point) > self.view.tolerance_mm:
+            return None
+        return shown[0], shown[1].instance_number
+
+
+def own_slice(study: Study, row: Any) -> tuple[Series, int] | None:
+    """The series and the instance that a row of the points table names; None for a point on no slice."""
+    series = series_by_id(study).get(row.series_id)
+    return None if series is None else (series, int(row.instance_number))
 
 
 def crop_view(
@@ -83,11 +78,8 @@ def describe_slices(
     series: Series, instance_number: int, point: Array, view: ViewConfig, side: str | None
 ) -> tuple[float, ...]:
     """`crops.slice_facts` of a crop's slices, in the crop's order."""
-    reach = view.stored_slices // 2
-    own = series.instance_numbers.index(instance_number)
-    wanted = np.arange(own - reach, own + reach + 1)
-    chosen = np.clip(wanted, 0, len(series.slices) - 1)
-    real = (wanted == chosen).astype(float)
+    chosen = neighbours(series, instance_number, view.stored_slices)
+    real = (_around(series, instance_number, view.stored_slices) == chosen).astype(float)
     distances = np.array([float(series.slices[index].plane.distance(point)) for index in chosen])
     if side == "right" and _is_sagittal(series, instance_number):
         real, distances = real[::-1], -distances[::-1]
@@ -96,9 +88,13 @@ def describe_slices(
 
 def neighbours(series: Series, instance_number: int, count: int) -> NDArray[np.int64]:
     """The numbers (count,) of the slices around one, right to left or foot to head; the stack's ends are repeated."""
-    own = series.instance_numbers.index(instance_number)
-    reach = count // 2
-    return np.clip(np.arange(own - reach, own + reach + 1), 0, len(series.slices) - 1)
+    return np.clip(_around(series, instance_number, count), 0, len(series.slices) - 1)
+
+
+def _around(series: Series, instance_number: int, count: int) -> NDArray[np.int64]:
+    """The numbers (count,) that slices around one would have, also beyond the stack's ends."""
+    own, reach = series.instance_numbers.index(instance_number), count // 2
+    return np.arange(own - reach, own + reach + 1)
 
 
 def mirror_right(crop: NDArray[np.uint8], series: Series, instance_number: int, side: str | None) -> NDArray[np.uint8]:

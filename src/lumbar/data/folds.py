@@ -52,12 +52,12 @@ def read_fold_file(path: Path) -> pd.DataFrame:
     return read_table(path, [integer("study_id"), integer("fold")], unique=["study_id"])
 
 
-def studies_of_fold(path: Path, fold: int) -> list[int]:
-    """The studies of one fold of a fold file; a fold that it does not have is a TableError."""
+def studies_of_fold(path: Path, fold: int, error: type[InputError] = TableError) -> list[int]:
+    """The studies of one fold of a fold file; a fold that it does not have is an `error`."""
     table = read_fold_file(path)
     if fold not in set(table["fold"]):
         known = ", ".join(map(str, sorted(table["fold"].unique())))
-        raise TableError(f"{path}: there is no fold {fold}, it has {known}")
+        raise error(f"{path}: there is no fold {fold}, it has {known}")
     return table.loc[table["fold"] == fold, "study_id"].tolist()
 
 

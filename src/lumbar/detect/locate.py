@@ -30,7 +30,7 @@ from lumbar.detect.detector import Candidate, Detector
 from lumbar.detect.landmarks import LANDMARKS
 from lumbar.labels import GROUPS, LEVELS, SIDES, condition_of
 from lumbar.mri.geometry import lies_in
-from lumbar.mri.series import Series, Slice
+from lumbar.mri.series import Series, Slice, nearest_slice
 
 TOWARDS_SIDE = {"left": np.array([1.0, 1.0, 1.0]), "right": np.array([-1.0, 1.0, 1.0])}
 """Turns an offset to the left into one to the side."""
@@ -185,10 +185,9 @@ def _place(
     """Puts points onto the nearest slice that shows them, or onto none."""
     located = []
     for level, point, sure in zip(LEVELS, points, confidence, strict=True):
-        slices = [(stack, image) for stack in series for image in stack.slices if image.shows(point)]
-        if slices:
-            stack, image = min(slices, key=lambda pair: pair[1].distance(point))
-            located.append(_point(stack, image, condition_of(group, side), level, point, float(sure)))
+        shown = nearest_slice(series, point)
+        if shown:
+            located.append(_point(*shown, condition_of(group, side), level, point, float(sure)))
         elif np.isfinite(point).all() and _are_placed(series):
             located.append(_point_on_no_slice(condition_of(group, side), level, point))
     return located
@@ -245,13 +244,8 @@ def _closest_slices(
     series: Sequence[Series], anchor: NDArray[np.float64], tolerance: float
 ) -> list[tuple[Series, Slice]]:
     """The slice of each axial series that lies closest to a level, if it shows it within the tolerance."""
-    chosen = []
-    for stack in series:
-        slices = [image for image in stack.slices if image.shows(anchor)]
-        near = min(slices, key=lambda image: image.distance(anchor), default=None)
-        if near is not None and near.distance(anchor) <= tolerance:
-            chosen.append((stack, near))
-    return chosen
+    shown = (nearest_slice([stack], anchor) for stack in series)
+    return [pair for pair in shown if pair and pair[1].distance(anchor) <= tolerance]
 
 
 def _recess(

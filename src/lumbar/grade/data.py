@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset, Sampler
 
 from lumbar.config import GraderConfig, ViewConfig
-from lumbar.crop.crops import NOWHERE, Crops
+from lumbar.crop.crops import NOWHERE, Crops, read_slice_facts
 from lumbar.labels import LEVELS
 
 Item = tuple[int, int]
@@ -88,12 +88,19 @@ class EpochSampler(Sampler[Item]):
 class CropDataset(Dataset[dict[str, Any]]):
     """Some rows (N,) of the crops with their level, and with their class where all of their grades are known.
 
-    A training set (one with a seed) augments every crop anew in each epoch.
+    They are seen `whole`. A training set (one with a seed) has every crop `changed` anew in each epoch.
     """
 
-    def __init__(self, crops: Crops, rows: NDArray[np.integer], image_size: int, seed: int | None = None) -> None:
+    def __init__(
+        self,
+        crops: Crops,
+        rows: NDArray[np.integer],
+        whole: albumentations.Compose,
+        changed: albumentations.Compose,
+        seed: int | None = None,
+    ) -> None:
         self.pixels, self.rows, self.seed = crops.pixels, rows, seed
-        self.whole, self.changed = cut_centre(image_size), cut_centre(image_size, strong_changes())
+        self.whole, self.changed = whole, changed
         index = crops.index.iloc[rows]
         self.levels = index["level"].map(LEVELS.index).to_numpy(dtype=np.int64)
         known = "grade" in index and bool(index["grade"].notna().all())
@@ -104,22 +111,27 @@ class CropDataset(Dataset[dict[str, Any]]):
 
     def __getitem__(self, item: int | Item) -> dict[str, Any]:
         number, epoch = item if isinstance(item, tuple) else (item, 0)
-        crop = np.array(np.moveaxis(self.read(number, epoch), 0, -1), order="C")  # (H, W, slices)
+        picked = self.pick(number, epoch)
+        crop = np.array(np.moveaxis(self.read(picked), 0, -1), order="C")  # (H, W, slices)
         image = self.transform(number, epoch)(image=crop)["image"]
         pixels = torch.from_numpy(np.ascontiguousarray(np.moveaxis(image, -1, 0))).float() / 255  # (slices, S, S)
-        example = {"crop": pixels, **self.describe(number, epoch)}
+        example = {"crop": pixels, **self.describe(number, picked)}
         return example if self.classes is None else example | {"class": int(self.classes[number])}
 
     def classify(self, grades: NDArray[np.int64], index: Any) -> NDArray[np.int64]:
         """The classes (N,) of grades (N,), whose rows of the crops' index are given."""
         return grades
 
-    def read(self, number: int, epoch: int) -> NDArray[np.uint8]:
-        """The pixels (slices, size, size) of an example in an epoch."""
-        return np.asarray(self.pixels[self.rows[number]])
+    def pick(self, number: int, epoch: int) -> Any:
+        """What of the crops an example shows in an epoch: its row."""
+        return self.rows[number]
 
-    def describe(self, number: int, epoch: int) -> dict[str, Any]:
-        """What a net is told of an example beside its pixels."""
+    def read(self, picked: Any) -> NDArray[np.uint8]:
+        """The pixels (slices, size, size) of what was picked."""
+        return np.asarray(self.pixels[picked])
+
+    def describe(self, number: int, picked: Any) -> dict[str, Any]:
+        """What a net is told of an example, and of what was picked of it, beside its pixels."""
         return {"level": int(self.levels[number])}
 
     def transform(self, number: int, epoch: int) -> albumentations.Compose:
@@ -155,8 +167,8 @@ class Look:
 STRAIGHT = Look()
 UNMARKED = -100
 """The place of a slice that nobody has marked, which `cross_entropy` ignores."""
-FACTS = {"present": "real", "distance": "mm"}
-"""What a net is told of each slice, and how the index of the crops calls it."""
+GPU_WORKERS = 4
+"""Processes that prepare batches where a GPU would wait for one."""
 
 
 class ViewDataset(CropDataset):
@@ -176,25 +188,25 @@ class ViewDataset(CropDataset):
         look: Look = STRAIGHT,
     ) -> None:
         self.choices, self.config, self.views, self.look = choices.reshape(len(choices), -1), config, views, look
-        super().__init__(crops, self.choices[:, 0], config.image_size, seed)
-        self.whole = look.transform(config.image_size)
-        self.changed = cut_centre(config.image_size, strong_changes(config.augmentation))
+        whole = look.transform(config.image_size)
+        changed = whole if seed is None else cut_centre(config.image_size, strong_changes(config.augmentation))
+        super().__init__(crops, self.choices[:, 0], whole, changed, seed)
         self.facts = {} if config.slices_as == "channels" else _read_facts(crops, views)
         self.studies = crops.index["study_id"].to_numpy(dtype=np.int64)[self.rows]
         weighted = "label_weight" in crops.index
         self.weights = crops.index["label_weight"].to_numpy(dtype=np.float32)[self.rows] if weighted else None
         self.own = crops.index["is_own"].to_numpy() if config.slice_loss else None
 
-    def read(self, number: int, epoch: int) -> NDArray[np.uint8]:
+    def read(self, picked: Any) -> NDArray[np.uint8]:
         """The slices that the grader sees."""
-        row, slices = self._pick(number, epoch)
+        row, slices = picked
         return np.asarray(self.pixels[row])[slices]
 
-    def describe(self, number: int, epoch: int) -> dict[str, Any]:
+    def describe(self, number: int, picked: Any) -> dict[str, Any]:
         """The level, the weight of the label, and of a sequence which slices are there, how far from the point, and
         which one was marked."""
-        row, slices = self._pick(number, epoch)
-        said = {**super().describe(number, epoch), "study": int(self.studies[number])}
+        row, slices = picked
+        said = {**super().describe(number, picked), "study": int(self.studies[number])}
         said |= {name: torch.from_numpy(values[row][slices]) for name, values in self.facts.items()}
         if self.weights is not None:
             said["weight"] = float(self.weights[number])
@@ -203,7 +215,7 @@ class ViewDataset(CropDataset):
             said["marked"] = int(marked[0]) if self.own[row] and len(marked) else UNMARKED
         return said
 
-    def _pick(self, number: int, epoch: int) -> tuple[int, NDArray[np.int64]]:
+    def pick(self, number: int, epoch: int) -> tuple[int, NDArray[np.int64]]:
         """The row of an example in an epoch, and which of its stored slices are seen."""
         if self.seed is None:
             slices = window(self.views, [0] * len(self.views))
@@ -216,12 +228,8 @@ class ViewDataset(CropDataset):
 
 def _read_facts(crops: Crops, views: Sequence[ViewConfig]) -> dict[str, NDArray[Any]]:
     """Whether each stored slice (N, slices) is there, and its mm from the point."""
-    stored = sum(view.stored_slices for view in views)
-    tables = {
-        name: crops.index[[f"{fact}_{number}" for number in range(stored)]].to_numpy(dtype=np.float32)
-        for name, fact in FACTS.items()
-    }
-    return {**tables, "present": tables["present"] > 0}
+    real, distance = read_slice_facts(crops.index, sum(view.stored_slices for view in views))
+    return {"present": real > 0, "distance": distance.astype(np.float32)}
 
 
 def window(views: Sequence[ViewConfig], off: Sequence[int]) -> NDArray[np.int64]:

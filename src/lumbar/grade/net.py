@@ -46,6 +46,12 @@ class Grader(nn.Module):
         )
         self.slice_head = nn.Linear(width, 1) if config.slice_loss else None
 
+    @property
+    def backbone(self) -> nn.Module:
+        """The encoder's timm net."""
+        backbone: nn.Module = self.encoder.backbone
+        return backbone
+
     def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
         """Logits (B, 3) of a batch's `inputs`: crops (B, slices, H, W) in [0, 1], level indices (B,) and, of the slices
         of a sequence, which are there (B, slices) and their mm from the point (B, slices)."""
@@ -79,4 +85,4 @@ class Grader(nn.Module):
 
     def start_backbone_from(self, path: Path) -> None:
         """Loads a local `.safetensors` of the backbone, see `load_backbone`."""
-        load_backbone(self.encoder.backbone, path)
+        load_backbone(self.backbone, path)

@@ -12,7 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lumbar.data.tables import choice, read_table, real, text
-from lumbar.labels import GRADE_WEIGHTS, GRADES
+from lumbar.labels import GRADES
+from lumbar.metric import unweight
 
 Array = NDArray[np.float64]
 
@@ -25,8 +26,7 @@ def find_suspects(labels: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFra
     weights are taken out of them first. Each condition group has thresholds of its own.
     """
     known = labels.merge(predictions, on="row_id")
-    chances = known[list(GRADES)].to_numpy(dtype=np.float64) / np.asarray(GRADE_WEIGHTS)
-    chances /= chances.sum(axis=1, keepdims=True)
+    chances = unweight(known[list(GRADES)].to_numpy(dtype=np.float64))
     likelier, margin = np.full(len(known), -1), np.zeros(len(known))
     for group in known["group"].unique():
         mine = (known["group"] == group).to_numpy()

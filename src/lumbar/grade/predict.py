@@ -14,14 +14,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from lumbar.config import GraderConfig, ViewConfig
 from lumbar.crop.crops import Crops
-from lumbar.grade.data import STRAIGHT, Look, ViewDataset
+from lumbar.grade.data import GPU_WORKERS, STRAIGHT, Look, ViewDataset
 from lumbar.grade.net import Grader
 from lumbar.labels import GRADES
 from lumbar.run.checkpoint import expect_card, load_weights
 
 BATCH = 64
-WORKERS = 4
-"""Processes that prepare batches where a GPU would wait for one."""
 Predictor = Callable[[Crops, NDArray[np.integer]], pd.DataFrame]
 """What a trained grader says of some rows of the crops: row_id, the grades' probabilities and fold."""
 
@@ -43,7 +41,7 @@ def predict_outputs(net: nn.Module, inputs: tuple[str, ...], examples: Dataset[d
     device = torch.device("cuda" if on_gpu else "cpu")
     net = net.to(device)
     many = len(examples) > BATCH  # type: ignore[arg-type]  # ours have a length
-    batches = DataLoader(examples, batch_size=BATCH, num_workers=WORKERS if on_gpu and many else 0)
+    batches = DataLoader(examples, batch_size=BATCH, num_workers=GPU_WORKERS if on_gpu and many else 0)
     with torch.autocast(device.type, enabled=on_gpu):
         outputs = [net(*(batch[name].to(device) for name in inputs)).float().cpu() for batch in batches]
     return torch.cat(outputs)

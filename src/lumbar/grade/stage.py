@@ -100,15 +100,13 @@ def graders_made_from(run: Run, craft: Craft | None = None) -> Origin:
     )
 
 
-def net_made_from(run: Run, craft: Craft, name: str, fold: int) -> str:
+def net_made_from(run: Run, craft: Craft, member: Member, fold: int) -> str:
     """What one net is made from, as a key: of another grader, or of a view that it does not read, it knows nothing."""
-    member = run.config.members[name]
-    grader, folder = member.config, run.folder / "crop"
+    grader = member.config
     return fingerprint(
         code=hash_code(*craft.code),
         labels=run.labels_fingerprint,
-        # A published system's stage cuts all of its views at once.
-        crops={view: key_of(folder / view) for view in grader.views} if craft is PIPELINE else key_of(folder),
+        crops={view: key_of(run.folder / "crop" / view) for view in grader.views},
         config=grader.model_dump(exclude={"seeds", *FILES, *ASKED_WITH}),
         published=run.config.published.model_dump() if run.config.published else None,
         weights=_hash_named(grader),
@@ -127,7 +125,7 @@ def _grade(run: Run, craft: Craft) -> None:
     untrained: list[str] = []
     for name, member in run.config.members.items():
         crops = _weigh(with_grades(run, open_for(run, craft, member.config)), member.config)
-        folds = {fold: _grade_fold(run, craft, name, crops, fold) for fold in run.fold_numbers}
+        folds = {fold: _grade_fold(run, craft, member, crops, fold) for fold in run.fold_numbers}
         untrained += [f"{name} fold {fold}" for fold, graded in folds.items() if graded is None]
         graded = [table for table in folds.values() if table is not None]
         if len(graded) == len(folds):
@@ -171,12 +169,12 @@ def with_grades(run: Run, crops: Crops) -> Crops:
     return Crops(crops.pixels, crops.index.merge(run.competition.labels[["row_id", "grade"]], on="row_id", how="left"))
 
 
-def _grade_fold(run: Run, craft: Craft, name: str, crops: Crops, fold: int) -> pd.DataFrame | None:
+def _grade_fold(run: Run, craft: Craft, member: Member, crops: Crops, fold: int) -> pd.DataFrame | None:
     """The predictions of a fold's studies; no row where the other folds have nothing to train on.
 
     None for a net that is not there and that the run's selection leaves to others.
     """
-    member, of_fold = run.config.members[name], (crops.index["fold"] == fold).to_numpy()
+    name, of_fold = member.name, (crops.index["fold"] == fold).to_numpy()
     rows = craft.choose_rows(run, member, crops.index)
     rows = rows[~of_fold[_any_choice(rows)]]
     rows = take_studies(rows, crops.index, member.config.studies, run.config.seed)
@@ -185,11 +183,11 @@ def _grade_fold(run: Run, craft: Craft, name: str, crops: Crops, fold: int) -> p
         logger.warning("grade: %d labelled crops of %s outside fold %d, not enough to train on", len(rows), name, fold)
         remove_checkpoint(stem)  # of an earlier run, which had enough
         return no_predictions().assign(fold=pd.Series(dtype="int64"))
-    made_from = net_made_from(run, craft, name, fold)
+    made_from = net_made_from(run, craft, member, fold)
     if not is_current(stem, made_from):
         if not run.selection.includes(fold, member.grades):
             return None
-        _train_fold(run, craft, name, crops, rows, fold, made_from)
+        _train_fold(run, craft, member, crops, rows, fold, made_from)
     return craft.load(stem)(crops, np.flatnonzero(of_fold & craft.is_asked(crops.index)))
 
 
@@ -207,24 +205,24 @@ def take_studies(rows: Rows, index: pd.DataFrame, count: int | None, seed: int) 
     return rows[np.isin(of_row, studies)]
 
 
-def _train_fold(run: Run, craft: Craft, name: str, crops: Crops, rows: Rows, fold: int, made_from: str) -> None:
-    member = run.config.members[name]
+def _train_fold(run: Run, craft: Craft, member: Member, crops: Crops, rows: Rows, fold: int, made_from: str) -> None:
+    stem = f"{member.name}_fold{fold}"
     training = Training(
         member=member,
         crops=crops,
         rows=rows,
         fold=fold,
         seed=_seed(run, member, fold),
-        folder=run.folder / "grade" / f"{name}_fold{fold}_{made_from}",
-        label=f"grade: train {name} fold {fold}",
+        folder=run.folder / "grade" / f"{stem}_{made_from}",
+        label=f"grade: train {member.name} fold {fold}",
     )
     started = time.monotonic()
     state, curves = craft.train(run, training)
     seconds = round(time.monotonic() - started, 1)
     trained = crops.index.iloc[np.unique(rows[rows != NOWHERE])]
-    card = describe_grader(run, craft, training, made_from, curves, trained, seconds)
-    save_checkpoint(run.models / f"{name}_fold{fold}", state, card)
-    for leftover in training.folder.parent.glob(f"{name}_fold{fold}_*"):
+    card = describe_grader(run, craft, training, made_from, curves, trained, {"seconds": seconds})
+    save_checkpoint(run.models / stem, state, card)
+    for leftover in training.folder.parent.glob(f"{stem}_*"):
         shutil.rmtree(leftover)
 
 
@@ -234,9 +232,15 @@ def _seed(run: Run, member: Member, fold: int) -> int:
 
 
 def describe_grader(
-    run: Run, craft: Craft, training: Training, made_from: str, curves: Curves, rows: pd.DataFrame, seconds: float
+    run: Run,
+    craft: Craft,
+    training: Training,
+    made_from: str,
+    curves: Curves,
+    rows: pd.DataFrame,
+    details: Mapping[str, Any] | None = None,
 ) -> Card:
-    """The card of a net trained, in so many seconds, on the crops whose index rows are given."""
+    """The card of a net trained on the crops whose index rows are given, with more details if there are any."""
     return Card(
         kind="grader",
         classes=GRADES,
@@ -248,7 +252,7 @@ def describe_grader(
         commit=current_commit(),
         details={
             "crops": len(rows),
-            "seconds": seconds,
+            **(details or {}),
             **{f"{name}{BY_EPOCH}": values for name, values in curves.items()},
         },
     )

@@ -18,11 +18,10 @@ from tqdm import tqdm
 
 from lumbar.config import GradeConfig, Precision
 from lumbar.crop.crops import Crops
-from lumbar.grade.data import UNMARKED, CropDataset, EpochSampler, ViewDataset
+from lumbar.grade.data import GPU_WORKERS, UNMARKED, CropDataset, EpochSampler, ViewDataset
 from lumbar.grade.metric_loss import any_severe_loss, soft_loss
 from lumbar.grade.mixing import mix, one_hot
 from lumbar.grade.net import Answer, Grader
-from lumbar.labels import GRADE_WEIGHTS
 
 WARMUP_SHARE = 0.1
 """The part of the steps in which the learning rate rises."""
@@ -49,17 +48,24 @@ class NetModule(lightning.LightningModule):
 
     def measure(self, batch: dict[str, Any], prefix: str) -> torch.Tensor:
         """The loss of a batch, which is logged with the accuracy under names that begin with the prefix."""
-        inputs: tuple[str, ...] = self.net.inputs  # type: ignore[assignment]  # a class variable of the nets
-        outputs = self.net(*(batch[name] for name in inputs))
+        inputs: tuple[str, ...] = self.net.inputs  # type: ignore[assignment]  # of every net of ours
+        outputs = self.ask(*(batch[name] for name in inputs))
         loss, right = self.judge(outputs, batch)
         figures = {f"{prefix}loss": loss, f"{prefix}accuracy": right.float().mean()}
-        self.log_dict(figures, on_step=False, on_epoch=True, batch_size=len(outputs))
-        return loss
+        self.log_dict(figures, on_step=False, on_epoch=True, batch_size=len(right))
+        return self.add(loss, outputs, batch)
 
-    def judge(self, outputs: torch.Tensor, batch: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
-        """The metric's weighted log loss of logits (B, 3), and which of them (B,) are right."""
-        weights = outputs.new_tensor(GRADE_WEIGHTS)
-        return functional.cross_entropy(outputs, batch["class"], weights), outputs.argmax(dim=1) == batch["class"]
+    def ask(self, *inputs: torch.Tensor) -> Any:
+        """What the net says of a batch's inputs."""
+        return self.net(*inputs)
+
+    def judge(self, outputs: Any, batch: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+        """The loss of what the net says, and which of it (B,) is right."""
+        raise NotImplementedError
+
+    def add(self, loss: torch.Tensor, outputs: Any, batch: dict[str, Any]) -> torch.Tensor:
+        """The loss with what is trained on beside it, and not shown."""
+        return loss
 
     def on_train_epoch_end(self) -> None:
         """Keeps the epoch's figures for the card."""
@@ -114,16 +120,17 @@ class GraderModule(NetModule):
         """Whether this is one of the last epochs, which train on the metric itself."""
         return self.trainer.current_epoch >= self.config.epochs - self.config.metric_epochs
 
-    def measure(self, batch: dict[str, Any], prefix: str) -> torch.Tensor:
-        """The loss of a batch with its auxiliary parts; that of the grades is logged with the accuracy."""
-        answer = self.net.examine(*(batch[name] for name in self.net.inputs))
-        loss = soft_loss(answer.grades, batch)
-        right = (answer.grades.argmax(dim=1) == batch["class"]).float().mean()
-        self.log_dict({"loss": loss, "accuracy": right}, on_step=False, on_epoch=True, batch_size=len(batch["class"]))
-        return loss + self._auxiliary(answer, batch)
+    def ask(self, *inputs: torch.Tensor) -> Answer:
+        """All that the grader says."""
+        return self.net.examine(*inputs)
 
-    def _auxiliary(self, answer: Answer, batch: dict[str, Any]) -> torch.Tensor:
-        loss = answer.grades.new_zeros(())
+    def judge(self, outputs: Answer, batch: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+        """The metric's weighted log loss of the grades, and which of them (B,) are right."""
+        return soft_loss(outputs.grades, batch), outputs.grades.argmax(dim=1) == batch["class"]
+
+    def add(self, loss: torch.Tensor, outputs: Answer, batch: dict[str, Any]) -> torch.Tensor:
+        """The loss with those of the auxiliary heads, and, on the metric, of any severe canal."""
+        answer = outputs
         if self.is_on_the_metric and self.net.views[0].group == "spinal":
             loss = loss + any_severe_loss(answer.grades, batch)
         for logits in answer.by_view:
@@ -207,7 +214,7 @@ def batches_of(
         sampler=None if seed is None else EpochSampler(len(examples), seed, studies, together_from),
         # A last batch of one crop has no variance for batch normalisation.
         drop_last=seed is not None and len(examples) > batch_size,
-        num_workers=4 if torch.cuda.is_available() else 0,
+        num_workers=GPU_WORKERS if torch.cuda.is_available() else 0,
     )
 
 

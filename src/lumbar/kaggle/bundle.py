@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -118,30 +118,26 @@ def _pack_weights(config: Config, out: Path) -> Config:
 
     from lumbar.detect.weights import read_weights
 
-    sections: dict[str, Any] = {"folds": config.folds.model_copy(update={"file": None})}
-    for name, section, read in (("detect", config.detect, read_weights), ("grade", config.grade, load_state)):
-        if section.weights:
-            packed = Path("weights") / f"{name}.safetensors"
+    packed: dict[Path, Path] = {}
+
+    def pack(section: Any, name: str, read: Callable[[Path], Any] = load_state) -> Any:
+        """The section with its weights in the bundle; what several sections start from lies there once."""
+        if section.weights is None:
+            return section
+        if section.weights not in packed:
+            packed[section.weights] = Path("weights") / f"{name}.safetensors"
             (out / "weights").mkdir(exist_ok=True)
-            save_file(read(section.weights), out / packed)
-            sections[name] = section.model_copy(update={"weights": packed})
-    sections["graders"] = {
-        name: grader.model_copy(update={"weights": _pack_grader(name, grader.weights, out)})
-        for name, grader in config.graders.items()
-    }
-    return config.model_copy(update=sections)
+            save_file(read(section.weights), out / packed[section.weights])
+        return section.model_copy(update={"weights": packed[section.weights]})
 
-
-def _pack_grader(name: str, weights: Path | None, out: Path) -> Path | None:
-    """The packed weights that a grader starts from."""
-    if weights is None:
-        return None
-    from safetensors.torch import save_file
-
-    packed = Path("weights") / f"{name}.safetensors"
-    (out / "weights").mkdir(exist_ok=True)
-    save_file(load_state(weights), out / packed)
-    return packed
+    return config.model_copy(
+        update={
+            "folds": config.folds.model_copy(update={"file": None}),
+            "detect": pack(config.detect, "detect", read_weights),
+            "grade": pack(config.grade, "grade"),
+            "graders": {name: pack(grader, f"grader_{name}") for name, grader in config.graders.items()},
+        }
+    )
 
 
 def check_bundle(bundle: Path) -> None:

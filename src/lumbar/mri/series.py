@@ -6,7 +6,7 @@ positions. A series may hold images of several sizes and orientations, so every 
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import compress
@@ -123,6 +123,12 @@ class Series:
     def distances(self, point: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
         """Millimetres (S,) of a patient point from each slice's plane, not signed."""
         return np.array([image.distance(point) for image in self.slices])
+
+
+def nearest_slice(stacks: Iterable[Series], point: NDArray[np.float64]) -> tuple[Series, Slice] | None:
+    """Of the slices that show a patient point (3,) the one nearest to it, with its stack; None where none does."""
+    shown = [(stack, image) for stack in stacks for image in stack.slices if image.shows(point)]
+    return min(shown, key=lambda pair: pair[1].distance(point), default=None)
 
 
 def read_series(directory: Path | str, expected_plane: str | None = None, expected_sequence: str = "") -> Series:

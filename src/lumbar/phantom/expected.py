@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lumbar.labels import GRADE_WEIGHTS, GRADES, GROUPS, SEVERE
-from lumbar.metric import ANY_SEVERE_SPINAL, COMPONENTS, EPSILON, normalise
+from lumbar.metric import ANY_SEVERE_SPINAL, COMPONENTS, EPSILON, normalise, unweight
 
 Array = NDArray[np.float64]
 WEIGHTS = np.asarray(GRADE_WEIGHTS)
@@ -25,7 +25,7 @@ def expected_losses(labels: pd.DataFrame, best_answer: pd.DataFrame, predictions
         normalise(table.set_index("row_id").loc[rows["row_id"], list(GRADES)].to_numpy(dtype=np.float64))
         for table in (best_answer, predictions)
     )
-    chances = normalise(answers / WEIGHTS)  # (N, 3) of each grade
+    chances = unweight(answers)  # (N, 3) of each grade
     weighted = chances * WEIGHTS
     logs = np.log(np.clip(said, EPSILON, 1 - EPSILON))
     cells = rows[["study_id", "group"]].assign(loss=-(weighted * logs).sum(axis=1), weight=weighted.sum(axis=1))

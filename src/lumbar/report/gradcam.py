@@ -71,7 +71,7 @@ def last_map(grader: nn.Module, inputs: Inputs) -> nn.Module | None:
 
 def _stages(grader: nn.Module) -> Iterable[nn.Module]:
     """A timm backbone's stages, as it lists them itself; of another network every module."""
-    backbone = grader.encoder.backbone if isinstance(grader, Grader) else getattr(grader, "backbone", None)
+    backbone = getattr(grader, "backbone", None)
     listed = getattr(backbone, "feature_info", None)
     if not isinstance(backbone, nn.Module) or not isinstance(listed, list):
         return [module for name, module in grader.named_modules() if name]
