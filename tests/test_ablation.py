@@ -10,22 +10,22 @@ import pytest
 
 from lumbar.ablation import average, run_ablation
 from lumbar.config import Config
+from lumbar.crop.stage import view_made_from
 from lumbar.data.competition import read_labels
+from lumbar.ensemble.members import tabulate
 from lumbar.errors import InputError
 from lumbar.grade.noise import find_suspects, measure_suspects, weigh_labels
-from lumbar.labels import CELLS, GRADE_WEIGHTS, GRADES, row_id
 from lumbar.metric import score_losses, study_losses
 from lumbar.phantom.check import simulate_labels
 from lumbar.phantom.expected import expected_losses
-from lumbar.phantom.grades import best_answer, draw_grades
+from lumbar.phantom.grades import best_answer, draw_grades, grade_of
 from lumbar.pipeline import run_through, score_run
 from lumbar.run.run import Run
 
 
 def table_of(answers: np.ndarray) -> pd.DataFrame:
-    """Answers (studies, 25, 3) in submission format."""
-    ids = [row_id(study, cell.condition, cell.level) for study in range(len(answers)) for cell in CELLS.values()]
-    return pd.DataFrame(answers.reshape(-1, 3), columns=list(GRADES)).assign(row_id=ids)
+    """Answers (studies, 25, 3) of studies 0, 1, ... in submission format."""
+    return tabulate(answers, range(len(answers)))
 
 
 def test_the_expected_score_is_the_mean_over_labels_that_could_have_been_given():
@@ -124,9 +124,17 @@ def test_an_added_grader_retrains_no_other_and_an_added_view_cuts_no_other(held_
     assert (run.models / "axial_fold0.safetensors").is_file()
 
 
+def test_a_grader_at_annotated_points_has_no_other_view_cut_there(trained):
+    at = trained.config.trained_graders["spinal"]
+    graders = {**trained.config.trained_graders, "spinal": at.model_copy(update={"points": "either"})}
+    changed = replace(trained, config=trained.config.model_copy(update={"graders": graders}))
+    same = {view: view_made_from(changed, view) == view_made_from(trained, view) for view in trained.config.crop.views}
+    assert same == {"spinal": False, "foraminal": True, "subarticular": True}
+
+
 def test_means_are_of_the_members_that_have_a_cell():
-    whole = pd.DataFrame({"row_id": ["a", "b"], **dict.fromkeys(GRADES, 0.2)})
-    part = pd.DataFrame({"row_id": ["a"], **dict.fromkeys(GRADES, 0.4)})
+    whole = pd.DataFrame({"row_id": ["a", "b"], "normal_mild": 0.7, "moderate": 0.1, "severe": 0.2})
+    part = pd.DataFrame({"row_id": ["a"], "normal_mild": 0.5, "moderate": 0.1, "severe": 0.4})
     assert average([whole, part])["severe"].tolist() == pytest.approx([0.3, 0.2])
 
 
@@ -136,7 +144,7 @@ def test_means_are_of_the_members_that_have_a_cell():
 def test_suspect_labels_are_mostly_those_that_noise_has_changed():
     simulated = simulate_labels(600, seed=4)
     truth = pd.DataFrame({"row_id": simulated.labels["row_id"]})
-    truth["grade"] = [grade for each in simulated.latents for grade in np.asarray(best_grade(each))]
+    truth["grade"] = [grade for each in simulated.latents for grade in grade_of(each)]
     suspects = find_suspects(simulated.labels, table_of(best_answer(simulated.latents)))
     found = measure_suspects(simulated.labels, suspects, truth)
     share = found.wrong / len(simulated.labels)
@@ -144,12 +152,6 @@ def test_suspect_labels_are_mostly_those_that_noise_has_changed():
     assert 0.2 < found.recall < 1
     assert (suspects["margin"].diff().dropna() <= 0).all(), "the surest come first"
     assert (suspects["grade"] != suspects["likelier"]).all()
-
-
-def best_grade(latents: np.ndarray) -> np.ndarray:
-    """What a rater without noise says of a study."""
-    answers = best_answer(latents) / np.asarray(GRADE_WEIGHTS)
-    return answers.argmax(axis=1)
 
 
 def test_a_suspect_label_counts_less_in_training_and_no_other_does():

@@ -15,7 +15,8 @@ from lumbar.baselines.predict import load_system, predict_system
 from lumbar.baselines.samplers import Numbers, is_graded, keep_rows
 from lumbar.baselines.train import train_system
 from lumbar.config import POOLED, Config, Member, ViewConfig
-from lumbar.crop.store import Cutter, write_crops
+from lumbar.crop.stage import cut_view
+from lumbar.crop.store import Cutter
 from lumbar.crop.view import ViewCutter
 from lumbar.data.priors import fit_prior
 from lumbar.grade.encoder import expect_backbone
@@ -32,15 +33,15 @@ from lumbar.run.stamps import Origin, fingerprint, hash_files, run_stage
 
 def run_system_crop(run: Run) -> None:
     """Writes `crop/<group>/` at the points that the system's config asks for."""
-    folder = run.folder / "crop"
+    origin = system_crops_made_from(run)
 
     def work() -> list[str]:
         points, problems = choose_points(run)
         for group in run.config.cells.groups:
-            write_crops(run.competition, "train", points, SystemCutter(run.config, group), folder / group)
+            cut_view(run, group, SystemCutter(run.config, group), points, origin)
         return remarks_on(problems)
 
-    run_stage("crop", folder, system_crops_made_from(run), work)
+    run_stage("crop", run.folder / "crop", origin, work)
 
 
 def system_crops_made_from(run: Run) -> Origin:
@@ -88,10 +89,6 @@ def labelled_rows(run: Run, index: pd.DataFrame) -> Numbers:
     return np.flatnonzero(is_graded(index, run.config.cells) & index["grade"].notna().to_numpy())
 
 
-def _choose_rows(run: Run, _: Member, index: pd.DataFrame) -> Numbers:
-    return chosen_rows(run, index)
-
-
 def chosen_rows(run: Run, index: pd.DataFrame) -> Numbers:
     """Those of the labelled rows whose studies the system does not drop."""
     if run.config.published is None:
@@ -121,7 +118,7 @@ def _load(stem: Path) -> Predictor:
 SYSTEM = Craft(
     code=("baselines.stage",),
     gather=pool_views,
-    choose_rows=_choose_rows,
+    choose_rows=lambda run, _, index: chosen_rows(run, index),
     is_asked=lambda index: np.ones(len(index), dtype=bool),  # also at annotated points, where a paper has no others
     train=_train,
     describe=_describe,

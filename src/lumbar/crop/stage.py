@@ -1,12 +1,11 @@
 """The crop stage: the views around the out-of-fold points, and around the annotated ones where graders want them."""
 
-from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from lumbar.config import Config
-from lumbar.crop.store import write_crops
+from lumbar.crop.store import Cutter, write_crops
 from lumbar.crop.view import ViewCutter
 from lumbar.data.points import read_points
 from lumbar.run.code import hash_code
@@ -20,38 +19,43 @@ def run_crop(run: Run) -> None:
 
 
 def _cut_views(run: Run) -> None:
-    points = _points(run)
     for name, view in run.config.crop.views.items():
-        folder = run.folder / "crop" / name
-        cut = partial(write_crops, run.competition, "train", points, ViewCutter(view), folder)
-        run_stage(f"crop: {name}", folder, view_made_from(run, name), cut)
+        points = pd.concat([read_points(path) for path in _points_files(run, name)])
+        cut_view(run, name, ViewCutter(view), points, view_made_from(run, name))
 
 
-def wants_annotated(config: Config) -> bool:
-    """Whether a grader trains at annotated points."""
-    return any(grader.points != "detected" for grader in config.trained_graders.values())
+def cut_view(run: Run, name: str, cutter: Cutter, points: pd.DataFrame, origin: Origin) -> None:
+    """Writes `crop/<name>/`, unless it is there and of this origin."""
+    folder = run.folder / "crop" / name
+    run_stage(f"crop: {name}", folder, origin, lambda: write_crops(run.competition, "train", points, cutter, folder))
 
 
-def _points(run: Run) -> pd.DataFrame:
-    found = read_points(run.points_file)
-    return pd.concat([found, read_points(run.annotated_points_file)]) if wants_annotated(run.config) else found
+def _points_files(run: Run, view: str) -> list[Path]:
+    """Where a view's points lie: those that were found, and the annotated ones where a grader of it trains at them."""
+    readers = (grader for grader in run.config.trained_graders.values() if view in grader.views)
+    annotated = any(grader.points != "detected" for grader in readers)
+    return [run.points_file, run.annotated_points_file] if annotated else [run.points_file]
 
 
 def view_made_from(run: Run, name: str) -> Origin:
     """What a view's crops are made from."""
-    return _made_from(run, run.config.crop.view(name).model_dump())
+    return _made_from(run, _points_files(run, name), run.config.crop.view(name).model_dump())
 
 
 def crops_made_from(run: Run) -> Origin:
     """What the crops of all views are made from."""
-    return _made_from(run, {name: view.model_dump() for name, view in run.config.crop.views.items()})
+    views = run.config.crop.views
+    return _made_from(
+        run,
+        [path for name in views for path in _points_files(run, name)],
+        {name: view.model_dump() for name, view in views.items()},
+    )
 
 
-def _made_from(run: Run, config: dict[str, Any]) -> Origin:
-    annotated = [run.annotated_points_file] if wants_annotated(run.config) else []
+def _made_from(run: Run, points: list[Path], config: dict[str, Any]) -> Origin:
     return fingerprint(
         code=hash_code("crop.store", "crop.view"),
         data=run.data_fingerprint,
-        points=hash_files(run.points_file, *annotated),
+        points=hash_files(*points),
         config=config,
     )
