@@ -10,13 +10,14 @@ import pydicom
 import pytest
 
 from lumbar.data.competition import Competition
+from lumbar.data.points import read_points
 from lumbar.data.problems import Problems
 from lumbar.data.studies import Study, map_studies
 from lumbar.labels import CONDITIONS, GRADES, condition_of
 from lumbar.submit.chain import Models, cut_study, find_points, grade_crops, load_models, predict_study
 
 MIRROR = np.array([-1.0, 1.0, 1.0])
-ORIGIN = np.array([16.0, -32.0, 8.0])
+ORIGIN = np.array([13.7, -41.3, 8.9])
 Change = Callable[[pydicom.Dataset, int, int], None]
 
 
@@ -79,15 +80,14 @@ def answers(models: Models, study_id: int, study: Study) -> pd.DataFrame:
     return predict_study(models, models.chains, study_id, study, problems)[0].set_index("row_id")[list(GRADES)]
 
 
-# OpenCV samples at 1/32 of a pixel, so that the last digit of a place can turn a grey value over.
-@pytest.mark.parametrize(("change", "tolerance"), [(renumber, 1e-6), (reverse, 1e-6), (move_origin, 1e-4)])
+@pytest.mark.parametrize("change", [renumber, reverse, move_origin])
 @pytest.mark.parametrize("place", [0, 3])
-def test_numbers_order_and_origin_change_no_answer(models, competition, tmp_path, change, tolerance, place):
+def test_numbers_order_and_origin_change_no_answer(models, competition, tmp_path, change, place):
     study_id = competition.study_ids[place]
     before = answers(models, study_id, read(competition, study_id))
     after = answers(models, study_id, rewrite(competition, study_id, tmp_path / "changed", change))
     assert len(before) > 0
-    pd.testing.assert_frame_equal(after, before, rtol=0, atol=tolerance)
+    pd.testing.assert_frame_equal(after, before, rtol=0, atol=1e-6)
 
 
 def test_a_study_mirrored_in_the_patient_swaps_left_and_right(models, competition, tmp_path):
@@ -122,10 +122,14 @@ def _swap_sides(row_id: str) -> str:
 
 
 @pytest.mark.parametrize("gone", ["spinal", "foraminal", "subarticular"])
-def test_a_view_taken_away_changes_only_the_cells_that_it_grades(models, competition, gone):
-    study_id, chain = competition.study_ids[0], models.chains[0]
-    study, problems = read(competition, study_id), Problems(strict=True)
-    crops = cut_study(chain, study_id, study, find_points(chain, study_id, study, problems), problems)
+def test_a_view_taken_away_changes_only_the_cells_that_it_grades(trained, models, competition, gone):
+    study_id, problems = competition.study_ids[0], Problems(strict=True)
+    points = read_points(trained.annotated_points_file)
+    at, study = points[points["study_id"] == study_id], read(competition, study_id)
+    cuts = {chain.fold: cut_study(chain, study_id, study, at, problems) for chain in models.chains}
+    # So small a run may have too few crops to train each net of each fold.
+    chain = next(chain for chain in models.chains if gone in grade_crops(chain, study_id, cuts[chain.fold], problems))
+    crops = cuts[chain.fold]
     whole = grade_crops(chain, study_id, crops, problems)
     rest = grade_crops(chain, study_id, {name: cut for name, cut in crops.items() if name != gone}, problems)
     assert set(whole) - set(rest) == {gone}

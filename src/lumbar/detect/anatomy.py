@@ -89,8 +89,8 @@ def _evidence_at(point: NDArray[np.float64], kinds: Sequence[Sequence[Site]]) ->
 
 
 def _apart(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    """Millimetres in the sagittal plane."""
-    return float(np.hypot(*(first - second)[1:]))
+    """Millimetres in the sagittal plane, without the last digits, which depend on where the patient lies."""
+    return round(float(np.hypot(*(first - second)[1:])), 6)
 
 
 def order_levels(sites: Sequence[Site]) -> tuple[Points, NDArray[np.float64]]:

@@ -124,7 +124,8 @@ def _part_sides(candidates: Sequence[Candidate], stack_middle: float, canal: Poi
     sides: dict[str, list[Candidate]] = {side: [] for side in SIDES}
     for candidate in candidates:
         middle = _canal_x(canal, float(candidate.point[2]), otherwise=stack_middle)
-        sides["left" if candidate.point[0] > middle else "right"].append(candidate)
+        # Where both are the same slice's, the last digits would decide, and so where the patient lies.
+        sides["left" if round(candidate.point[0] - middle, 6) > 0 else "right"].append(candidate)
     return {side: gather_sites(found, _levels_of("foraminal")) for side, found in sides.items()}
 
 

@@ -17,12 +17,18 @@ def sample_square(
     """
     pixels, plane = _shrink(series.windowed(image), image.plane, mm_per_pixel)
     target = _square(plane, centre, size, mm_per_pixel)
-    corners = np.array([[0, 0], [size - 1, 0], [0, size - 1]], dtype=np.float64)
-    matrix = cv2.getAffineTransform(
-        corners.astype(np.float32), plane.to_pixels(target.to_patient(corners)).astype(np.float32)
-    )
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(pixels, matrix, (size, size), flags=flags).astype(np.uint8), target
+    return cv2.warpAffine(pixels, _matrix(target, plane), (size, size), flags=flags).astype(np.uint8), target
+
+
+def _matrix(target: Plane, plane: Plane) -> NDArray[np.float64]:
+    """From a target's pixels to a slice's, (2, 3).
+
+    OpenCV samples at whole fractions of a pixel, and would turn over at one of them for the last digits of where the
+    patient lies; rounding takes these off.
+    """
+    origin, right, down = plane.to_pixels(target.to_patient(np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])))
+    return np.round(np.stack([right - origin, down - origin, origin], axis=1), 6)
 
 
 def _square(plane: Plane, centre: NDArray[np.float64], size: int, mm_per_pixel: float) -> Plane:

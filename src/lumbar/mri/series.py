@@ -126,9 +126,12 @@ class Series:
 
 
 def nearest_slice(stacks: Iterable[Series], point: NDArray[np.float64]) -> tuple[Series, Slice] | None:
-    """Of the slices that show a patient point (3,) the one nearest to it, with its stack; None where none does."""
+    """Of the slices that show a patient point (3,) the one nearest to it, with its stack; None where none does.
+
+    Of two that are equally near the first one, whatever the last digits of a distance say.
+    """
     shown = [(stack, image) for stack in stacks for image in stack.slices if image.shows(point)]
-    return min(shown, key=lambda pair: pair[1].distance(point), default=None)
+    return min(shown, key=lambda pair: round(pair[1].distance(point), 6), default=None)
 
 
 def read_series(directory: Path | str, expected_plane: str | None = None, expected_sequence: str = "") -> Series:
