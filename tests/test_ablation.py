@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lumbar.ablation import average, run_ablation
-from lumbar.config import Config
+from lumbar.ablation import Judge, Row, average, format_rows, run_ablation
+from lumbar.config import Config, read_saved_config
 from lumbar.crop.stage import view_made_from
 from lumbar.data.competition import read_labels
 from lumbar.ensemble.members import tabulate
@@ -21,6 +21,7 @@ from lumbar.phantom.expected import expected_losses
 from lumbar.phantom.grades import best_answer, draw_grades, grade_of
 from lumbar.pipeline import run_through, score_run
 from lumbar.run.run import Run
+from lumbar.submit.models import find_gaps
 
 
 def table_of(answers: np.ndarray) -> pd.DataFrame:
@@ -90,6 +91,14 @@ def test_an_ablation_has_a_row_for_each_grader_and_mean_beside_the_first(held_ou
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
 
 
+def test_a_row_that_has_graded_nothing_is_told_without_figures(held_out):
+    judge = Judge.of(held_out)
+    base = Row("base", [judge.oracle], 1.0)
+    nothing = judge.describe(Row("nothing", [judge.oracle.iloc[:0]], 1.0), base)
+    assert nothing["score"] is None
+    assert format_rows([judge.describe(base, base), nothing]).splitlines()[2].split()[2:8] == ["-"] * 6
+
+
 def test_an_ablation_of_no_phantom_is_refused(held_out, tmp_path):
     shutil.copytree(held_out.competition.root, tmp_path / "real", ignore=shutil.ignore_patterns("oracle.csv", "*.dcm"))
     real = replace(held_out, competition=replace(held_out.competition, root=tmp_path / "real"))
@@ -108,6 +117,8 @@ def test_one_fold_held_out_is_scored_alone_and_its_ensemble_never_judged_by_what
     assert result["studies"] == len(studies)
     assert set(result["folds"]) == {0}
     assert {path.stem for path in run.models.glob("detector_*.json")} == {"detector_fold0"}
+    assert read_saved_config(run.models / "config.json").folds.held_out == (0,)
+    assert list(find_gaps(run.models)) == []
 
 
 def test_an_added_grader_retrains_no_other_and_an_added_view_cuts_no_other(held_out, tmp_path):
@@ -125,10 +136,13 @@ def test_an_added_grader_retrains_no_other_and_an_added_view_cuts_no_other(held_
 
 
 def test_a_grader_at_annotated_points_has_no_other_view_cut_there(trained):
-    at = trained.config.trained_graders["spinal"]
-    graders = {**trained.config.trained_graders, "spinal": at.model_copy(update={"points": "either"})}
-    changed = replace(trained, config=trained.config.model_copy(update={"graders": graders}))
-    same = {view: view_made_from(changed, view) == view_made_from(trained, view) for view in trained.config.crop.views}
+    graders = trained.config.trained_graders
+    detected = {name: grader.model_copy(update={"points": "detected"}) for name, grader in graders.items()}
+    before, after = (
+        replace(trained, config=trained.config.model_copy(update={"graders": each}))
+        for each in (detected, {**detected, "spinal": graders["spinal"].model_copy(update={"points": "either"})})
+    )
+    same = {view: view_made_from(after, view) == view_made_from(before, view) for view in trained.config.crop.views}
     assert same == {"spinal": False, "foraminal": True, "subarticular": True}
 
 

@@ -186,6 +186,13 @@ AXIAL = "crop:\n  views:\n    spinal: {}\n    axial: {group: spinal, series: Axi
         ("graders:\n  a: {views: foraminal, both_orders: true}\n", "the order of foraminal's slices says left and"),
         ("graders:\n  a: {views: [spinal, foraminal]}\n", "expected views of one condition group"),
         (AXIAL + JOINED + "slices_as: channels}\n", "joining needs slices_as: sequence"),
+        ("graders:\n  a: {views: spinal, slices_as: sequence, both_orders: true}\n", "says the same in both orders"),
+        ("graders:\n  a: {views: spinal, slices_as: sequence, slice_loss: 0.1}\n", "only at annotated points"),
+        (
+            AXIAL + "graders:\n  a: {views: axial, slices_as: sequence, slice_loss: 0.1, points: either}\n",
+            "no slice of axial, which is another",
+        ),
+        ("folds: {held_out: [0]}\n", "folds.held_out has detected points of its own folds only"),
         ("grade: {mixup: 0.8, cutmix: 0.3}\n", "mixup and cutmix are shares of the batches"),
         ("grade: {slice_loss: 0.1}\n", "slice_loss and colours need slices_as: sequence"),
         (

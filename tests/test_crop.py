@@ -12,6 +12,7 @@ from lumbar.crop.store import crops_of_study, write_crops
 from lumbar.crop.view import ViewCutter, crop_view, describe_slices
 from lumbar.data.competition import Competition
 from lumbar.data.points import Point, points_table
+from lumbar.mri.geometry import Plane
 from lumbar.mri.series import Series, read_series
 from scans import axial_planes, balls, bright_centre, plane_tags, sagittal_planes, write_image, write_scan
 
@@ -47,6 +48,25 @@ def test_mirroring_a_study_swaps_left_and_right(tmp_path, kind):
     np.testing.assert_allclose(other.astype(int), crop.astype(int), atol=1)
     unturned = crop_view(mirrored, nearest(mirrored, left[0] * MIRROR), left[0] * MIRROR, VIEW, "left")
     assert np.abs(unturned.astype(int) - crop).max() > 50
+
+
+@pytest.mark.parametrize(("kind", "turned_over"), [("sagittal", np.fliplr), ("axial", np.fliplr), ("axial", np.flipud)])
+def test_how_the_images_are_stored_changes_neither_the_crop_nor_the_distances(tmp_path, kind, turned_over):
+    point, offsets = np.array([6.0, 3, 2]), np.arange(-16, 17, 4).tolist()
+    planes = (sagittal_planes if kind == "sagittal" else axial_planes)(offsets)
+    for number, plane in enumerate(planes, start=1):
+        pixels, corner = balls(plane, [point]), [47, 0] if turned_over is np.fliplr else [0, 47]
+        x_axis, y_axis = (-plane.x_axis, plane.y_axis) if turned_over is np.fliplr else (plane.x_axis, -plane.y_axis)
+        stored = Plane(plane.to_patient(corner), x_axis, y_axis, plane.x_spacing, plane.y_spacing)
+        write_image(tmp_path / "1" / f"{number}.dcm", pixels, number, **plane_tags(plane))
+        write_image(tmp_path / "2" / f"{number}.dcm", turned_over(pixels), number, **plane_tags(stored))
+    first, second = (read_series(tmp_path / name) for name in ("1", "2"))
+    number = nearest(first, point)
+    crops = [crop_view(series, number, point, VIEW, "left") for series in (first, second)]
+    np.testing.assert_array_equal(*crops)
+    facts = [describe_slices(series, number, point, VIEW, "left") for series in (first, second)]
+    np.testing.assert_allclose(*facts)
+    assert facts[0][3] > facts[0][5], "along the stack the slices pass the point"
 
 
 @pytest.mark.parametrize(("side", "x"), [("left", 8.0), ("right", -8.0)])

@@ -16,7 +16,7 @@ from lumbar.crop.crops import Crops
 from lumbar.data.priors import fit_prior
 from lumbar.grade.head import level_prior
 from lumbar.grade.net import Grader
-from lumbar.grade.predict import load_grader, predict_grades
+from lumbar.grade.predict import load_grader, looks_of, predict_grades
 from lumbar.grade.train import train_grader
 from lumbar.labels import GRADES, LEVELS
 from lumbar.run.checkpoint import Card, CheckpointError, save_checkpoint
@@ -186,6 +186,13 @@ def test_a_saved_grader_is_rebuilt_from_its_card_alone(saved, crops, rows):
     once = predict_grades(grader, crops, rows)
     pd.testing.assert_frame_equal(once, predict_grades(load_grader(saved), crops, rows))
     assert not np.allclose(once[list(GRADES)].iloc[0], prior_of(crops)[0], atol=1e-3)
+
+
+def test_a_saved_grader_is_asked_as_the_run_says_by_now(saved):
+    trained = load_grader(saved).config
+    turned = trained.model_copy(update={"turns": (-8.0, 0.0, 8.0), "epochs": 99})
+    assert [look.turn for look in looks_of(load_grader(saved, turned))] == [-8, 0, 8]
+    assert load_grader(saved, turned).config.epochs == trained.epochs
 
 
 def test_a_detectors_checkpoint_is_no_grader(tmp_path):

@@ -9,11 +9,11 @@ from graded_crops import CONDITION, TINY, FailingPixels, draw_crops
 from lumbar.config import GraderConfig, ViewConfig
 from lumbar.crop.crops import NOWHERE, Crops, slice_facts
 from lumbar.data.priors import fit_prior
-from lumbar.grade.data import EpochSampler, Look, ViewDataset, window
+from lumbar.grade.data import UNMARKED, EpochSampler, Look, ViewDataset, window
 from lumbar.grade.encoder import spread_colours
 from lumbar.grade.head import level_prior
 from lumbar.grade.metric_loss import any_severe_loss, soft_loss, soft_maximum
-from lumbar.grade.mixing import mix, one_hot
+from lumbar.grade.mixing import mix, targets_of
 from lumbar.grade.net import Grader
 from lumbar.grade.predict import looks_of, predict_grades, predict_look
 from lumbar.grade.sequence import POOLINGS
@@ -87,9 +87,23 @@ def test_joined_views_have_a_head_of_all_and_one_each():
     batch = (torch.rand(2, 8, 32, 32), torch.tensor([0, 4]), torch.ones(2, 8, dtype=torch.bool), torch.zeros(2, 8))
     answer = grader.examine(*batch)
     assert answer.grades.shape == (2, 3)
-    assert [each.shape for each in answer.by_view] == [(2, 3), (2, 3)]
+    assert [logits.shape for logits, _ in answer.by_view] == [(2, 3), (2, 3)]
     assert answer.slices is not None
     assert answer.slices.shape == (2, 8)
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_a_view_that_a_cell_lacks_says_nothing(pooling):
+    grader = grader_of({"slices_as": "sequence", "pooling": pooling}, VIEW, VIEW).eval()
+    there = torch.tensor([[True] * 3 + [False] * 3])
+    crop, rest = torch.rand(1, 6, 32, 32), (torch.tensor([2]), there, torch.zeros(1, 6))
+    other = torch.cat([crop[:, :3], torch.rand(1, 3, 32, 32)], dim=1)
+    torch.testing.assert_close(grader(crop, *rest), grader(other, *rest))
+
+
+def test_the_other_order_turns_each_view_by_itself():
+    views = [VIEW, VIEW.model_copy(update={"slices": 5})]
+    assert window(views, [0, 0], reverse=True).tolist() == [2, 1, 0, 7, 6, 5, 4, 3]
 
 
 def test_a_window_of_spare_slices_moves_by_what_it_is_off():
@@ -101,11 +115,14 @@ def test_a_window_of_spare_slices_moves_by_what_it_is_off():
 def test_the_marked_slice_is_told_wherever_the_window_lies():
     crops = draw_crops()
     pixels = np.repeat(crops.pixels, 2, axis=1)[:, :5]
-    crops = with_facts(Crops(pixels, crops.index))
     config = GraderConfig(**TINY | SEQUENCE | {"slice_shift": 0.9}, views="a")
-    examples = ViewDataset(crops, np.arange(8)[:, None], config, [VIEW.model_copy(update={"spare": 1})], seed=1)
-    marked = {examples[number, epoch]["marked"] for number in range(8) for epoch in range(6)}
-    assert marked == {0, 1, 2}
+    view, rows = VIEW.model_copy(update={"spare": 1}), np.arange(8)[:, None]
+    marked = {}
+    for source in ("annotated", "detected"):
+        cut = with_facts(Crops(pixels, crops.index.assign(source=source)))
+        examples = ViewDataset(cut, rows, config, [view], seed=1)
+        marked[source] = {examples[number, epoch]["marked"] for number in range(8) for epoch in range(6)}
+    assert marked == {"annotated": {0, 1, 2}, "detected": {UNMARKED}}
 
 
 def test_a_cell_is_cropped_at_either_of_its_points_by_chance_and_at_the_first_in_prediction():
@@ -134,7 +151,9 @@ def test_fewer_studies_are_some_of_the_more_and_whole():
 
 def batch_of(count: int = 6) -> dict:
     classes = torch.arange(count) % 3
-    return {"crop": torch.rand(count, 3, 8, 8), "class": classes, "target": one_hot(classes)}
+    levels = torch.tensor([0, 0, 0, 4, 4, 4])[:count]
+    crop, target = torch.rand(count, 3, 8, 8), targets_of({"class": classes})
+    return {"crop": crop, "level": levels, "class": classes, "target": target}
 
 
 @pytest.mark.parametrize("shares", [(1.0, 0.0), (0.0, 1.0)])
@@ -152,6 +171,25 @@ def test_mixed_targets_stay_probabilities_and_say_how_much_of_each_cell_is_seen(
         torch.testing.assert_close(1 - foreign[changed], own)
 
 
+@pytest.mark.parametrize("shares", [(1.0, 0.0), (0.0, 1.0)])
+def test_a_cell_is_mixed_with_less_of_another_one_of_its_level(shares):
+    batch = batch_of()
+    batch["target"] = torch.eye(6)  # a target that says which cell it is of
+    for seed in range(20):
+        mixed = mix(batch, *shares, np.random.default_rng(seed))["target"]
+        assert (mixed.diagonal() >= 0.5).all()
+        assert (mixed[:3, 3:] == 0).all()
+        assert (mixed[3:, :3] == 0).all()
+
+
+def test_a_label_that_does_not_count_does_not_count_in_a_mixture_either():
+    batch = batch_of()
+    batch["weight"] = torch.tensor([1.0, 0, 0, 1, 0, 0])
+    batch["target"] = targets_of(batch)
+    mixed = mix(batch, 1.0, 0.0, np.random.default_rng(1))["target"]
+    assert set(mixed.nonzero()[:, 1].tolist()) == {0}, "only the grade of the two that count"
+
+
 def test_nothing_is_mixed_where_nothing_is_asked_for():
     batch = batch_of()
     assert mix(batch, 0.0, 0.0, np.random.default_rng(0)) is batch
@@ -163,7 +201,9 @@ def test_the_soft_loss_of_whole_grades_is_the_metrics_weighted_log_loss():
     torch.testing.assert_close(soft_loss(logits, batch), expected)
     weight = torch.tensor([1.0, 1, 1, 0, 0, 0])
     half = {"target": batch["target"][:3]}
-    torch.testing.assert_close(soft_loss(logits, {**batch, "weight": weight}), soft_loss(logits[:3], half))
+    weighted = {"target": targets_of({**batch, "weight": weight})}
+    torch.testing.assert_close(soft_loss(logits, weighted), soft_loss(logits[:3], half))
+    torch.testing.assert_close(soft_loss(logits, batch, weight > 0), soft_loss(logits[:3], half))
 
 
 def test_the_moving_average_starts_as_a_plain_mean():

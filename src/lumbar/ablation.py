@@ -25,6 +25,9 @@ from lumbar.records import align, write_json, write_text
 from lumbar.run.checkpoint import current_commit, read_card
 from lumbar.run.run import Run
 
+FIGURES = ("score", "expected", "excess", "excess_by_seed", "excess_of_mean", "difference", "difference_ci95")
+"""What is told of a row."""
+
 
 @dataclass(frozen=True, eq=False)
 class Row:
@@ -112,8 +115,12 @@ class Judge:
         return cls(labels, oracle, nested_prior(labels, run.held_out), run.config.seed)
 
     def describe(self, row: Row, base: Row) -> dict[str, Any]:
-        """A row's scores, its excess by seed, in expectation, and its difference from another row."""
+        """A row's scores, its excess by seed, in expectation, and its difference from another row; None for all of a
+        row that has graded nothing."""
+        told = {"row": row.name, "seeds": len(row.seeds), "seconds": row.seconds}
         graded = self._graded(row)
+        if graded.empty:
+            return told | dict.fromkeys(FIGURES)
         by_labels = _mean_losses([study_losses(graded, table) for table in row.seeds])
         expected = [self._expected(graded, table) for table in row.seeds]
         *seeds, mean, best, prior = (
@@ -124,16 +131,13 @@ class Judge:
             )
         )
         excess = [(score - best) / (prior - best) for score in seeds]
-        return {
-            "row": row.name,
-            "seeds": len(row.seeds),
+        return told | {
             "score": score_losses(by_labels).score,
             "expected": score_losses(_mean_losses(expected)).score,
             "excess": float(np.mean(excess)),
             "excess_by_seed": excess,
             "excess_of_mean": (mean - best) / (prior - best),
             **self._difference(row, base),
-            "seconds": row.seconds,
         }
 
     def _graded(self, *rows: Row) -> pd.DataFrame:
@@ -166,12 +170,13 @@ def format_rows(rows: Sequence[dict[str, Any]]) -> str:
     """The table as text; differences are of the expected score, below 0 is better."""
     lines = [("row", "seeds", "score", "expected", "excess", "of mean", "difference", "95 % interval", "s a net")]
     for row in rows:
-        spread = f" ±{np.std(row['excess_by_seed'], ddof=1):.3f}" if row["seeds"] > 1 else ""
-        told = ("-", "-")
+        figures, told = ("-",) * 4, ("-",) * 2
+        if row["score"] is not None:
+            spread = f" ±{np.std(row['excess_by_seed'], ddof=1):.3f}" if row["seeds"] > 1 else ""
+            scores = (f"{row['score']:.4f}", f"{row['expected']:.4f}")
+            figures = (*scores, f"{row['excess']:.3f}{spread}", f"{row['excess_of_mean']:.3f}")
         if row["difference"] is not None:
             low, high = row["difference_ci95"]
             told = (f"{row['difference']:+.4f}", f"{low:+.4f} to {high:+.4f}")
-        figures = (f"{row['score']:.4f}", f"{row['expected']:.4f}", f"{row['excess']:.3f}{spread}")
-        of_mean = f"{row['excess_of_mean']:.3f}"
-        lines.append((row["row"], str(row["seeds"]), *figures, of_mean, *told, f"{row['seconds']:.0f}"))
+        lines.append((row["row"], str(row["seeds"]), *figures, *told, f"{row['seconds']:.0f}"))
     return "\n".join(align(lines, left={0}))

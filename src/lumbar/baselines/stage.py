@@ -110,7 +110,7 @@ def _view(run: Run, grades: str) -> ViewConfig:
     return run.config.crop.view(run.config.cells.groups[0] if grades == POOLED else grades)
 
 
-def _load(stem: Path) -> Predictor:
+def _load(stem: Path, _: Member) -> Predictor:
     net = load_system(stem)
     return lambda crops, rows: predict_system(net, crops, rows.astype(np.int64))
 

@@ -32,6 +32,12 @@ def find_misfits(
 def _view_misfits(name: str, grader: GraderConfig, view_name: str, view: ViewConfig) -> Iterator[str]:
     if view.size < grader.image_size:
         yield f"crop.views.{view_name}.size {view.size} is below image_size {grader.image_size} of grader {name}"
+    if grader.slice_loss and grader.points == "detected":
+        yield f"graders.{name}.slice_loss: only at annotated points (points: annotated, either) is a slice marked"
+    if grader.slice_loss and view_name == grader.views[0] and view.series is not None:
+        yield f"graders.{name}.slice_loss: no slice of {view_name}, which is another series than the points', is marked"
+    if grader.both_orders and grader.slices_as == "sequence" and grader.pooling != "lstm":
+        yield f"graders.{name}.both_orders: pooling {grader.pooling} says the same in both orders"
     if grader.slice_shift and not view.spare:
         yield f"graders.{name}.slice_shift needs crop.views.{view_name}.spare slices"
     if grader.both_orders and view.series_description != AXIAL and view.group != "spinal":
@@ -41,6 +47,8 @@ def _view_misfits(name: str, grader: GraderConfig, view_name: str, view: ViewCon
 def _joining_misfits(name: str, grader: GraderConfig, views: Mapping[str, ViewConfig]) -> Iterator[str]:
     if len({view.group for view in views.values()}) > 1:
         yield f"graders.{name}.views: expected views of one condition group"
+    if any(grader.shifts_mm) and len({view.mm_per_pixel for view in views.values()}) > 1:
+        yield f"graders.{name}.shifts_mm: joined views need one mm_per_pixel"
     if grader.slices_as != "sequence" or len({view.size for view in views.values()}) > 1:
         yield f"graders.{name}.views: joining needs slices_as: sequence, and views of one size"
 

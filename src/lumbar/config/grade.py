@@ -31,8 +31,8 @@ class GradeConfig(Record):
     """Repeat a sequence's grey slices to the three channels of the pretrained first layer, which is then kept as it
     is; without it the layer is spread over the channels that there are."""
     scaling: Literal["crop", "weights"] = "crop"
-    """Grey values scaled to mean 0 and deviation 1 in each crop, or by the mean and deviation of the backbone's
-    pretrained weights."""
+    """Grey values scaled to mean 0 and deviation 1 in each crop, of a sequence in each slice, or by the mean and
+    deviation of the backbone's pretrained weights."""
     level_embedding: int = Field(0, ge=0)
     """Numbers that tell the head the level, beside the level's bias; 0 for none."""
     view_loss: float = Field(0.0, ge=0)

@@ -80,7 +80,7 @@ def describe_slices(
     """`crops.slice_facts` of a crop's slices, in the crop's order."""
     chosen = neighbours(series, instance_number, view.stored_slices)
     real = (_around(series, instance_number, view.stored_slices) == chosen).astype(float)
-    distances = np.array([float(series.slices[index].plane.distance(point)) for index in chosen])
+    distances = series.signed_distances(point)[chosen]
     if side == "right" and _is_sagittal(series, instance_number):
         real, distances = real[::-1], -distances[::-1]
     return *real, *distances

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset, Sampler
 
 from lumbar.config import GraderConfig, ViewConfig
-from lumbar.crop.crops import NOWHERE, Crops, read_slice_facts
+from lumbar.crop.crops import NOWHERE, Crops, found_rows, read_slice_facts
 from lumbar.labels import LEVELS
 
 Item = tuple[int, int]
@@ -195,7 +195,7 @@ class ViewDataset(CropDataset):
         self.studies = crops.index["study_id"].to_numpy(dtype=np.int64)[self.rows]
         weighted = "label_weight" in crops.index
         self.weights = crops.index["label_weight"].to_numpy(dtype=np.float32)[self.rows] if weighted else None
-        self.own = crops.index["is_own"].to_numpy() if config.slice_loss else None
+        self.marked = _read_marked(crops) if config.slice_loss else None
 
     def read(self, picked: Any) -> NDArray[np.uint8]:
         """The slices that the grader sees."""
@@ -210,20 +210,25 @@ class ViewDataset(CropDataset):
         said |= {name: torch.from_numpy(values[row][slices]) for name, values in self.facts.items()}
         if self.weights is not None:
             said["weight"] = float(self.weights[number])
-        if self.own is not None:
+        if self.marked is not None:
             marked = np.flatnonzero(slices == self.views[0].stored_slices // 2)
-            said["marked"] = int(marked[0]) if self.own[row] and len(marked) else UNMARKED
+            said["marked"] = int(marked[0]) if self.marked[row] and len(marked) else UNMARKED
         return said
 
     def pick(self, number: int, epoch: int) -> tuple[int, NDArray[np.int64]]:
         """The row of an example in an epoch, and which of its stored slices are seen."""
         if self.seed is None:
-            slices = window(self.views, [0] * len(self.views))
-            return int(self.choices[number, 0]), slices[::-1] if self.look.reverse else slices
+            slices = window(self.views, [0] * len(self.views), self.look.reverse)
+            return int(self.choices[number, 0]), slices
         rng = np.random.default_rng([self.seed, epoch, int(self.rows[number]), 1])
         possible = self.choices[number][self.choices[number] != NOWHERE]
         off = [int(rng.choice((-1, 1))) if rng.random() < self.config.slice_shift else 0 for _ in self.views]
         return int(rng.choice(possible)), window(self.views, off)
+
+
+def _read_marked(crops: Crops) -> NDArray[np.bool_]:
+    """Whether a crop's middle slice is one that an annotator has marked (N,): not the detector's choice."""
+    return crops.index["is_own"].to_numpy(dtype=bool) & ~found_rows(crops.index)
 
 
 def _read_facts(crops: Crops, views: Sequence[ViewConfig]) -> dict[str, NDArray[Any]]:
@@ -232,8 +237,10 @@ def _read_facts(crops: Crops, views: Sequence[ViewConfig]) -> dict[str, NDArray[
     return {"present": real > 0, "distance": distance.astype(np.float32)}
 
 
-def window(views: Sequence[ViewConfig], off: Sequence[int]) -> NDArray[np.int64]:
-    """The numbers of the stored slices that are seen, of views behind each other that are so many slices off."""
+def window(views: Sequence[ViewConfig], off: Sequence[int], reverse: bool = False) -> NDArray[np.int64]:
+    """The numbers of the stored slices that are seen, of views behind each other that are so many slices off; each
+    view's in the other order, if asked."""
     starts = np.cumsum([0, *(view.stored_slices for view in views)])[:-1]
     places = zip(views, starts, off, strict=True)
-    return np.concatenate([start + view.spare + shift + np.arange(view.slices) for view, start, shift in places])
+    seen = [start + view.spare + shift + np.arange(view.slices) for view, start, shift in places]
+    return np.concatenate([slices[::-1] if reverse else slices for slices in seen])

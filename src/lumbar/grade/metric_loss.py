@@ -13,12 +13,11 @@ LEAST = 1e-6
 """A probability is kept this far from 0 and 1."""
 
 
-def soft_loss(logits: torch.Tensor, batch: dict[str, Any]) -> torch.Tensor:
-    """The metric's weighted log loss of logits (B, 3) for targets (B, 3), each label with its own weight, if it has
-    one."""
+def soft_loss(logits: torch.Tensor, batch: dict[str, Any], shown: torch.Tensor | None = None) -> torch.Tensor:
+    """The metric's weighted log loss of logits (B, 3) for targets (B, 3), of the cells that are `shown` (B,)."""
     weights = batch["target"] * logits.new_tensor(GRADE_WEIGHTS)  # (B, 3)
-    if "weight" in batch:
-        weights = weights * batch["weight"].to(weights)[:, None]
+    if shown is not None:
+        weights = weights * shown[:, None]
     return -(weights * logits.log_softmax(dim=1)).sum() / weights.sum()
 
 

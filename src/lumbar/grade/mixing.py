@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from lumbar.labels import GRADES
 
@@ -13,23 +14,35 @@ CUTMIX_CONCENTRATION = 1.0
 """Of cutmix's, which is uniform (Yun et al., ICCV 2019)."""
 
 
-def one_hot(classes: torch.Tensor) -> torch.Tensor:
-    """Grades (B,) as targets (B, 3)."""
-    return torch.nn.functional.one_hot(classes, len(GRADES)).float()
+def targets_of(batch: dict[str, Any]) -> torch.Tensor:
+    """A batch's grades as targets (B, 3), each of its label's weight, if it has one, and otherwise of 1."""
+    targets = torch.nn.functional.one_hot(batch["class"], len(GRADES)).float()
+    return targets * batch["weight"].to(targets)[:, None] if "weight" in batch else targets
 
 
 def mix(batch: dict[str, Any], mixup: float, cutmix: float, rng: np.random.Generator) -> dict[str, Any]:
     """A batch with its `crop` and `target` (B, 3) mixed, or as it is: by mixup or by cutmix in so many of the cases.
 
-    A cell meets another one at random, of any level; the level's prior that the net starts from is mixed by it too,
-    since the target is.
+    A cell meets another one of its level at random, for the net is told the level, and remains the greater part of the
+    mixture, for it is also told which slices the cell has.
     """
-    kind, partner = rng.random(), torch.from_numpy(rng.permutation(len(batch["target"])))
+    kind, partner = rng.random(), _draw_partners(batch["level"].numpy(force=True), rng)
     if kind < mixup:
-        return _blend(batch, partner, float(rng.beta(MIXUP_CONCENTRATION, MIXUP_CONCENTRATION)))
+        share = float(rng.beta(MIXUP_CONCENTRATION, MIXUP_CONCENTRATION))
+        return _blend(batch, partner, max(share, 1 - share))
     if kind < mixup + cutmix:
-        return _paste(batch, partner, float(rng.beta(CUTMIX_CONCENTRATION, CUTMIX_CONCENTRATION)), rng)
+        share = float(rng.beta(CUTMIX_CONCENTRATION, CUTMIX_CONCENTRATION))
+        return _paste(batch, partner, max(share, 1 - share), rng)
     return batch
+
+
+def _draw_partners(levels: NDArray[np.integer], rng: np.random.Generator) -> torch.Tensor:
+    """For each cell (B,) one of its level."""
+    partner = np.arange(len(levels))
+    for level in np.unique(levels):
+        mine = np.flatnonzero(levels == level)
+        partner[mine] = rng.permutation(mine)
+    return torch.from_numpy(partner)
 
 
 def _blend(batch: dict[str, Any], partner: torch.Tensor, share: float) -> dict[str, Any]:
@@ -41,7 +54,7 @@ def _paste(batch: dict[str, Any], partner: torch.Tensor, share: float, rng: np.r
     """Puts a rectangle of the partner's crops, in all slices, over a batch's; the targets go by the area."""
     crop, target = batch["crop"].clone(), batch["target"]
     height, width = crop.shape[-2:]
-    tall, wide = (round(side * (1 - share) ** 0.5) for side in (height, width))
+    tall, wide = (int(side * (1 - share) ** 0.5) for side in (height, width))
     top, left = int(rng.integers(height - tall + 1)), int(rng.integers(width - wide + 1))
     window = (..., slice(top, top + tall), slice(left, left + wide))
     crop[window] = batch["crop"][partner][window]

@@ -17,11 +17,11 @@ from lumbar.grade.sequence import LEAST, POOLINGS
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """Logits (B, 3) of the grades; of each view by itself, where it has a head; and of each slice (B, S) of being the
-    one that was marked, where a head says so."""
+    """Logits (B, 3) of the grades; of each view by itself, where it has a head, with the cells (B,) that it shows; and
+    of each slice (B, S) of being the one that was marked, where a head says so."""
 
     grades: torch.Tensor
-    by_view: Sequence[torch.Tensor] = ()
+    by_view: Sequence[tuple[torch.Tensor, torch.Tensor]] = ()
     slices: torch.Tensor | None = None
 
 
@@ -71,8 +71,13 @@ class Grader(nn.Module):
         features = self.encoder(crops.reshape(count * slices, 1, *size)).reshape(count, slices, -1)  # (B, S, F)
         ends = np.cumsum([view.slices for view in self.views])[:-1].tolist()
         parts = zip(*(each.tensor_split(ends, dim=1) for each in (features, present, distance)), strict=True)
-        pooled = [pooling(*part) for pooling, part in zip(self.poolings, parts, strict=True)]
-        by_view = [head(part, levels) for head, part in zip(self.view_heads, pooled, strict=False)]
+        pooled, shown = [], []
+        for pooling, (seen, there, away) in zip(self.poolings, parts, strict=True):
+            shown.append(there.any(dim=1))  # (B,)
+            pooled.append(pooling(seen, there, away) * shown[-1][:, None])  # a view that a cell lacks says nothing
+        by_view = [
+            (head(part, levels), there) for head, part, there in zip(self.view_heads, pooled, shown, strict=False)
+        ]
         marked = None
         if self.slice_head is not None:
             marked = self.slice_head(features)[..., 0].masked_fill(~present, LEAST)

@@ -20,14 +20,18 @@ from lumbar.labels import GRADES
 from lumbar.run.checkpoint import expect_card, load_weights
 
 BATCH = 64
+ASKED_WITH = frozenset({"turns", "shifts_mm", "both_orders"})
+"""The keys of a grader's config that say how a net that is trained already is asked."""
 Predictor = Callable[[Crops, NDArray[np.integer]], pd.DataFrame]
 """What a trained grader says of some rows of the crops: row_id, the grades' probabilities and fold."""
 
 
-def load_grader(stem: Path) -> Grader:
-    """A trained grader from its checkpoint, strictly."""
+def load_grader(stem: Path, asked: GraderConfig | None = None) -> Grader:
+    """A trained grader from its checkpoint, strictly; it is asked as its card says, or as another config does."""
     card = expect_card(stem, "grader", GRADES)
     config = GraderConfig.model_validate(card.config["grader"])
+    if asked is not None:
+        config = config.model_copy(update={key: getattr(asked, key) for key in ASKED_WITH})
     views = [ViewConfig.model_validate(card.config["views"][name]) for name in config.views]
     grader = Grader(config, views)
     load_weights(stem, grader)

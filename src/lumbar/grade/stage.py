@@ -21,7 +21,7 @@ from lumbar.data.tables import write_table
 from lumbar.grade.head import level_prior
 from lumbar.grade.net import Grader
 from lumbar.grade.noise import read_suspects, weigh_labels
-from lumbar.grade.predict import Predictor, load_grader, predict_grades
+from lumbar.grade.predict import ASKED_WITH, Predictor, load_grader, predict_grades
 from lumbar.grade.train import Curves, State, train_grader
 from lumbar.labels import CONDITIONS, GRADES
 from lumbar.records import write_record
@@ -34,8 +34,6 @@ logger = logging.getLogger(__name__)
 
 SEED_STEP = 1000
 """Between the seeds of a grader's nets: more than there are folds."""
-ASKED_WITH = frozenset({"turns", "shifts_mm", "both_orders"})
-"""The keys of a grader's config that say how a net that is trained already is asked."""
 FILES = frozenset({"weights", "suspects"})
 """The keys of a grader's config that name files."""
 Rows = NDArray[np.integer]
@@ -70,17 +68,17 @@ class Craft:
     train: Callable[[Run, Training], tuple[State, Curves]]
     describe: Callable[[Run, Member], dict[str, Any]]
     """What the card says of the config of a net."""
-    load: Callable[[Path], Predictor]
-    """A trained net from its checkpoint."""
+    load: Callable[[Path, Member], Predictor]
+    """A trained net from its checkpoint, which is asked as the config says."""
 
 
 def run_grade(run: Run, craft: Craft | None = None) -> None:
     """Writes `predictions/<grader>/oof.csv`, the graders, the prior and the config that prediction needs."""
     craft = craft or PIPELINE
-    count = run.config.folds.model_copy(update={"count": len(run.fold_numbers)})
     run.models.mkdir(parents=True, exist_ok=True)
     write_table(fit_prior(run.competition.labels), run.models / "prior.csv")
-    write_record(run.config.model_copy(update={"folds": count}), run.models / "config.json")
+    folds = run.config.folds.model_copy(update={"count": len(run.all_fold_numbers)})
+    write_record(run.config.model_copy(update={"folds": folds}), run.models / "config.json")
     run_stage("grade", run.folder / "grade", graders_made_from(run, craft), lambda: _grade(run, craft))
 
 
@@ -188,7 +186,7 @@ def _grade_fold(run: Run, craft: Craft, member: Member, crops: Crops, fold: int)
         if not run.selection.includes(fold, member.grades):
             return None
         _train_fold(run, craft, member, crops, rows, fold, made_from)
-    return craft.load(stem)(crops, np.flatnonzero(of_fold & craft.is_asked(crops.index)))
+    return craft.load(stem, member)(crops, np.flatnonzero(of_fold & craft.is_asked(crops.index)))
 
 
 def _any_choice(rows: Rows) -> Rows:
@@ -302,8 +300,8 @@ def _describe(run: Run, member: Member) -> dict[str, Any]:
     return {"group": member.grades, "grader": member.config.model_dump(mode="json"), "views": views}
 
 
-def _load(stem: Path) -> Predictor:
-    grader = load_grader(stem)
+def _load(stem: Path, member: Member) -> Predictor:
+    grader = load_grader(stem, member.config)
     return lambda crops, rows: predict_grades(grader, crops, rows)
 
 

@@ -20,7 +20,7 @@ from lumbar.config import GradeConfig, Precision
 from lumbar.crop.crops import Crops
 from lumbar.grade.data import GPU_WORKERS, UNMARKED, CropDataset, EpochSampler, ViewDataset
 from lumbar.grade.metric_loss import any_severe_loss, soft_loss
-from lumbar.grade.mixing import mix, one_hot
+from lumbar.grade.mixing import mix, targets_of
 from lumbar.grade.net import Answer, Grader
 
 WARMUP_SHARE = 0.1
@@ -41,9 +41,10 @@ class NetModule(lightning.LightningModule):
         self.net, self.config, self.steps, self.seed = net, config, steps, seed
         self.curves: Curves = {name: [] for name in ("loss", "accuracy", "watched_loss", "watched_accuracy")}
 
-    def training_step(self, batch: dict[str, Any], _: int) -> torch.Tensor:
+    def training_step(self, batch: dict[str, Any], number: int) -> torch.Tensor:
         """The loss of a batch. Dropout draws the same whether or not training was interrupted before."""
-        torch.manual_seed(STEPS_APART * self.seed + self.global_step)
+        done = self.trainer.current_epoch * int(self.trainer.num_training_batches)
+        torch.manual_seed(STEPS_APART * self.seed + done + number)
         return self.measure(batch, "")
 
     def measure(self, batch: dict[str, Any], prefix: str) -> torch.Tensor:
@@ -113,7 +114,7 @@ class GraderModule(NetModule):
         config = self.config
         rng = np.random.default_rng([self.seed, self.trainer.current_epoch, number])
         shares = (0.0, 0.0) if self.is_on_the_metric else (config.mixup, config.cutmix)
-        return super().training_step(mix({**batch, "target": one_hot(batch["class"])}, *shares, rng), number)
+        return super().training_step(mix({**batch, "target": targets_of(batch)}, *shares, rng), number)
 
     @property
     def is_on_the_metric(self) -> bool:
@@ -133,8 +134,9 @@ class GraderModule(NetModule):
         answer = outputs
         if self.is_on_the_metric and self.net.views[0].group == "spinal":
             loss = loss + any_severe_loss(answer.grades, batch)
-        for logits in answer.by_view:
-            loss = loss + self.config.view_loss / len(answer.by_view) * soft_loss(logits, batch)
+        for logits, shown in answer.by_view:
+            if shown.any():
+                loss = loss + self.config.view_loss / len(answer.by_view) * soft_loss(logits, batch, shown)
         if answer.slices is not None and (batch["marked"] != UNMARKED).any():
             of_first = answer.slices[:, : self.net.views[0].slices]
             loss = loss + self.config.slice_loss * functional.cross_entropy(of_first, batch["marked"])

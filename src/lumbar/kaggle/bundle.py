@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from lumbar.config import Config
+from lumbar.config import Config, GradeConfig
 from lumbar.errors import InputError
 from lumbar.kaggle.manifest import BUNDLE, METADATA, TRAINING, BundleError, find_file_faults, write_manifest
 from lumbar.kaggle.wheels import NOT_ON_KAGGLE, pinned_packages
@@ -113,22 +113,30 @@ def pack_config(config: Config, out: Path) -> None:
 
 
 def _pack_weights(config: Config, out: Path) -> Config:
-    """Writes the weights that a config starts from. A `.pt` becomes safetensors: nothing in a bundle is a pickle."""
+    """Writes what else a config names: weights to start from, and suspect labels. A `.pt` becomes safetensors: nothing
+    in a bundle is a pickle."""
     from safetensors.torch import save_file  # the kernel, which checks a bundle, must start without torch
 
     from lumbar.detect.weights import read_weights
 
     packed: dict[Path, Path] = {}
 
-    def pack(section: Any, name: str, read: Callable[[Path], Any] = load_state) -> Any:
-        """The section with its weights in the bundle; what several sections start from lies there once."""
-        if section.weights is None:
-            return section
-        if section.weights not in packed:
-            packed[section.weights] = Path("weights") / f"{name}.safetensors"
+    def keep(path: Path | None, name: str, write: Callable[[Path, Path], Any]) -> Path | None:
+        """Where a file lies in the bundle; what several sections name lies there once."""
+        if path is not None and path not in packed:
+            packed[path] = Path("weights") / name
             (out / "weights").mkdir(exist_ok=True)
-            save_file(read(section.weights), out / packed[section.weights])
-        return section.model_copy(update={"weights": packed[section.weights]})
+            write(path, out / packed[path])
+        return None if path is None else packed[path]
+
+    def pack(section: Any, name: str, read: Callable[[Path], Any] = load_state) -> Any:
+        """The section with the files that it names in the bundle."""
+        files = {
+            "weights": keep(section.weights, f"{name}.safetensors", lambda path, to: save_file(read(path), to)),
+        }
+        if isinstance(section, GradeConfig):
+            files["suspects"] = keep(section.suspects, f"{name}_suspects.csv", shutil.copyfile)
+        return section.model_copy(update=files)
 
     return config.model_copy(
         update={

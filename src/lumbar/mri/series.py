@@ -122,7 +122,14 @@ class Series:
 
     def distances(self, point: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
         """Millimetres (S,) of a patient point from each slice's plane, not signed."""
-        return np.array([image.distance(point) for image in self.slices])
+        return np.abs(self.signed_distances(point))
+
+    def signed_distances(self, point: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
+        """Millimetres (S,) of a patient point from each slice's plane, positive along the stack: towards the left, the
+        head or the back, however the images are stored."""
+        along = _stack_normal(self.slices)
+        planes = [image.plane for image in self.slices]
+        return np.array([float(plane.distance(point)) * np.sign(plane.normal @ along) for plane in planes])
 
 
 def nearest_slice(stacks: Iterable[Series], point: NDArray[np.float64]) -> tuple[Series, Slice] | None:

@@ -52,8 +52,9 @@ def folds_with(models: Path, kind: str) -> list[int]:
 
 def load_chain(models: Path, config: Config, fold: int) -> Chain:
     """A fold's models from a run's `models` folder, or a bundle's; a grader that was never trained is left out."""
-    names, craft = [name for name in config.members if fold in folds_with(models, name)], craft_of(config)
-    graders = {name: craft.load(models / f"{name}_fold{fold}") for name in names}
+    there = [name for name in config.members if fold in folds_with(models, name)]
+    load = craft_of(config).load
+    graders = {name: load(models / f"{name}_fold{fold}", config.members[name]) for name in there}
     return Chain(fold, config, Detector.load(models / f"detector_fold{fold}", config.detect), graders)
 
 
@@ -92,9 +93,9 @@ def grade_crops(chain: Chain, study_id: int, crops: Mapping[str, Crops], problem
     predictions: dict[str, pd.DataFrame] = {}
     gather, members = craft_of(chain.config).gather, chain.config.members
     for name, predict in chain.graders.items():
-        mine = gather(views_of(chain.config, members[name].config), crops)
-        if mine is not None:
-            with problems.survive(study_id, f"grade {members[name].grades}", INSTEAD):
+        with problems.survive(study_id, f"grade {members[name].grades}", INSTEAD):
+            mine = gather(views_of(chain.config, members[name].config), crops)
+            if mine is not None:
                 predictions[name] = predict(mine, np.arange(len(mine.index)))
     return predictions
 
