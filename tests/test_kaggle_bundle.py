@@ -218,6 +218,16 @@ def test_a_packed_config_holds_all_that_it_names(config, tmp_path):
     assert packed.model_copy(update={"folds": config.folds, "detect": config.detect}) == config
 
 
+def test_suspect_labels_are_packed_with_the_config_that_names_them(config, tmp_path):
+    suspects = tmp_path / "mine.csv"
+    suspects.write_text("row_id\n")
+    grade = config.grade.model_copy(update={"suspects": suspects})
+    pack_config(config.model_copy(update={"grade": grade}), tmp_path / "training")
+    packed = read_config(tmp_path / "training" / "configs" / "tiny.yaml").grade.suspects
+    assert packed == Path("weights/grade_suspects.csv")
+    assert (tmp_path / "training" / packed).read_bytes() == suspects.read_bytes()
+
+
 def test_a_config_without_folds_is_not_packed(config, tmp_path):
     folds = config.folds.model_copy(update={"file": tmp_path / "none.csv"})
     with pytest.raises(InputError, match=r"none\.csv: is not there; name a fold file of the data set"):

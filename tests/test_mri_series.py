@@ -98,6 +98,14 @@ def test_a_series_may_hold_several_sizes_and_orientations(tmp_path):
     np.testing.assert_allclose(series.by_instance_number(2).plane.y_axis, [0, 0.96, -0.28])
 
 
+def test_a_scout_across_the_stack_is_as_far_from_a_point_as_it_lies(tmp_path):
+    planes = [*sagittal_planes([-4, 0, 4]), *axial_planes([30])]
+    write_scan(tmp_path, planes, [[0, 0, 0]])
+    series, point = read_series(tmp_path), [1.0, 2, 3]
+    expected = {1: 5.0, 2: 1.0, 3: 3.0, 4: 27.0}
+    assert dict(zip(series.instance_numbers, series.distances(point), strict=True)) == pytest.approx(expected)
+
+
 def test_rescale_slope_and_intercept_are_applied(tmp_path):
     tags = plane_tags(axial_planes([0])[0]) | {"RescaleSlope": 0.5, "RescaleIntercept": -100}
     write_image(tmp_path / "1.dcm", RAMP, 1, **tags)

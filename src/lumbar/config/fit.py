@@ -19,6 +19,7 @@ def find_misfits(
             yield f"graders.{name}: there is no view {unknown[0]} in crop.views, there are {', '.join(views)}"
             continue
         mine = {view: views[view] for view in grader.views}
+        yield from _sequence_misfits(name, grader, mine)
         for view_name, view in mine.items():
             yield from _view_misfits(name, grader, view_name, view)
             if published and published.input.repeat_channels and view.slices != 1:
@@ -29,15 +30,19 @@ def find_misfits(
             yield from _joining_misfits(name, grader, mine)
 
 
+def _sequence_misfits(name: str, grader: GraderConfig, views: Mapping[str, ViewConfig]) -> Iterator[str]:
+    first = grader.views[0]
+    if grader.slice_loss and grader.points == "detected":
+        yield f"graders.{name}.slice_loss: only at annotated points (points: annotated, either) is a slice marked"
+    if grader.slice_loss and views[first].series is not None:
+        yield f"graders.{name}.slice_loss: no slice of {first}, which is another series than the points', is marked"
+    if grader.both_orders and grader.slices_as == "sequence" and grader.pooling != "lstm":
+        yield f"graders.{name}.both_orders: pooling {grader.pooling} says the same in both orders"
+
+
 def _view_misfits(name: str, grader: GraderConfig, view_name: str, view: ViewConfig) -> Iterator[str]:
     if view.size < grader.image_size:
         yield f"crop.views.{view_name}.size {view.size} is below image_size {grader.image_size} of grader {name}"
-    if grader.slice_loss and grader.points == "detected":
-        yield f"graders.{name}.slice_loss: only at annotated points (points: annotated, either) is a slice marked"
-    if grader.slice_loss and view_name == grader.views[0] and view.series is not None:
-        yield f"graders.{name}.slice_loss: no slice of {view_name}, which is another series than the points', is marked"
-    if grader.both_orders and grader.slices_as == "sequence" and grader.pooling != "lstm":
-        yield f"graders.{name}.both_orders: pooling {grader.pooling} says the same in both orders"
     if grader.slice_shift and not view.spare:
         yield f"graders.{name}.slice_shift needs crop.views.{view_name}.spare slices"
     if grader.both_orders and view.series_description != AXIAL and view.group != "spinal":

@@ -122,9 +122,9 @@ class Config(Record):
             refuse_names(self.graders)
         for misfit in find_misfits(self.trained_graders, self.crop.views, self.published):
             raise ValueError(misfit)
-        if self.folds.held_out and not self.published:
-            for name in (name for name, grader in self.trained_graders.items() if grader.points == "detected"):
-                raise ValueError(f"graders.{name}.points: folds.held_out has detected points of its own folds only")
+        detected = [name for name, grader in self.trained_graders.items() if grader.points == "detected"]
+        if self.folds.held_out and detected and not self.published:
+            raise ValueError(f"graders.{detected[0]}.points: folds.held_out has detected points of its own folds only")
         if len(self.members) < sum(grader.seeds for grader in self.trained_graders.values()):
             raise ValueError(f"graders: two nets would have one name; their names are {', '.join(self.members)}")
         return self

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from lumbar.detect.detector import Candidate
 from lumbar.labels import LEVELS
+from lumbar.mri.geometry import DECIMALS
 
 SITE_RADIUS_MM = 9.0
 """Candidates of neighbouring slices this near to each other within the sagittal plane are one place."""
@@ -89,8 +90,8 @@ def _evidence_at(point: NDArray[np.float64], kinds: Sequence[Sequence[Site]]) ->
 
 
 def _apart(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    """Millimetres in the sagittal plane, without the last digits, which depend on where the patient lies."""
-    return round(float(np.hypot(*(first - second)[1:])), 6)
+    """Millimetres in the sagittal plane, to `DECIMALS`."""
+    return round(float(np.hypot(*(first - second)[1:])), DECIMALS)
 
 
 def order_levels(sites: Sequence[Site]) -> tuple[Points, NDArray[np.float64]]:

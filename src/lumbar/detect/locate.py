@@ -29,7 +29,7 @@ from lumbar.detect.canvas import draw_canvas
 from lumbar.detect.detector import Candidate, Detector
 from lumbar.detect.landmarks import LANDMARKS
 from lumbar.labels import GROUPS, LEVELS, SIDES, condition_of
-from lumbar.mri.geometry import lies_in
+from lumbar.mri.geometry import DECIMALS, lies_in
 from lumbar.mri.series import Series, Slice, nearest_slice
 
 TOWARDS_SIDE = {"left": np.array([1.0, 1.0, 1.0]), "right": np.array([-1.0, 1.0, 1.0])}
@@ -124,8 +124,8 @@ def _part_sides(candidates: Sequence[Candidate], stack_middle: float, canal: Poi
     sides: dict[str, list[Candidate]] = {side: [] for side in SIDES}
     for candidate in candidates:
         middle = _canal_x(canal, float(candidate.point[2]), otherwise=stack_middle)
-        # Where both are the same slice's, the last digits would decide, and so where the patient lies.
-        sides["left" if round(candidate.point[0] - middle, 6) > 0 else "right"].append(candidate)
+        # Both may be of the same slice.
+        sides["left" if round(candidate.point[0] - middle, DECIMALS) > 0 else "right"].append(candidate)
     return {side: gather_sites(found, _levels_of("foraminal")) for side, found in sides.items()}
 
 

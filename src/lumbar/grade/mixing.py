@@ -26,14 +26,14 @@ def mix(batch: dict[str, Any], mixup: float, cutmix: float, rng: np.random.Gener
     A cell meets another one of its level at random, for the net is told the level, and remains the greater part of the
     mixture, for it is also told which slices the cell has.
     """
-    kind, partner = rng.random(), _draw_partners(batch["level"].numpy(force=True), rng)
-    if kind < mixup:
-        share = float(rng.beta(MIXUP_CONCENTRATION, MIXUP_CONCENTRATION))
-        return _blend(batch, partner, max(share, 1 - share))
-    if kind < mixup + cutmix:
-        share = float(rng.beta(CUTMIX_CONCENTRATION, CUTMIX_CONCENTRATION))
-        return _paste(batch, partner, max(share, 1 - share), rng)
-    return batch
+    kind = rng.random()
+    if kind >= mixup + cutmix:
+        return batch
+    partner = _draw_partners(batch["level"].numpy(force=True), rng)
+    concentration = MIXUP_CONCENTRATION if kind < mixup else CUTMIX_CONCENTRATION
+    drawn = float(rng.beta(concentration, concentration))
+    share = max(drawn, 1 - drawn)
+    return _blend(batch, partner, share) if kind < mixup else _paste(batch, partner, share, rng)
 
 
 def _draw_partners(levels: NDArray[np.integer], rng: np.random.Generator) -> torch.Tensor:

@@ -131,14 +131,13 @@ class GraderModule(NetModule):
 
     def add(self, loss: torch.Tensor, outputs: Answer, batch: dict[str, Any]) -> torch.Tensor:
         """The loss with those of the auxiliary heads, and, on the metric, of any severe canal."""
-        answer = outputs
         if self.is_on_the_metric and self.net.views[0].group == "spinal":
-            loss = loss + any_severe_loss(answer.grades, batch)
-        for logits, shown in answer.by_view:
+            loss = loss + any_severe_loss(outputs.grades, batch)
+        for logits, shown in outputs.by_view:
             if shown.any():
-                loss = loss + self.config.view_loss / len(answer.by_view) * soft_loss(logits, batch, shown)
-        if answer.slices is not None and (batch["marked"] != UNMARKED).any():
-            of_first = answer.slices[:, : self.net.views[0].slices]
+                loss = loss + self.config.view_loss / len(outputs.by_view) * soft_loss(logits, batch, shown)
+        if outputs.slices is not None and (batch["marked"] != UNMARKED).any():
+            of_first = outputs.slices[:, : self.net.views[0].slices]
             loss = loss + self.config.slice_loss * functional.cross_entropy(of_first, batch["marked"])
         return loss
 

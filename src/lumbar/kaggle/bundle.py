@@ -107,12 +107,12 @@ def pack_config(config: Config, out: Path) -> None:
             f"or make it from the labels (make folds DATA=...)"
         )
     write_text(config.folds_file.read_text(encoding="utf-8"), out / "folds" / f"{config.name}.csv")
-    packed = _pack_weights(config, out)
+    packed = _pack_files(config, out)
     text = yaml.safe_dump(packed.model_dump(mode="json"), sort_keys=False)
     write_text(text, out / "configs" / f"{config.name}.yaml")
 
 
-def _pack_weights(config: Config, out: Path) -> Config:
+def _pack_files(config: Config, out: Path) -> Config:
     """Writes what else a config names: weights to start from, and suspect labels. A `.pt` becomes safetensors: nothing
     in a bundle is a pickle."""
     from safetensors.torch import save_file  # the kernel, which checks a bundle, must start without torch

@@ -16,6 +16,9 @@ LEFT, BACK, HEAD = np.eye(3)
 DISPLAY_AXES = {"sagittal": (BACK, -HEAD), "coronal": (LEFT, -HEAD), "axial": (LEFT, BACK)}
 """Directions of growing column and row in which each anatomical plane is shown by convention."""
 
+DECIMALS = 6
+"""Of millimetres and pixels that are compared: those beyond depend on where in the scanner the patient lies, and must
+not decide where two are equal."""
 SAME_PLACE_MM = 0.01
 """Images nearer to each other than this lie in one place: real neighbours are millimetres apart."""
 

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lumbar.mri.geometry import Plane, displayed
+from lumbar.mri.geometry import DECIMALS, Plane, displayed
 from lumbar.mri.series import Series, Slice
 
 
@@ -24,11 +24,10 @@ def sample_square(
 def _matrix(target: Plane, plane: Plane) -> NDArray[np.float64]:
     """From a target's pixels to a slice's, (2, 3).
 
-    OpenCV samples at whole fractions of a pixel, and would turn over at one of them for the last digits of where the
-    patient lies; rounding takes these off.
+    OpenCV samples at whole fractions of a pixel, and would turn over at one of them for digits beyond `DECIMALS`.
     """
     origin, right, down = plane.to_pixels(target.to_patient(np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])))
-    return np.round(np.stack([right - origin, down - origin, origin], axis=1), 6)
+    return np.round(np.stack([right - origin, down - origin, origin], axis=1), DECIMALS)
 
 
 def _square(plane: Plane, centre: NDArray[np.float64], size: int, mm_per_pixel: float) -> Plane:

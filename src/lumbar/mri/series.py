@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lumbar.errors import InputError
-from lumbar.mri.geometry import BACK, HEAD, LEFT, SAME_PLACE_MM, Plane, anatomical_plane, lies_in
+from lumbar.mri.geometry import BACK, DECIMALS, HEAD, LEFT, SAME_PLACE_MM, Plane, anatomical_plane, lies_in
 from lumbar.mri.image import Image, read_image
 from lumbar.mri.notes import Note, note_failures, note_oddities, note_sequence, note_stack
 from lumbar.mri.stack import (
@@ -98,7 +98,12 @@ class Series:
     @property
     def offsets(self) -> NDArray[np.float64]:
         """Millimetres (S,) of each slice's centre along the stack's normal."""
-        return np.array([image.centre for image in self.slices]) @ _stack_normal(self.slices)
+        return np.array([image.centre for image in self.slices]) @ self.normal
+
+    @cached_property
+    def normal(self) -> NDArray[np.float64]:
+        """The stack's unit direction (3,), towards the left, the head or the back."""
+        return _stack_normal(self.slices)
 
     @cached_property
     def window(self) -> tuple[float, float]:
@@ -125,11 +130,12 @@ class Series:
         return np.abs(self.signed_distances(point))
 
     def signed_distances(self, point: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
-        """Millimetres (S,) of a patient point from each slice's plane, positive along the stack: towards the left, the
-        head or the back, however the images are stored."""
-        along = _stack_normal(self.slices)
+        """Millimetres (S,) of a patient point from each slice's plane, positive along the stack's normal, however the
+        images are stored."""
         planes = [image.plane for image in self.slices]
-        return np.array([float(plane.distance(point)) * np.sign(plane.normal @ along) for plane in planes])
+        # Not sign, which is 0 for a scout across the stack: every point would lie on it.
+        turns = np.copysign(1.0, [plane.normal @ self.normal for plane in planes])
+        return turns * [float(plane.distance(point)) for plane in planes]
 
 
 def nearest_slice(stacks: Iterable[Series], point: NDArray[np.float64]) -> tuple[Series, Slice] | None:
@@ -138,7 +144,7 @@ def nearest_slice(stacks: Iterable[Series], point: NDArray[np.float64]) -> tuple
     Of two that are equally near the first one, whatever the last digits of a distance say.
     """
     shown = [(stack, image) for stack in stacks for image in stack.slices if image.shows(point)]
-    return min(shown, key=lambda pair: round(pair[1].distance(point), 6), default=None)
+    return min(shown, key=lambda pair: round(pair[1].distance(point), DECIMALS), default=None)
 
 
 def read_series(directory: Path | str, expected_plane: str | None = None, expected_sequence: str = "") -> Series:
