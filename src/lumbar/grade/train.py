@@ -245,7 +245,7 @@ def fit(
     `watched` is measured after each epoch; `callbacks` see its figures.
     """
     averaged = [WeightAveraging(avg_fn=moving_average(config.averaging))] if config.averaging else []
-    last = ModelCheckpoint(folder, save_last=True, save_on_train_epoch_end=True)
+    last = ModelCheckpoint(folder, filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
     automatic: Precision = "16-mixed" if torch.cuda.is_available() else "32-true"
     trainer = lightning.Trainer(
         max_epochs=config.epochs,
