@@ -9,12 +9,12 @@ import pytest
 from lumbar.config import ViewConfig
 from lumbar.crop.crops import Crops, join_views, open_crops
 from lumbar.crop.store import crops_of_study, write_crops
-from lumbar.crop.view import ViewCutter, crop_view, describe_slices
+from lumbar.crop.view import ViewCutter, crop_view, describe_slices, neighbours
 from lumbar.data.competition import Competition
 from lumbar.data.points import Point, points_table
 from lumbar.mri.geometry import Plane
 from lumbar.mri.series import Series, read_series
-from scans import axial_planes, balls, bright_centre, plane_tags, sagittal_planes, write_image, write_scan
+from scans import axial_planes, balls, bright_centre, plane_tags, sagittal_planes, turned, write_image, write_scan
 
 MIRROR = np.array([-1.0, 1.0, 1.0])
 """Left for right."""
@@ -98,6 +98,33 @@ def test_beyond_the_ends_of_the_stack_the_last_slice_is_repeated(tmp_path):
     np.testing.assert_array_equal(crop[0], crop[2])
     np.testing.assert_array_equal(crop[1], crop[2])
     assert crop[3].sum() < crop[2].sum()
+
+
+def test_beyond_a_gap_lies_another_block(tmp_path):
+    xs = [-24.0, -20.0, 10.0, 14.0]
+    write_scan(tmp_path, sagittal_planes(xs), [[-20.0, 0, 0], [10.0, 0, 0]])
+    series, point = read_series(tmp_path), np.array([-20.0, 0, 0])
+    crop = crop_view(series, nearest(series, point), point, VIEW, None)
+    np.testing.assert_array_equal(crop[2], crop[1])
+    facts = describe_slices(series, nearest(series, point), point, VIEW, None)
+    assert facts == pytest.approx((1, 1, 0, 4, 0, 0))
+
+
+def test_neighbours_are_the_parallel_slices_where_blocks_overlap_in_height(tmp_path):
+    tilt = turned([1, 0, 0], 20)
+    flat = axial_planes([-8.0, -4.0, 0.0])
+    steep = [
+        Plane(tilt @ plane.position, tilt @ plane.x_axis, tilt @ plane.y_axis, plane.x_spacing, plane.y_spacing)
+        for plane in axial_planes([-6.0, -2.0, 2.0])
+    ]
+    write_scan(tmp_path, [*flat, *steep], [[0.0, 0, 0]])
+    series = read_series(tmp_path)
+    for block, middle in ((flat, 2), (steep, 5)):
+        chosen, is_real = neighbours(series, middle, 5)
+        planes = [series.slices[number].plane for number in chosen]
+        assert is_real.tolist() == [False, True, True, True, False]
+        for plane, expected in zip(planes[1:4], block, strict=True):
+            np.testing.assert_allclose(plane.position, expected.position, atol=1e-5)
 
 
 def points_on(rows: list[tuple[Series, str, np.ndarray]]) -> pd.DataFrame:

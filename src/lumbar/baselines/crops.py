@@ -57,7 +57,7 @@ def crop_slices(
         centre, mm_per_pixel = own.centre, _longer_side(own) / view.size
     images = [
         sample_square(series, series.slices[index], centre, view.size, mm_per_pixel)[0]
-        for index in neighbours(series, instance_number, view.slices)
+        for index in neighbours(series, instance_number, view.slices)[0]
     ]
     crop = np.stack([_prepare(image, slices) for image in images])
     return mirror_right(crop, series, instance_number, side)

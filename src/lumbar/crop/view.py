@@ -1,5 +1,6 @@
 """One crop: neighbouring slices around a point, always seen as if it were on the left."""
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,14 @@ from lumbar.crop.crops import slice_facts
 from lumbar.data.points import PATIENT
 from lumbar.data.studies import Study, series_by_id
 from lumbar.labels import CONDITIONS, plane_of
-from lumbar.mri.geometry import BACK, Array, anatomical_plane, lies_in
+from lumbar.mri.geometry import BACK, DECIMALS, Array, anatomical_plane, lies_in
 from lumbar.mri.sampling import sample_square
 from lumbar.mri.series import Series, nearest_slice
+
+BLOCK_GAP_MM = 12.0
+"""Slices farther apart than this are of two blocks: a lumbar stack's are 3 to 6 mm apart, and one may be missing."""
+BLOCK_TILT = np.cos(np.deg2rad(5.0))
+"""Slices whose normals make a greater angle are of two blocks, as when each disc's own were planned."""
 
 
 class ViewCutter:
@@ -65,11 +71,12 @@ def crop_view(
 ) -> NDArray[np.uint8]:
     """The crop (slices, size, size) around a patient point (3,), one slice in the middle.
 
-    Beyond the ends of the stack the last slice is repeated. A right crop is mirrored onto the left: an axial one from
-    left to right, a sagittal one in the order of its slices, so that both run from the middle of the body outwards.
+    Beyond the ends of the slice's block its last slice is repeated. A right crop is mirrored onto the left: an axial
+    one from left to right, a sagittal one in the order of its slices, so that both run from the middle of the body
+    outwards.
     """
     centre = point - view.anterior_mm * BACK
-    chosen = neighbours(series, instance_number, view.stored_slices)
+    chosen, _ = neighbours(series, instance_number, view.stored_slices)
     images = [sample_square(series, series.slices[index], centre, view.size, view.mm_per_pixel)[0] for index in chosen]
     return mirror_right(np.stack(images), series, instance_number, side)
 
@@ -78,23 +85,37 @@ def describe_slices(
     series: Series, instance_number: int, point: Array, view: ViewConfig, side: str | None
 ) -> tuple[float, ...]:
     """`crops.slice_facts` of a crop's slices, in the crop's order."""
-    chosen = neighbours(series, instance_number, view.stored_slices)
-    real = (_around(series, instance_number, view.stored_slices) == chosen).astype(float)
-    distances = series.signed_distances(point)[chosen]
+    chosen, is_real = neighbours(series, instance_number, view.stored_slices)
+    real, distances = is_real.astype(float), series.signed_distances(point)[chosen]
     if side == "right" and _is_sagittal(series, instance_number):
         real, distances = real[::-1], -distances[::-1]
     return *real, *distances
 
 
-def neighbours(series: Series, instance_number: int, count: int) -> NDArray[np.int64]:
-    """The numbers (count,) of the slices around one, right to left or foot to head; the stack's ends are repeated."""
-    return np.clip(_around(series, instance_number, count), 0, len(series.slices) - 1)
+def neighbours(series: Series, instance_number: int, count: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """The numbers (count,) of the slices around one, right to left or foot to head, and which are real: the ends of
+    its block are repeated."""
+    block = _block_around(series, instance_number)
+    place, reach = block.index(series.instance_numbers.index(instance_number)), count // 2
+    wanted = np.arange(place - reach, place + reach + 1)
+    within = np.clip(wanted, 0, len(block) - 1)
+    return np.array(block)[within], within == wanted
 
 
-def _around(series: Series, instance_number: int, count: int) -> NDArray[np.int64]:
-    """The numbers (count,) that slices around one would have, also beyond the stack's ends."""
-    own, reach = series.instance_numbers.index(instance_number), count // 2
-    return np.arange(own - reach, own + reach + 1)
+def _block_around(series: Series, instance_number: int) -> list[int]:
+    """The numbers of the slices that lie parallel to one, in its own direction and without a gap up to it."""
+    own = series.instance_numbers.index(instance_number)
+    normal = series.slices[own].plane.normal
+    normal = normal * np.copysign(1.0, normal @ series.normal)
+    offsets = [float(image.centre @ normal) for image in series.slices]
+    parallel = [number for number, image in enumerate(series.slices) if abs(image.plane.normal @ normal) > BLOCK_TILT]
+    ordered = sorted(parallel, key=lambda number: round(offsets[number], DECIMALS))
+    gaps = [
+        after
+        for after, (lower, upper) in enumerate(pairwise(ordered), start=1)
+        if offsets[upper] - offsets[lower] > BLOCK_GAP_MM
+    ]
+    return next(ordered[first:last] for first, last in pairwise([0, *gaps, len(ordered)]) if own in ordered[first:last])
 
 
 def mirror_right(crop: NDArray[np.uint8], series: Series, instance_number: int, side: str | None) -> NDArray[np.uint8]:
