@@ -13,7 +13,6 @@ from lumbar.config import Config, read_saved_config
 from lumbar.crop.stage import view_made_from
 from lumbar.data.competition import read_labels
 from lumbar.ensemble.members import tabulate
-from lumbar.errors import InputError
 from lumbar.grade.noise import find_suspects, measure_suspects, weigh_labels
 from lumbar.metric import score_losses, study_losses
 from lumbar.phantom.check import simulate_labels
@@ -99,11 +98,16 @@ def test_a_row_that_has_graded_nothing_is_told_without_figures(held_out):
     assert format_rows([judge.describe(base, base), nothing]).splitlines()[2].split()[2:8] == ["-"] * 6
 
 
-def test_an_ablation_of_no_phantom_is_refused(held_out, tmp_path):
-    shutil.copytree(held_out.competition.root, tmp_path / "real", ignore=shutil.ignore_patterns("oracle.csv", "*.dcm"))
-    real = replace(held_out, competition=replace(held_out.competition, root=tmp_path / "real"))
-    with pytest.raises(InputError, match="an ablation needs a phantom"):
-        run_ablation(real)
+def test_an_ablation_on_other_data_than_a_phantom_is_judged_by_the_labels(held_out):
+    judge = replace(Judge.of(held_out), oracle=None)
+    row = Row("prior", [judge.prior, judge.prior], 1.0)
+    told = judge.describe(row, row)
+    labels = judge.labels[judge.labels["row_id"].isin(judge.prior["row_id"])]
+    score = score_losses(study_losses(labels, judge.prior)).score
+    assert told["score"] == pytest.approx(score)
+    assert told["by_seed"] == pytest.approx([score, score])
+    assert told["expected"] is None
+    assert "excess" not in format_rows([told])
 
 
 def test_one_fold_held_out_is_scored_alone_and_its_ensemble_never_judged_by_what_it_saw(held_out, tmp_path):

@@ -1,7 +1,7 @@
-"""What each piece is worth: graders that differ in one thing, on one phantom, with several seeds, paired.
+"""What each piece is worth: graders that differ in one thing, on the same studies, with several seeds, paired.
 
-Each grader of the config is a row. A row's nets are scored one by one and by their mean, against the labels and in
-expectation over all labels that the phantom's raters could have given, and set beside the grader that the config names.
+Each grader of the config is a row. A row's nets are scored one by one and by their mean, and set beside the grader that
+the config names: on a phantom in expectation over all labels that its raters could have given, else by the labels.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,6 @@ from lumbar.crop.stage import run_crop
 from lumbar.data.competition import read_predictions
 from lumbar.data.priors import nested_prior
 from lumbar.ensemble import average_folds
-from lumbar.errors import InputError
 from lumbar.grade.stage import run_grade
 from lumbar.metric import bootstrap_scores, interval, score_losses, study_losses
 from lumbar.phantom.expected import expected_losses
@@ -25,8 +24,9 @@ from lumbar.records import align, write_json, write_text
 from lumbar.run.checkpoint import current_commit, read_card
 from lumbar.run.run import Run
 
-FIGURES = ("score", "expected", "excess", "excess_by_seed", "excess_of_mean", "difference", "difference_ci95")
-"""What is told of a row."""
+FIGURES = ("score", "expected", "by_seed", "of_mean", "difference", "difference_ci95")
+"""What is told of a row: its nets' mean score by the labels and, of a phantom, in expectation; each net's figure, and
+that of the nets' mean prediction, which is the excess of a phantom and else the score; and the paired difference."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,12 +49,7 @@ def average(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 
 def run_ablation(run: Run) -> str:
-    """Trains what is not trained yet, writes `ablation.json` and `ablation.txt` below the run, and returns the text.
-
-    InputError where the data are no phantom: the expectation needs to know what raters could have said.
-    """
-    if not run.competition.is_phantom:
-        raise InputError(f"{run.competition.root}: an ablation needs a phantom, whose best answer is known")
+    """Trains what is not trained yet, writes `ablation.json` and `ablation.txt` below the run, and returns the text."""
     expect_rows(run.config)
     serving = replace(run, folder=run.folder.parent / run.config.ablation.detected_by)
     run_through(serving, last="detect")
@@ -100,62 +95,63 @@ def _row_of(run: Run, grader: str) -> Row:
 
 @dataclass(frozen=True, eq=False)
 class Judge:
-    """What rows are judged by: the labels, the best answer and the prior, and the seed of the intervals."""
+    """What rows are judged by: the labels, a phantom's best answer and the prior, and the seed of the intervals."""
 
     labels: pd.DataFrame
-    oracle: pd.DataFrame
+    oracle: pd.DataFrame | None
     prior: pd.DataFrame
     seed: int
 
     @classmethod
     def of(cls, run: Run) -> "Judge":
-        """The judge of a run on a phantom."""
-        labels = run.competition.labels
-        oracle = read_predictions(run.competition.root / "oracle.csv")
+        """The judge of a run."""
+        competition, labels = run.competition, run.competition.labels
+        oracle = read_predictions(competition.root / "oracle.csv") if competition.is_phantom else None
         return cls(labels, oracle, nested_prior(labels, run.held_out), run.config.seed)
 
     def describe(self, row: Row, base: Row) -> dict[str, Any]:
-        """A row's scores, its excess by seed, in expectation, and its difference from another row; None for all of a
-        row that has graded nothing."""
+        """A row's `FIGURES`, the differences being from another row; None for all of a row that has graded nothing."""
         told = {"row": row.name, "seeds": len(row.seeds), "seconds": row.seconds}
         graded = self._graded(row)
         if graded.empty:
             return told | dict.fromkeys(FIGURES)
+        scores = [score_losses(self._losses(graded, table)).score for table in row.seeds]
+        *by_seed, of_mean = self._figures(graded, [*scores, score_losses(self._losses(graded, row.mean)).score])
         by_labels = _mean_losses([study_losses(graded, table) for table in row.seeds])
-        expected = [self._expected(graded, table) for table in row.seeds]
-        *seeds, mean, best, prior = (
-            score_losses(losses).score
-            for losses in (
-                *expected,
-                *(self._expected(graded, table) for table in (row.mean, self.oracle, self.prior)),
-            )
-        )
-        excess = [(score - best) / (prior - best) for score in seeds]
         return told | {
             "score": score_losses(by_labels).score,
-            "expected": score_losses(_mean_losses(expected)).score,
-            "excess": float(np.mean(excess)),
-            "excess_by_seed": excess,
-            "excess_of_mean": (mean - best) / (prior - best),
+            "expected": None if self.oracle is None else float(np.mean(scores)),
+            "by_seed": by_seed,
+            "of_mean": of_mean,
             **self._difference(row, base),
         }
+
+    def _figures(self, graded: pd.DataFrame, scores: Sequence[float]) -> Sequence[float]:
+        """The excess of scores on some cells: 0 is the best answer, 1 the prior; the scores where it is not known."""
+        if self.oracle is None:
+            return scores
+        best, prior = (score_losses(self._losses(graded, table)).score for table in (self.oracle, self.prior))
+        return [(score - best) / (prior - best) for score in scores]
 
     def _graded(self, *rows: Row) -> pd.DataFrame:
         """The labels of the cells that all of some rows predict."""
         known = self.labels["row_id"]
         return self.labels[np.all([known.isin(row.seeds[0]["row_id"]) for row in rows], axis=0)]
 
-    def _expected(self, graded: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
-        """A table's expected losses on some cells."""
-        return expected_losses(graded, self.oracle, table[table["row_id"].isin(graded["row_id"])])
+    def _losses(self, graded: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+        """A table's losses on some cells, in expectation where the best answer is known."""
+        predicted = table[table["row_id"].isin(graded["row_id"])]
+        if self.oracle is None:
+            return study_losses(graded, predicted)
+        return expected_losses(graded, self.oracle, predicted)
 
     def _difference(self, row: Row, base: Row) -> dict[str, Any]:
-        """How much more a row expects to lose than another on the cells of both, paired over studies; None for rows of
+        """How much more a row loses than another on the cells of both, paired over studies; None for rows of
         other condition groups."""
         common = self._graded(row, base)
         if common.empty:
             return {"difference": None, "difference_ci95": None}
-        first, second = (_mean_losses([self._expected(common, table) for table in each.seeds]) for each in (row, base))
+        first, second = (_mean_losses([self._losses(common, table) for table in each.seeds]) for each in (row, base))
         draws = bootstrap_scores(first, self.seed) - bootstrap_scores(second, self.seed)
         difference = score_losses(first).score - score_losses(second).score
         return {"difference": difference, "difference_ci95": interval(draws)}
@@ -167,14 +163,21 @@ def _mean_losses(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 
 def format_rows(rows: Sequence[dict[str, Any]]) -> str:
-    """The table as text; differences are of the expected score, below 0 is better."""
-    lines = [("row", "seeds", "score", "expected", "excess", "of mean", "difference", "95 % interval", "s a net")]
+    """The table as text; differences below 0 are better."""
+    is_phantom = any(row["expected"] is not None for row in rows)
+    kinds = ("expected", "excess") if is_phantom else ("by seed",)
+    lines = [("row", "seeds", "score", *kinds, "of mean", "difference", "95 % interval", "s a net")]
     for row in rows:
-        figures, told = ("-",) * 4, ("-",) * 2
+        figures, told = ("-",) * (2 + len(kinds)), ("-",) * 2
         if row["score"] is not None:
-            spread = f" ±{np.std(row['excess_by_seed'], ddof=1):.3f}" if row["seeds"] > 1 else ""
-            scores = (f"{row['score']:.4f}", f"{row['expected']:.4f}")
-            figures = (*scores, f"{row['excess']:.3f}{spread}", f"{row['excess_of_mean']:.3f}")
+            spread = f" ±{np.std(row['by_seed'], ddof=1):.3f}" if row["seeds"] > 1 else ""
+            expected = (f"{row['expected']:.4f}",) if is_phantom else ()
+            figures = (
+                f"{row['score']:.4f}",
+                *expected,
+                f"{np.mean(row['by_seed']):.3f}{spread}",
+                f"{row['of_mean']:.3f}",
+            )
         if row["difference"] is not None:
             low, high = row["difference_ci95"]
             told = (f"{row['difference']:+.4f}", f"{low:+.4f} to {high:+.4f}")

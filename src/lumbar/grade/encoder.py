@@ -45,7 +45,9 @@ class Encoder(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """The features."""
         scaled = standardise(images) if self.scaling == "crop" else (images - self.mean) / self.deviation
-        features: torch.Tensor = self.backbone(scaled.expand(-1, COLOURS, -1, -1) if self.colours else scaled)
+        scaled = scaled.expand(-1, COLOURS, -1, -1) if self.colours else scaled
+        # Nearly twice as fast on a CPU for nets of depthwise convolutions, and faster on a GPU in half precision.
+        features: torch.Tensor = self.backbone(scaled.contiguous(memory_format=torch.channels_last))
         return features
 
 
