@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from lumbar import cli
 from lumbar.data.competition import read_predictions
+from lumbar.data.priors import read_prior
 from lumbar.ensemble import average_folds
 from lumbar.ensemble.apply import apply_ensemble
 from lumbar.ensemble.model import read_model
@@ -84,6 +85,22 @@ def test_apply_predicts_from_the_members_that_are_there(folder, fitted, tmp_path
     np.testing.assert_allclose(applied[list(GRADES)], mean, atol=1e-4)
     one = CliRunner().invoke(cli.app, [*words, str(folder / "a.csv")])
     assert "without b" in one.stdout
+
+
+def test_apply_writes_the_rows_that_are_asked_for_and_the_prior_where_no_member_has_one(folder, fitted, tmp_path):
+    member = read_predictions(folder / "a.csv")
+    asked = [*member["row_id"].iloc[[30, 2]], "77_spinal_canal_stenosis_l4_l5"]
+    pd.DataFrame({"row_id": asked}).to_csv(tmp_path / "sample.csv", index=False)
+    words = ["ensemble", "apply", "--model", str(fitted), "--out", str(tmp_path / "x.csv")]
+    words += ["--rows", str(tmp_path / "sample.csv"), "--predictions", str(folder / "a.csv")]
+    done = CliRunner().invoke(cli.app, words)
+    assert done.exit_code == 0, done.output
+    assert "1 of 3 rows by the prior" in done.stdout
+    applied = read_predictions(tmp_path / "x.csv")
+    assert applied["row_id"].tolist() == asked
+    prior = read_prior(fitted / "prior.csv").set_index(["condition", "level"])
+    expected = prior.loc[("spinal_canal_stenosis", "l4_l5"), list(GRADES)].to_numpy(dtype=float)
+    np.testing.assert_allclose(applied[list(GRADES)].to_numpy()[2], expected, atol=1e-6)
 
 
 def refusal(monkeypatch, capsys, words: list[str]) -> str:

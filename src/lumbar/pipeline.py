@@ -14,7 +14,7 @@ from lumbar.crop.stage import crops_made_from, run_crop
 from lumbar.data.competition import read_predictions
 from lumbar.data.folds import make_folds, studies_of_fold
 from lumbar.data.points import read_points
-from lumbar.data.priors import fit_prior, nested_prior
+from lumbar.data.priors import PRIOR_FILE, fit_prior, nested_prior
 from lumbar.data.rows import complete_rows
 from lumbar.data.tables import write_table
 from lumbar.detect.stage import points_made_from, run_detect
@@ -129,7 +129,7 @@ def expect_models(folder: Path, command: str) -> None:
     """
     refuse_other_layout(folder)
     models = folder / "models"
-    missing = [name for name in ("config.json", "prior.csv", MODEL_FILE) if not (models / name).is_file()]
+    missing = [name for name in ("config.json", PRIOR_FILE, MODEL_FILE) if not (models / name).is_file()]
     gaps = [f"{models}: there is no {name}; train the run" for name in missing] or list(find_gaps(models))
     if gaps:
         raise InputError(f"{gaps[0]} (`{command}`)")

@@ -1,12 +1,15 @@
 """`lumbar ensemble`: the run's stage; `fit` and `apply` blend any predictions in submission format, without a run."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lumbar.cli.options import DEMO, ConfigOption, DataOption, open_run
 from lumbar.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 app = typer.Typer()
 
@@ -39,10 +42,11 @@ def fit(
     """Fit an ensemble to out-of-fold predictions, and score it inside the folds.
 
     A member's name is its file's, without .csv; that of a run's predictions/<member>/oof.csv is its folder's.
-    Writes ensemble.json, nested predictions (oof.csv) and report.json.
+    Writes ensemble.json, the labels' prior (prior.csv), nested predictions (oof.csv) and report.json.
     """
     from lumbar.data.competition import read_labels
-    from lumbar.data.tables import integer, read_table
+    from lumbar.data.priors import PRIOR_FILE, fit_prior
+    from lumbar.data.tables import integer, read_table, write_table
     from lumbar.ensemble import model
     from lumbar.ensemble.fit import fit_ensemble, write_ensemble
     from lumbar.ensemble.members import read_member, refuse_other_studies
@@ -52,9 +56,11 @@ def fit(
     members = {name: read_member(path) for name, path in _name_members([*predictions, *(more or [])]).items()}
     for name, path in _name_members([*predictions, *(more or [])]).items():
         refuse_other_studies(members[name], path, fold_table["study_id"].tolist(), folds)
-    ensemble = fit_ensemble(members, read_labels(labels), fold_table)
+    graded = read_labels(labels)
+    ensemble = fit_ensemble(members, graded, fold_table)
     write_ensemble(ensemble, out)
     model.write_model(ensemble.model, out / model.MODEL_FILE)
+    write_table(fit_prior(graded), out / PRIOR_FILE)
     typer.echo(f"{format_report(ensemble.report)}\n\nwrote {out}")
 
 
@@ -64,22 +70,44 @@ def apply(
     predictions: PredictionsOption,
     out: Annotated[Path, typer.Option(help="The CSV to write.")],
     more: MoreArgument = None,
+    rows: Annotated[
+        Path | None, typer.Option(help="A CSV whose row_id are written, all of them; the prior stands in for members.")
+    ] = None,
 ) -> None:
     """Apply a fitted ensemble to its members' predictions of any studies, matched by their names as in fit."""
+    from lumbar.data.priors import PRIOR_FILE
     from lumbar.data.tables import write_table
     from lumbar.ensemble.apply import apply_ensemble
     from lumbar.ensemble.members import read_member
     from lumbar.ensemble.model import MODEL_FILE, read_model
 
-    fitted = read_model(model / MODEL_FILE if model.is_dir() else model)
+    file = model / MODEL_FILE if model.is_dir() else model
+    fitted = read_model(file)
     paths = _name_members([*predictions, *(more or [])])
     unknown = sorted(set(paths) - set(fitted.members))
     if unknown:
         raise InputError(f"{paths[unknown[0]]}: the ensemble's members are {', '.join(fitted.members)}")
     members = {name: read_member(path) for name, path in paths.items()}
-    write_table(apply_ensemble(fitted, members), out)
-    missing = sorted(set(fitted.members) - set(paths))
-    typer.echo(f"wrote {out}" + (f", without {', '.join(missing)}" if missing else ""))
+    applied, missing = apply_ensemble(fitted, members), sorted(set(fitted.members) - set(paths))
+    told = [f"wrote {out}", *([f"without {', '.join(missing)}"] if missing else [])]
+    if rows is not None:
+        applied, from_prior = _complete(applied, rows, file.parent / PRIOR_FILE)
+        told.append(f"{from_prior} of {len(applied)} rows by the prior")
+    write_table(applied, out)
+    typer.echo(", ".join(told))
+
+
+def _complete(applied: "pd.DataFrame", rows: Path, prior: Path) -> "tuple[pd.DataFrame, int]":
+    """The rows that a table asks for, and how many of them no member has."""
+    from lumbar.data.competition import refuse_unknown_rows
+    from lumbar.data.priors import read_prior
+    from lumbar.data.rows import complete_rows
+    from lumbar.data.tables import read_table, text
+
+    asked = read_table(rows, [text("row_id")], unique=["row_id"])
+    refuse_unknown_rows(asked, rows)
+    completed = complete_rows(applied, asked["row_id"].tolist(), read_prior(prior))
+    return completed.predictions, len(completed.fallback)
 
 
 def _name_members(paths: list[Path]) -> dict[str, Path]:

@@ -12,6 +12,8 @@ import pandas as pd
 from lumbar.data.tables import choice, read_table, real
 from lumbar.labels import CELLS, CONDITIONS, GRADE_WEIGHTS, GRADES, LEVELS, row_id
 
+PRIOR_FILE = "prior.csv"
+"""The prior's CSV beside a run's models or an ensemble."""
 PSEUDO_CASES = 1.0
 """Added to a grade's weighted count in proportion to the condition's shares, so that no share is ever zero."""
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from lumbar.config import Config, GraderConfig, Member, ViewConfig
 from lumbar.crop.crops import NOWHERE, Crops, found_rows, join_views, open_crops
 from lumbar.data.competition import no_predictions
-from lumbar.data.priors import fit_prior
+from lumbar.data.priors import PRIOR_FILE, fit_prior
 from lumbar.data.tables import write_table
 from lumbar.grade.head import level_prior
 from lumbar.grade.net import Grader
@@ -76,7 +76,7 @@ def run_grade(run: Run, craft: Craft | None = None) -> None:
     """Writes `predictions/<grader>/oof.csv`, the graders, the prior and the config that prediction needs."""
     craft = craft or PIPELINE
     run.models.mkdir(parents=True, exist_ok=True)
-    write_table(fit_prior(run.competition.labels), run.models / "prior.csv")
+    write_table(fit_prior(run.competition.labels), run.models / PRIOR_FILE)
     folds = run.config.folds.model_copy(update={"count": len(run.all_fold_numbers)})
     write_record(run.config.model_copy(update={"folds": folds}), run.models / "config.json")
     run_stage("grade", run.folder / "grade", graders_made_from(run, craft), lambda: _grade(run, craft))

@@ -10,7 +10,7 @@ import pandas as pd
 
 import lumbar
 from lumbar.data.competition import Competition, no_predictions
-from lumbar.data.priors import read_prior
+from lumbar.data.priors import PRIOR_FILE, read_prior
 from lumbar.data.rows import complete_rows, write_submission
 from lumbar.kaggle.bundle import check_bundle
 from lumbar.kaggle.mounts import find_bundle, find_competition
@@ -59,7 +59,7 @@ def run_kernel(inputs: Path, working: Path, started: float | None = None) -> Non
 def _fall_back_on_priors(asked: Asked, inputs: Path, output: Path) -> None:
     """Writes the bundle's priors; where even they cannot be read, the uniform answer stays."""
     try:
-        _write_constant(asked, read_prior(find_bundle(inputs) / "models" / "prior.csv"), output)
+        _write_constant(asked, read_prior(find_bundle(inputs) / "models" / PRIOR_FILE), output)
     except Exception:
         logger.exception("the priors cannot be read either, the submission holds the uniform answer")
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lumbar.data.priors import read_prior
+from lumbar.data.priors import PRIOR_FILE, read_prior
 from lumbar.data.problems import Problem, Problems
 from lumbar.data.rows import complete_rows
 from lumbar.data.studies import Study, gather_study
@@ -116,7 +116,7 @@ def grade_folder(folder: Path, models: Path) -> GradedStudy:
     loaded = load_models(models)
     graded, points = predict_study(loaded, loaded.chains, study_id, study, problems)
     gaps = explain_gaps(loaded, loaded.chains, study_id, study, graded, problems)
-    floor, prior = loaded.config.submit.floor, read_prior(models / "prior.csv")
+    floor, prior = loaded.config.submit.floor, read_prior(models / PRIOR_FILE)
     return GradedStudy(
         study_id=study_id,
         series=tuple(series),

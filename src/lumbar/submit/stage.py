@@ -7,7 +7,7 @@ from typing import Any
 
 from lumbar.config import read_saved_config
 from lumbar.data.competition import Competition
-from lumbar.data.priors import read_prior
+from lumbar.data.priors import PRIOR_FILE, read_prior
 from lumbar.data.problems import Problem
 from lumbar.records import write_text
 from lumbar.run.code import hash_code
@@ -28,7 +28,7 @@ def run_submit(run: Run, output: Path, strict: bool = False) -> dict[str, Any]:
     folder, root = run.folder / "submit", run.competition.root
     origin = fingerprint(
         code=hash_code("submit.worker", "submit.results"),
-        models=hash_files(*sorted([*run.models.glob("*.json"), run.models / "prior.csv"])),
+        models=hash_files(*sorted([*run.models.glob("*.json"), run.models / PRIOR_FILE])),
         tables=hash_files(root / "sample_submission.csv", root / "test_series_descriptions.csv"),
         images=hash_listing(root / "test_images"),
     )
@@ -62,4 +62,4 @@ def predict_submission(
         Job(models=models, competition=competition.root, study_ids=asked.study_ids, journal=journal, strict=strict)
     )
     floor = read_saved_config(models / "config.json").submit.floor
-    return write_results(Journal(journal), asked, read_prior(models / "prior.csv"), floor, output)
+    return write_results(Journal(journal), asked, read_prior(models / PRIOR_FILE), floor, output)

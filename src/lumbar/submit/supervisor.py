@@ -16,7 +16,7 @@ from typing import Any
 
 from lumbar.config import read_saved_config
 from lumbar.data.competition import Competition
-from lumbar.data.priors import read_prior
+from lumbar.data.priors import PRIOR_FILE, read_prior
 from lumbar.records import write_text
 from lumbar.submit.asked import read_asked
 from lumbar.submit.journal import Job, Journal
@@ -41,7 +41,7 @@ def predict_supervised(
     """Writes the submission and its report, beginning with priors; grading stops at `deadline` (seconds since the
     epoch). Returns the report."""
     work.mkdir(parents=True, exist_ok=True)
-    asked, prior = read_asked(competition), read_prior(models / "prior.csv")
+    asked, prior = read_asked(competition), read_prior(models / PRIOR_FILE)
     journal, floor = Journal(work / "journal.jsonl"), read_saved_config(models / "config.json").submit.floor
     job = Job(
         models=models.resolve(),

@@ -13,7 +13,7 @@ import pandas as pd
 
 from lumbar.config import PhantomConfig
 from lumbar.data.competition import Competition, read_labels, read_predictions
-from lumbar.data.priors import predict_prior, read_prior
+from lumbar.data.priors import PRIOR_FILE, predict_prior, read_prior
 from lumbar.data.tables import TableError, read_table, real, text
 from lumbar.errors import InputError
 from lumbar.kaggle import COMPETITION
@@ -156,7 +156,7 @@ def _scores(rehearsal: Rehearsal, path: Path) -> dict[str, float]:
     submission = pd.read_csv(path, dtype={"row_id": str}).drop_duplicates("row_id")
     labels = read_labels(hidden / "test_labels.csv")
     labels = labels[labels["row_id"].isin(submission["row_id"])]  # a broken sample may not ask for all
-    prior = predict_prior(read_prior(rehearsal.bundle / "models" / "prior.csv"), labels["study_id"].unique().tolist())
+    prior = predict_prior(read_prior(rehearsal.bundle / "models" / PRIOR_FILE), labels["study_id"].unique().tolist())
     answers = {"score": submission, "prior": prior, "oracle": read_predictions(hidden / "oracle.csv")}
     return {name: round(score(labels, answer).score, 4) for name, answer in answers.items()}
 
