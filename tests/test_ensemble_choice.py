@@ -138,9 +138,9 @@ def test_more_evidence_gives_more_strength_and_few_studies_give_less(deviations,
     assert weigh_evidence(deviations, studies + 100) >= strength
 
 
-def test_three_standard_errors_are_much_for_a_thousand_studies_and_nothing_for_a_hundred():
-    assert weigh_evidence(3, 1000) == pytest.approx(1 - (1.4 / 3) ** 2)
-    assert weigh_evidence(3, 100) == 0
+def test_three_standard_errors_are_much_for_five_hundred_studies_and_nothing_for_fifty():
+    assert weigh_evidence(3, 500) == pytest.approx(1 - (1.04 / 3) ** 2)
+    assert weigh_evidence(3, 50) == 0
 
 
 def test_twins_are_no_reason_to_leave_the_mean():
