@@ -9,7 +9,7 @@ import pytest
 
 from lumbar.data.annotations import annotated_points
 from lumbar.data.competition import Competition
-from lumbar.detect.evaluate import contradicted_studies, find_contradicted
+from lumbar.detect.evaluate import contradicted_studies, find_contradicted, studies_with_sides_apart
 from lumbar.detect.stage import run_detect
 from lumbar.labels import LEVELS
 from lumbar.pipeline import run_folds
@@ -55,6 +55,18 @@ def test_every_study_is_looked_at_once_and_never_by_who_was_trained_on_it(compet
 
     assert find_contradicted(truth, 3, 0, points_by_others) == []
     assert sorted(looked_at) == sorted(competition.study_ids)
+
+
+def test_a_study_whose_sides_were_counted_from_different_vertebrae_is_named(truth):
+    first, second = sorted(truth["study_id"].unique())[:2]
+    is_left = truth["condition"].str.startswith("left_neural")
+    moved = truth.copy()
+    moved.loc[is_left & (truth["study_id"] == first), "patient_z"] += LEVEL_MM
+    one_level = is_left & (truth["study_id"] == second) & (truth["level"] == LEVELS[0])
+    moved.loc[one_level, "patient_z"] += LEVEL_MM
+    assert studies_with_sides_apart(truth) == []
+    assert studies_with_sides_apart(moved) == [first], "and not the one with a single point astray"
+    assert studies_with_sides_apart(truth[~is_left]) == []
 
 
 def test_the_study_that_others_count_otherwise_is_named(competition, truth):

@@ -219,4 +219,4 @@ def test_the_table_says_why_a_method_that_leads_is_not_used(trained):
     result = score_run(trained)
     for method, told in (("mean", True), ("stacker", False)):
         table = format_table(result | {"ensemble": result["ensemble"] | {"method": method}, "studies": 100})
-        assert ("(of 100 studies a lead over the mean counts beyond 5.0 standard errors)" in table) == told
+        assert ("(of 100 studies a lead over the mean counts beyond 2.0 standard errors)" in table) == told

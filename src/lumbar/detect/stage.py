@@ -8,7 +8,7 @@ from lumbar.data.problems import problem_table, read_problems
 from lumbar.data.tables import write_table
 from lumbar.detect.audit import contradicted_studies
 from lumbar.detect.detector import Detector
-from lumbar.detect.evaluate import measure_errors, summarise_errors
+from lumbar.detect.evaluate import measure_errors, studies_with_sides_apart, summarise_errors
 from lumbar.detect.locate import locate_studies
 from lumbar.detect.training import (
     annotated_of,
@@ -48,12 +48,25 @@ def _detect(run: Run) -> list[str]:
     points = pd.concat([read_points(fold / "points.csv") for fold in folds], ignore_index=True)
     problems = [problem for fold in folds for problem in read_problems(fold / "problems.csv")]
     annotated = annotated_of(run)
-    errors = measure_errors(annotated[annotated["study_id"].isin(run.held_out["study_id"])], points)
+    annotated = annotated[annotated["study_id"].isin(run.held_out["study_id"])]
+    errors = measure_errors(annotated, points)
     write_table(points, folder / "points.csv")
     write_table(problem_table(problems), folder / "problems.csv")
     write_table(errors, folder / "errors.csv")
     write_table(summarise_errors(errors), folder / "summary.csv")
-    return [f"{remark} (all in {folder / 'problems.csv'})" for remark in remarks_on(problems)]
+    remarks = [f"{remark} (all in {folder / 'problems.csv'})" for remark in remarks_on(problems)]
+    return [*remarks, *_remark_on_annotations(annotated)]
+
+
+def _remark_on_annotations(annotated: pd.DataFrame) -> list[str]:
+    apart = studies_with_sides_apart(annotated)
+    if not apart:
+        return []
+    named = ", ".join(map(str, apart[:3])) + (" ..." if len(apart) > 3 else "")
+    return [
+        f"left and right foramina are annotated a level apart in {len(apart)} of {annotated['study_id'].nunique()} "
+        f"studies ({named}): there half of the points count as missed, wherever they are"
+    ]
 
 
 def _is_done(run: Run, fold: int) -> bool:
