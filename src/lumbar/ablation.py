@@ -117,9 +117,9 @@ class Judge:
             return told | dict.fromkeys(FIGURES)
         scores = [score_losses(self._losses(graded, table)).score for table in row.seeds]
         *by_seed, of_mean = self._figures(graded, [*scores, score_losses(self._losses(graded, row.mean)).score])
-        by_labels = _mean_losses([study_losses(graded, table) for table in row.seeds])
+        by_labels = [score_losses(study_losses(graded, table)).score for table in row.seeds]
         return told | {
-            "score": score_losses(by_labels).score,
+            "score": float(np.mean(by_labels)),
             "expected": None if self.oracle is None else float(np.mean(scores)),
             "by_seed": by_seed,
             "of_mean": of_mean,

@@ -123,7 +123,7 @@ def predict(
 
 
 def ablation(config: ConfigOption = Path("configs/ablation.yaml"), data: DataOption = None) -> None:
-    """Train the graders of a config on a phantom, each a row, and say what each is worth beside the first."""
+    """Train the graders of a config, each a row, and say what each is worth beside the first."""
     from lumbar.ablation import run_ablation
 
     run = open_run(config, data)

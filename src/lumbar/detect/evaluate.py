@@ -108,9 +108,7 @@ def studies_with_sides_apart(annotated: pd.DataFrame) -> list[int]:
     places = foramina.assign(side=[CONDITIONS[condition].side for condition in foramina["condition"]])
     beside = places.pivot_table(index=["study_id", "level"], columns="side", values=PATIENT[1:])
     beside = beside.reindex(columns=pd.MultiIndex.from_product([PATIENT[1:], SIDES]))
-    apart = np.hypot(*(beside[axis]["left"] - beside[axis]["right"] for axis in PATIENT[1:]))
-    typical = apart.groupby("study_id").median()
-    return typical.index[typical > CONTRADICTED_MM].tolist()
+    return _mostly_a_level_off(np.hypot(*(beside[axis]["left"] - beside[axis]["right"] for axis in PATIENT[1:])))
 
 
 def find_contradicted(annotated: pd.DataFrame, parts: int, seed: int, points_by_others: PointsByOthers) -> list[int]:
@@ -131,5 +129,10 @@ def find_contradicted(annotated: pd.DataFrame, parts: int, seed: int, points_by_
 def contradicted_studies(errors: pd.DataFrame) -> list[int]:
     """The studies of `measure_errors` most of whose points lie a level off; points that were not found do not count."""
     found = errors[np.isfinite(errors["in_plane"])]
-    typical = found.groupby("study_id")["in_plane"].median()
+    return _mostly_a_level_off(found.set_index("study_id")["in_plane"])
+
+
+def _mostly_a_level_off(distances: pd.Series) -> list[int]:
+    """The studies, by the index' study_id, most of whose distances in mm are a level's."""
+    typical = distances.groupby("study_id").median()
     return typical.index[typical > CONTRADICTED_MM].tolist()
