@@ -9,7 +9,8 @@ import pytest
 
 from lumbar.data.annotations import annotated_points
 from lumbar.data.competition import Competition
-from lumbar.detect.evaluate import contradicted_studies, find_contradicted, studies_with_sides_apart
+from lumbar.detect.audit import find_contradicted
+from lumbar.detect.contradictions import contradicted_studies, studies_with_sides_apart
 from lumbar.detect.stage import run_detect
 from lumbar.labels import LEVELS
 from lumbar.pipeline import run_folds

@@ -6,9 +6,10 @@ from lumbar.config import LOOKS_WITH
 from lumbar.data.points import read_points
 from lumbar.data.problems import problem_table, read_problems
 from lumbar.data.tables import write_table
-from lumbar.detect.audit import contradicted_studies
+from lumbar.detect.audit import audit_fold
+from lumbar.detect.contradictions import studies_with_sides_apart
 from lumbar.detect.detector import Detector
-from lumbar.detect.evaluate import measure_errors, studies_with_sides_apart, summarise_errors
+from lumbar.detect.evaluate import measure_errors, summarise_errors
 from lumbar.detect.locate import locate_studies
 from lumbar.detect.training import (
     annotated_of,
@@ -41,14 +42,13 @@ def points_made_from(run: Run) -> Origin:
 def _detect(run: Run) -> list[str]:
     for fold in run.fold_numbers:
         if run.selection.includes(fold):
-            train_fold(run, fold, contradicted_studies)
+            train_fold(run, fold, audit_fold)
             _locate_fold(run, fold)
     wait_for("detect", [f"fold {fold}" for fold in run.fold_numbers if not _is_done(run, fold)])
     folder, folds = run.folder / "detect", [fold_folder(run, fold) for fold in run.fold_numbers]
     points = pd.concat([read_points(fold / "points.csv") for fold in folds], ignore_index=True)
     problems = [problem for fold in folds for problem in read_problems(fold / "problems.csv")]
-    annotated = annotated_of(run)
-    annotated = annotated[annotated["study_id"].isin(run.held_out["study_id"])]
+    annotated = annotated_of(run, run.held_out["study_id"])
     errors = measure_errors(annotated, points)
     write_table(points, folder / "points.csv")
     write_table(problem_table(problems), folder / "problems.csv")

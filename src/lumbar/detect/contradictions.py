@@ -1,0 +1,38 @@
+"""Studies whose levels were counted from the wrong vertebra: by their own two sides, or by what detectors find.
+
+A few of them teach a detector that the lowest disc may lie one higher.
+"""
+
+import numpy as np
+import pandas as pd
+
+from lumbar.data.points import PATIENT
+from lumbar.labels import CONDITIONS, SIDES, group_of
+
+CONTRADICTED_MM = 15.0
+"""Half the usual distance between neighbouring levels: a point farther than that is nearer to another level."""
+
+
+def studies_with_sides_apart(annotated: pd.DataFrame) -> list[int]:
+    """The studies of the annotated points whose left and right foramina were counted from different vertebrae: of most
+    levels they lie a level apart in the sagittal plane. They contradict themselves, whatever a detector finds.
+
+    So are 51 of the competition's 1,965 studies; in the others the two sides differ by less than .4 of a level.
+    """
+    foramina = annotated[[group_of(condition) == "foraminal" for condition in annotated["condition"]]]
+    places = foramina.assign(side=[CONDITIONS[condition].side for condition in foramina["condition"]])
+    beside = places.pivot_table(index=["study_id", "level"], columns="side", values=PATIENT[1:])
+    beside = beside.reindex(columns=pd.MultiIndex.from_product([PATIENT[1:], SIDES]))
+    return _mostly_a_level_off(np.hypot(*(beside[axis]["left"] - beside[axis]["right"] for axis in PATIENT[1:])))
+
+
+def contradicted_studies(errors: pd.DataFrame) -> list[int]:
+    """The studies of `measure_errors` most of whose points lie a level off; points that were not found do not count."""
+    found = errors[np.isfinite(errors["in_plane"])]
+    return _mostly_a_level_off(found.set_index("study_id")["in_plane"])
+
+
+def _mostly_a_level_off(distances: pd.Series) -> list[int]:
+    """The studies, by the index' study_id, most of whose distances in mm are a level's."""
+    typical = distances.groupby("study_id").median()
+    return typical.index[typical > CONTRADICTED_MM].tolist()
