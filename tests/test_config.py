@@ -192,6 +192,7 @@ AXIAL = "crop:\n  views:\n    spinal: {}\n    axial: {group: spinal, series: Axi
             AXIAL + "graders:\n  a: {views: axial, slices_as: sequence, slice_loss: 0.1, points: either}\n",
             "no slice of axial, which is another",
         ),
+        ("folds: {held_out: [1, 1]}\n", "folds.held_out: expected different folds"),
         ("folds: {held_out: [0]}\n", "folds.held_out has detected points of its own folds only"),
         ("grade: {mixup: 0.8, cutmix: 0.3}\n", "mixup and cutmix are shares of the batches"),
         ("grade: {slice_loss: 0.1}\n", "slice_loss and colours need slices_as: sequence"),

@@ -101,6 +101,15 @@ def test_a_view_that_a_cell_lacks_says_nothing(pooling):
     torch.testing.assert_close(grader(crop, *rest), grader(other, *rest))
 
 
+def test_the_encoder_sees_only_the_slices_that_are_there():
+    grader = grader_of(SEQUENCE, VIEW)
+    seen: list[int] = []
+    grader.encoder.register_forward_hook(lambda _, given, __: seen.append(len(given[0])))
+    there = torch.tensor([[True, True, False], [False, True, False]])
+    grader(torch.rand(2, 3, 32, 32), torch.tensor([0, 4]), there, torch.zeros(2, 3))
+    assert seen == [3]
+
+
 def test_the_other_order_turns_each_view_by_itself():
     views = [VIEW, VIEW.model_copy(update={"slices": 5})]
     assert window(views, [0, 0], reverse=True).tolist() == [2, 1, 0, 7, 6, 5, 4, 3]

@@ -57,6 +57,13 @@ class FoldsConfig(Record):
     file: Path | None = None
     """The fold file; null means `folds/<config name>.csv`, or a file there that is of just this data set's studies."""
 
+    @field_validator("held_out")
+    @classmethod
+    def _are_different(cls, folds: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if folds and len(set(folds)) < len(folds):
+            raise ValueError("expected different folds")
+        return folds
+
 
 class SubmitConfig(Record):
     """How predictions become a submission."""

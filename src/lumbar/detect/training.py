@@ -9,7 +9,6 @@ import pandas as pd
 from lumbar.config import LOOKS_WITH
 from lumbar.data.points import read_points
 from lumbar.data.tables import write_table
-from lumbar.detect.contradictions import studies_with_sides_apart
 from lumbar.detect.landmarks import CLASS_NAMES
 from lumbar.detect.train import train_detector
 from lumbar.detect.training_set import write_training_set
@@ -101,15 +100,13 @@ def image_paths(run: Run, images: pd.DataFrame) -> list[Path]:
 
 
 def train_fold(run: Run, fold: int, audit: Audit) -> None:
-    """Trains the detector of a fold on the other folds' images, unless it is there already. Studies whose sides
-    contradict each other are not trained on, nor those that `audit` names."""
+    """Trains the detector of a fold on the other folds' images, unless it is there already; `audit` names the studies
+    among these that are not to be trained on."""
     stem, made_from = detector_stem(run, fold), detector_made_from(run, fold)
     if is_current(stem, made_from):
         return
     images = training_images(run)
     chosen = images[~images["study_id"].isin(run.studies_of(fold))]
-    apart = studies_with_sides_apart(annotated_of(run, chosen["study_id"]))
-    chosen = chosen[~chosen["study_id"].isin(apart)]
     if chosen.empty:
         raise InputError(f"{run.competition.root}: no annotated study outside fold {fold} to train a detector on")
     contradicted = audit(run, fold, chosen)
@@ -126,11 +123,7 @@ def train_fold(run: Run, fold: int, audit: Audit) -> None:
         fingerprint=made_from,
         training_studies=int(chosen["study_id"].nunique()),
         commit=current_commit(),
-        details={
-            "images": len(chosen),
-            "contradicted": sorted([*apart, *contradicted]),
-            "phantom": run.competition.is_phantom,
-        },
+        details={"images": len(chosen), "contradicted": contradicted, "phantom": run.competition.is_phantom},
     )
     save_checkpoint(stem, state, card)
     for leftover in folder.glob(f"training_fold{fold}_*"):

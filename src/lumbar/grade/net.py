@@ -67,8 +67,7 @@ class Grader(nn.Module):
         """All that the net says of a batch, see `forward`."""
         if present is None or distance is None:
             return Answer(self.head(self.encoder(crops), levels))
-        count, slices, *size = crops.shape
-        features = self.encoder(crops.reshape(count * slices, 1, *size)).reshape(count, slices, -1)  # (B, S, F)
+        features = self._encode(crops, present)
         ends = np.cumsum([view.slices for view in self.views])[:-1].tolist()
         parts = zip(*(each.tensor_split(ends, dim=1) for each in (features, present, distance)), strict=True)
         pooled, shown = [], []
@@ -82,6 +81,14 @@ class Grader(nn.Module):
         if self.slice_head is not None:
             marked = self.slice_head(features)[..., 0].masked_fill(~present, LEAST)
         return Answer(self.head(torch.cat(pooled, dim=1), levels), by_view, marked)
+
+    def _encode(self, crops: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
+        """Features (B, S, F) of the slices (B, S, H, W) that are there (B, S), 0 of the others: these would only cost
+        time, and bend the statistics of batch normalisation."""
+        seen = self.encoder(crops[present][:, None])
+        features = seen.new_zeros((*present.shape, seen.shape[1]))
+        features[present] = seen
+        return features
 
     def start_at_prior(self, prior: NDArray[np.float64]) -> None:
         """Lets every head say a prior (5, 3) as long as nothing is learned."""
