@@ -1,6 +1,6 @@
 """Studies whose levels were counted from the wrong vertebra: by their own two sides, or by what detectors find.
 
-A few of them teach a detector that the lowest disc may lie one higher.
+The first kind is only named: left out of a detector's training, it did not help (LAB.md, 2026-11-27).
 """
 
 import numpy as np
