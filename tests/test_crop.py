@@ -110,15 +110,16 @@ def test_beyond_a_gap_lies_another_block(tmp_path):
     assert facts == pytest.approx((1, 1, 0, 4, 0, 0))
 
 
-def test_neighbours_are_the_parallel_slices_where_blocks_overlap_in_height(tmp_path):
-    tilt = turned([1, 0, 0], 20)
+@pytest.mark.parametrize("degrees", [3, 20, 60])
+def test_neighbours_are_the_parallel_slices_where_blocks_overlap_in_height(tmp_path, degrees):
+    tilt = turned([1, 0, 0], degrees)
     flat = axial_planes([-8.0, -4.0, 0.0])
     steep = [
         Plane(tilt @ plane.position, tilt @ plane.x_axis, tilt @ plane.y_axis, plane.x_spacing, plane.y_spacing)
         for plane in axial_planes([-6.0, -2.0, 2.0])
     ]
     write_scan(tmp_path, [*flat, *steep], [[0.0, 0, 0]])
-    series = read_series(tmp_path)
+    series = read_series(tmp_path, "axial")
     for block, middle in ((flat, 2), (steep, 5)):
         chosen, is_real = neighbours(series, middle, 5)
         planes = [series.slices[number].plane for number in chosen]

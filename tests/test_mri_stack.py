@@ -6,10 +6,11 @@ import numpy as np
 import pydicom
 import pytest
 
-from lumbar.mri.geometry import Plane, anatomical_plane
+from lumbar.mri.geometry import BACK, HEAD, LEFT, Plane, anatomical_plane, displayed
 from lumbar.mri.series import FALLBACK_SLICE_STEP_MM, SeriesError, read_series
-from scans import AXIAL, axial_planes, plane_tags, sagittal_planes, write_image, write_scan
+from scans import AXIAL, axial_planes, plane_tags, sagittal_planes, turned, write_image, write_scan
 
+CORONAL = (1.0, 0.0, 0.0, 0.0, 0.0, -1.0)
 RAMP = np.arange(48 * 48, dtype=np.uint16).reshape(48, 48)
 
 
@@ -93,6 +94,47 @@ def test_a_steep_axial_block_is_still_axial(tmp_path):
     write_image(tmp_path / "2.dcm", RAMP, 2, **plane_tags(steep))
     assert anatomical_plane(steep) == "coronal"
     assert len(read_series(tmp_path, "axial").slices) == 2
+
+
+@pytest.mark.parametrize("tilt", [50, 60])
+def test_a_steep_block_is_sorted_and_shown_like_the_other_axial_ones(tmp_path, tilt):
+    # An S1 block: its own slices rise along their normal, forwards and up, below a straight block.
+    turn = turned([1, 0, 0], tilt)
+    steep = [
+        Plane.of(turn @ plane.position + [0, 0, -60], [*turn @ plane.x_axis, *turn @ plane.y_axis], [2, 2])
+        for plane in axial_planes([-4, 0, 4])
+    ]
+    for number, plane in enumerate([*axial_planes([0, 4, 8]), *steep], start=1):
+        write_image(tmp_path / f"{number}.dcm", RAMP, number, **plane_tags(plane))
+    series = read_series(tmp_path, "axial")
+    assert series.instance_numbers == [4, 5, 6, 1, 2, 3]
+    assert {image.anatomical_plane for image in series.slices} == {"axial"}
+    first = series.slices[0]
+    shown = displayed(first.plane, first.anatomical_plane)
+    np.testing.assert_allclose(shown.x_axis, LEFT, atol=1e-6)
+    assert shown.y_axis @ BACK > 0
+    assert series.problems == ()
+
+
+def test_a_coronal_scout_in_an_axial_series_is_left_out_and_told(tmp_path):
+    write_scan(tmp_path, axial_planes([0, 4, 8]), [0, 0, 0])
+    for number, tilt in ((4, 0), (5, 20)):
+        turn = turned([1, 0, 0], tilt)
+        scout = Plane.of([-47, 0, 47], [*turn @ LEFT, *turn @ -HEAD], [2, 2])
+        write_image(tmp_path / f"{number}.dcm", RAMP, number, **plane_tags(scout))
+    series = read_series(tmp_path, "axial")
+    assert series.instance_numbers == [1, 2, 3]
+    assert "an image that is not axial in 4.dcm, 5.dcm; left out" in " ".join(series.problems)
+
+
+def test_a_whole_coronal_series_listed_as_axial_is_told(tmp_path):
+    for number in (1, 2, 3):
+        write_image(
+            tmp_path / f"{number}.dcm", RAMP, number, **plane_tags(Plane.of([0, 4 * number, 0], CORONAL, [2, 2]))
+        )
+    series = read_series(tmp_path, "axial")
+    assert {image.anatomical_plane for image in series.slices} == {"coronal"}
+    assert "expected axial images, got coronal ones; kept as they are" in series.problems[0]
 
 
 def test_a_series_that_is_not_what_the_table_says_is_told(tmp_path):

@@ -14,7 +14,7 @@ from lumbar.crop.view import mirror_right, neighbours
 from lumbar.data.points import PATIENT
 from lumbar.data.studies import Study, series_by_id
 from lumbar.labels import CONDITIONS
-from lumbar.mri.geometry import BACK, Array, anatomical_plane, displayed
+from lumbar.mri.geometry import BACK, Array, displayed
 from lumbar.mri.sampling import sample_square
 from lumbar.mri.series import Series, Slice
 
@@ -66,9 +66,9 @@ def crop_slices(
 def place_in_slice(series: Series, instance_number: int, point: Array, side: str | None) -> tuple[float, float]:
     """Where a patient point (3,) lies in the whole slice as `crop_slices` turns it, see `PLACE`."""
     image = series.by_instance_number(instance_number)
-    axes, offset = displayed(image.plane), (point - image.centre) / _longer_side(image)
+    axes, offset = displayed(image.plane, image.anatomical_plane), (point - image.centre) / _longer_side(image)
     x, y = 0.5 + float(offset @ axes.x_axis), 0.5 + float(offset @ axes.y_axis)
-    return (1 - x if side == "right" and anatomical_plane(image.plane) == "axial" else x), y
+    return (1 - x if side == "right" and image.anatomical_plane == "axial" else x), y
 
 
 def _longer_side(image: Slice) -> float:

@@ -11,14 +11,15 @@ from lumbar.crop.crops import slice_facts
 from lumbar.data.points import PATIENT
 from lumbar.data.studies import Study, series_by_id
 from lumbar.labels import CONDITIONS, plane_of
-from lumbar.mri.geometry import BACK, DECIMALS, Array, anatomical_plane, lies_in
+from lumbar.mri.geometry import BACK, DECIMALS, Array
 from lumbar.mri.sampling import sample_square
 from lumbar.mri.series import Series, nearest_slice
 
 BLOCK_GAP_MM = 12.0
 """Slices farther apart than this are of two blocks: a lumbar stack's are 3 to 6 mm apart, and one may be missing."""
-BLOCK_TILT = np.cos(np.deg2rad(5.0))
-"""Slices whose normals make a greater angle are of two blocks, as when each disc's own were planned."""
+BLOCK_TILT = np.cos(np.deg2rad(1.0))
+"""Slices whose normals make a greater angle are of two blocks, as when each disc's own were planned: those of one block
+are parallel to the last digits."""
 
 
 class ViewCutter:
@@ -53,7 +54,7 @@ class ViewCutter:
     def _nearest_slice(self, study: Study, point: Array) -> tuple[Series, int] | None:
         """The slice nearest to a point, of all series of the view's type that show it within the tolerance."""
         plane, stacks = plane_of(self.view.series_description), study.get(self.view.series_description, [])
-        usable = (stack for stack in stacks if stack.is_placed and lies_in(stack.slices[0].plane, plane))
+        usable = (stack for stack in stacks if stack.is_placed and stack.slices[0].anatomical_plane == plane)
         shown = nearest_slice(usable, point)
         if shown is None or shown[1].distance(point) > self.view.tolerance_mm:
             return None
@@ -126,4 +127,4 @@ def mirror_right(crop: NDArray[np.uint8], series: Series, instance_number: int, 
 
 
 def _is_sagittal(series: Series, instance_number: int) -> bool:
-    return anatomical_plane(series.by_instance_number(instance_number).plane) == "sagittal"
+    return series.by_instance_number(instance_number).anatomical_plane == "sagittal"

@@ -29,7 +29,7 @@ from lumbar.detect.canvas import draw_canvas
 from lumbar.detect.detector import Candidate, Detector
 from lumbar.detect.landmarks import LANDMARKS
 from lumbar.labels import GROUPS, LEVELS, SIDES, condition_of
-from lumbar.mri.geometry import DECIMALS, lies_in
+from lumbar.mri.geometry import DECIMALS
 from lumbar.mri.series import Series, Slice, nearest_slice
 
 TOWARDS_SIDE = {"left": np.array([1.0, 1.0, 1.0]), "right": np.array([-1.0, 1.0, 1.0])}
@@ -88,7 +88,7 @@ def _locate_cells(detector: Detector, study: Mapping[str, Sequence[Series]]) -> 
 
 def _usable(series: Sequence[Series], plane: str) -> Sequence[Series]:
     """The series that lie in their plane; of stacks without positions only one, and only where there is no other."""
-    fitting = [stack for stack in series if lies_in(stack.slices[0].plane, plane)]
+    fitting = [stack for stack in series if stack.slices[0].anatomical_plane == plane]
     return [stack for stack in fitting if stack.is_placed] or fitting[:1]
 
 

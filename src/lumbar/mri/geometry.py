@@ -16,6 +16,10 @@ LEFT, BACK, HEAD = np.eye(3)
 DISPLAY_AXES = {"sagittal": (BACK, -HEAD), "coronal": (LEFT, -HEAD), "axial": (LEFT, BACK)}
 """Directions of growing column and row in which each anatomical plane is shown by convention."""
 
+STEEPEST_AXIAL = np.cos(np.deg2rad(65.0))
+"""Cosine of the angle from the head up to which an image that is nearer to coronal may still be an axial one: those of
+L5/S1 are tilted by 45 degrees and more in a hollow back, and a coronal one along the spine lies beyond."""
+
 DECIMALS = 6
 """Of millimetres and pixels that are compared: those beyond depend on where in the scanner the patient lies, and must
 not decide where two are equal."""
@@ -90,12 +94,14 @@ def anatomical_plane(plane: Plane) -> str:
 
 def lies_in(plane: Plane, name: str) -> bool:
     """Whether a plane is of an anatomical kind; an axial one angled to a steep disc may be closer to coronal."""
-    return (anatomical_plane(plane) == "sagittal") == (name == "sagittal")
+    nearest = anatomical_plane(plane)
+    is_steep = name == "axial" and nearest == "coronal" and abs(plane.normal @ HEAD) > STEEPEST_AXIAL
+    return nearest == name or is_steep
 
 
-def displayed(plane: Plane) -> Plane:
-    """The plane turned (and mirrored) within itself to the display axes of its anatomical plane; the position stays."""
-    towards_x, towards_y = DISPLAY_AXES[anatomical_plane(plane)]
+def displayed(plane: Plane, name: str) -> Plane:
+    """The plane turned (and mirrored) within itself to the display axes of an anatomical plane; the position stays."""
+    towards_x, towards_y = DISPLAY_AXES[name]
     x_axis = plane.in_plane(towards_x)
     across = np.cross(plane.normal, x_axis)
     return Plane(plane.position, x_axis, across * np.sign(across @ towards_y), plane.x_spacing, plane.y_spacing)

@@ -14,7 +14,7 @@ import numpy as np
 import pydicom
 
 from lumbar.labels import SERIES_DESCRIPTIONS, plane_of, sequence_of
-from lumbar.mri.geometry import Plane, anatomical_plane
+from lumbar.mri.geometry import Plane, anatomical_plane, lies_in
 
 logger = logging.getLogger(__name__)
 
@@ -120,9 +120,10 @@ def _plane(headers: Sequence[pydicom.Dataset]) -> str | None:
     planes = []
     for header in headers:
         try:
-            planes.append(anatomical_plane(Plane.of(np.zeros(3), header.ImageOrientationPatient, [1.0, 1.0])))
+            plane = Plane.of(np.zeros(3), header.ImageOrientationPatient, [1.0, 1.0])
         except (AttributeError, TypeError, ValueError):
             continue
+        planes.append("axial" if lies_in(plane, "axial") else anatomical_plane(plane))
     return max(sorted(set(planes)), key=planes.count) if planes else None
 
 

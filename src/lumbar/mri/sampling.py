@@ -16,7 +16,7 @@ def sample_square(
     What lies outside the slice is black. A slice finer than `mm_per_pixel` is averaged first, so that nothing aliases.
     """
     pixels, plane = _shrink(series.windowed(image), image.plane, mm_per_pixel)
-    target = _square(plane, centre, size, mm_per_pixel)
+    target = _square(displayed(plane, image.anatomical_plane), centre, size, mm_per_pixel)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return cv2.warpAffine(pixels, _matrix(target, plane), (size, size), flags=flags).astype(np.uint8), target
 
@@ -31,10 +31,9 @@ def _matrix(target: Plane, plane: Plane) -> NDArray[np.float64]:
 
 
 def _square(plane: Plane, centre: NDArray[np.float64], size: int, mm_per_pixel: float) -> Plane:
-    turned = displayed(plane)
     on_plane = centre - float(plane.distance(centre)) * plane.normal
-    corner = on_plane - (size - 1) / 2 * mm_per_pixel * (turned.x_axis + turned.y_axis)
-    return Plane(corner, turned.x_axis, turned.y_axis, mm_per_pixel, mm_per_pixel)
+    corner = on_plane - (size - 1) / 2 * mm_per_pixel * (plane.x_axis + plane.y_axis)
+    return Plane(corner, plane.x_axis, plane.y_axis, mm_per_pixel, mm_per_pixel)
 
 
 def _shrink(pixels: NDArray[np.uint8], plane: Plane, mm_per_pixel: float) -> tuple[NDArray[np.uint8], Plane]:

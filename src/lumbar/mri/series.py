@@ -45,11 +45,15 @@ class SeriesError(InputError):
 
 @dataclass(frozen=True, eq=False)
 class Slice:
-    """One image: float32 `pixels` (rows, columns) after rescaling, and where they lie."""
+    """One image: float32 `pixels` (rows, columns) after rescaling, and where they lie.
+
+    `anatomical_plane` is the one by whose convention it is shown and sorted: its series', if it lies in that.
+    """
 
     instance_number: int
     pixels: NDArray[np.float32]
     plane: Plane
+    anatomical_plane: str
 
     @property
     def centre(self) -> NDArray[np.float64]:
@@ -234,9 +238,10 @@ def _stack(
     placement = place_images(images, numbers, expected_plane or "sagittal")
     fits, misfits = _choose_plane(images, placement.planes, expected_plane)
     kept = list(compress(images, fits))
+    names = _name_planes(placement.planes, expected_plane)
     slices = [
-        Slice(number, image.pixels, plane)
-        for image, number, plane in compress(zip(images, numbers, placement.planes, strict=True), fits)
+        Slice(number, image.pixels, plane, name)
+        for image, number, plane, name in compress(zip(images, numbers, placement.planes, names, strict=True), fits)
     ]
     notes = [*copies, *renumbered, *placement.notes, *misfits, *note_sequence(kept, expected_sequence)]
     notes += note_oddities(kept) + note_stack(
@@ -259,6 +264,13 @@ def _choose_plane(
     return fits, [Note(f"an image that is not {expected}", others, "left out")]
 
 
+def _name_planes(planes: Sequence[Plane], expected: str | None) -> list[str]:
+    """The anatomical plane of each: the expected one, or that of most, where it lies in that, else the nearest."""
+    nearest = [anatomical_plane(plane) for plane in planes]
+    name = expected or max(set(nearest), key=lambda kind: (nearest.count(kind), kind))
+    return [name if lies_in(plane, name) else own for plane, own in zip(planes, nearest, strict=True)]
+
+
 def _sort(slices: Sequence[Slice]) -> tuple[Slice, ...]:
     normal = _stack_normal(slices)
     return tuple(sorted(slices, key=lambda image: (float(image.centre @ normal), image.instance_number)))
@@ -266,7 +278,7 @@ def _sort(slices: Sequence[Slice]) -> tuple[Slice, ...]:
 
 def _stack_normal(slices: Sequence[Slice]) -> NDArray[np.float64]:
     """The normal of most of the stack, turned towards the head, the left or the back, so that its sign is fixed."""
-    kinds = [anatomical_plane(image.plane) for image in slices]
+    kinds = [image.anatomical_plane for image in slices]
     kind = max(set(kinds), key=lambda name: (kinds.count(name), name))
     towards = {"sagittal": LEFT, "coronal": BACK, "axial": HEAD}[kind]
     normals = [image.plane.normal for image, of in zip(slices, kinds, strict=True) if of == kind]
