@@ -8,7 +8,7 @@ import pytest
 
 from lumbar.mri.geometry import BACK, HEAD, LEFT, Plane, anatomical_plane, displayed
 from lumbar.mri.series import FALLBACK_SLICE_STEP_MM, SeriesError, read_series
-from scans import AXIAL, axial_planes, plane_tags, sagittal_planes, turned, write_image, write_scan
+from scans import AXIAL, SAGITTAL, axial_planes, plane_tags, sagittal_planes, turned, write_image, write_scan
 
 CORONAL = (1.0, 0.0, 0.0, 0.0, 0.0, -1.0)
 RAMP = np.arange(48 * 48, dtype=np.uint16).reshape(48, 48)
@@ -187,6 +187,133 @@ def test_what_is_unusual_and_does_no_harm_is_a_remark_and_no_problem(tmp_path):
         "no SliceThickness in 5001.dcm, 5002.dcm; not needed",
         "images of 2 sizes; each keeps its own: 1 of 48 x 48, 1 of 32 x 32",
         "instance numbers from 5001 to 5002",
-        ".DS_Store: no DICOM file by its name; not read",
+        ".DS_Store: no DICOM file; not read",
     ):
         assert words in told
+
+
+@pytest.mark.parametrize("numbering", [1, -1])
+def test_slice_location_grows_to_the_left_where_positions_lack(tmp_path, numbering):
+    # As in the competition's files; the planes' normal points to the right.
+    for number, x in enumerate((-12, -6, 0, 6, 12), start=1):
+        tags = {"SliceLocation": float(x), "ImageOrientationPatient": list(SAGITTAL), "PixelSpacing": [2, 2]}
+        write_image(tmp_path / f"{number}.dcm", RAMP + 900 * (x == 12), 9 + numbering * number, **tags)
+    series = read_series(tmp_path, "sagittal")
+    brightest = max(series.slices, key=lambda image: float(image.pixels.mean()))
+    assert brightest.plane.position[0] == 12
+    assert "stacked in the order of the SliceLocations" in series.problems[0]
+
+
+def test_numbers_rise_to_the_left_where_nothing_else_tells_and_the_side_is_said_to_be_a_guess(tmp_path):
+    for number in (1, 2, 3):
+        tags = {"ImageOrientationPatient": list(SAGITTAL), "PixelSpacing": [2, 2]}
+        write_image(tmp_path / f"{number}.dcm", RAMP, number, **tags)
+    series = read_series(tmp_path, "sagittal")
+    assert series.instance_numbers == [1, 2, 3]
+    assert series.by_instance_number(3).plane.position[0] > 0
+    assert "left and right are a guess" in series.problems[0]
+
+
+def padded(width: int, value: int) -> np.ndarray:
+    """The ramp with a border of a value, as signed numbers."""
+    pixels = RAMP.astype("<i2")
+    inner = pixels[width:-width, width:-width].copy()
+    pixels[:] = value
+    pixels[width:-width, width:-width] = inner
+    return pixels
+
+
+@pytest.mark.parametrize("tag", [{"PixelPaddingValue": -2000}, {"PixelPaddingValue": -32768}, {}])
+@pytest.mark.parametrize("value", [-2000, -32768])
+def test_a_border_of_padding_is_black_and_does_not_set_the_window(tmp_path, tag, value):
+    if tag and tag["PixelPaddingValue"] != value:
+        tag = {"PixelPaddingValue": tag["PixelPaddingValue"], "PixelPaddingRangeLimit": value}
+    pixels = padded(6, value)
+    place = plane_tags(sagittal_planes([0])[0])
+    write_image(tmp_path / "1.dcm", pixels, 1, PixelRepresentation=1, **tag, **place)
+    series = read_series(tmp_path, "sagittal")
+    shown = series.windowed(series.slices[0])
+    body = shown[6:-6, 6:-6]
+    assert int(body.max()) - int(body.min()) > 200
+    assert shown[:6].max() == 0
+    assert "a border of padding; painted black" in " ".join(series.remarks)
+
+
+def test_the_bodys_own_pixels_of_the_padding_value_stay(tmp_path):
+    pixels = padded(6, 0) + 0
+    pixels[24, 24] = 0
+    write_image(tmp_path / "1.dcm", pixels, 1, PixelPaddingValue=0, **plane_tags(sagittal_planes([0])[0]))
+    padding = read_series(tmp_path, "sagittal").slices[0].padding
+    assert padding is not None
+    assert padding.sum() == RAMP.size - 36 * 36
+
+
+def test_air_without_noise_is_no_padding(tmp_path):
+    write_scan(tmp_path, sagittal_planes([0]), [0, 0, 0])
+    assert read_series(tmp_path, "sagittal").slices[0].padding is None
+
+
+@pytest.mark.parametrize("names", [("1.DCM", "2.Dcm"), ("IM000001", "IM000002"), ("1.2.840.1", "1.2.840.2")])
+def test_a_file_is_dicom_by_its_content_whatever_its_name(tmp_path, names):
+    for x, name in enumerate(names):
+        write_image(tmp_path / name, RAMP, x + 1, **plane_tags(sagittal_planes([4 * x])[0]))
+    (tmp_path / "readme.txt").write_text("not an image")
+    series = read_series(tmp_path, "sagittal")
+    assert series.instance_numbers == [1, 2]
+    assert series.problems == ()
+    assert "readme.txt: no DICOM file; not read" in " ".join(series.remarks)
+
+
+def test_a_zipped_series_and_a_folder_below_are_read(tmp_path):
+    write_scan(tmp_path / "plain", sagittal_planes([0, 4, 8]), [4, 0, 0])
+    plain = read_series(tmp_path / "plain", "sagittal")
+    (tmp_path / "within").mkdir()
+    shutil.make_archive(str(tmp_path / "within" / "images"), "zip", tmp_path / "plain")
+    shutil.make_archive(str(tmp_path / "instead"), "zip", tmp_path / "plain")
+    shutil.copytree(tmp_path / "plain", tmp_path / "below" / "DICOM" / "SE000001")
+    for name in ("within", "instead", "below"):
+        series = read_series(tmp_path / name, "sagittal")
+        assert series.problems == ()
+        for image, expected in zip(series.slices, plain.slices, strict=True):
+            np.testing.assert_array_equal(image.pixels, expected.pixels)
+            assert image.instance_number == expected.instance_number
+
+
+def item(**tags: object) -> pydicom.Dataset:
+    """An item of a sequence."""
+    dataset = pydicom.Dataset()
+    for name, value in tags.items():
+        setattr(dataset, name, value)
+    return dataset
+
+
+def write_enhanced(path, xs, number: int) -> None:
+    """Enhanced MR: the frames' places stand in the functional groups only; the pixels rise with x."""
+    frames = np.concatenate([np.full((48, 48), 100 + x, "<u2") for x in xs])
+    shared = item(
+        PlaneOrientationSequence=[item(ImageOrientationPatient=list(SAGITTAL))],
+        PixelMeasuresSequence=[item(PixelSpacing=[2, 2])],
+        PixelValueTransformationSequence=[item(RescaleSlope=2, RescaleIntercept=0)],
+    )
+    places = [item(PlanePositionSequence=[item(ImagePositionPatient=[x, -47, 47])]) for x in xs]
+    groups = {"SharedFunctionalGroupsSequence": [shared], "PerFrameFunctionalGroupsSequence": places}
+    write_image(path, frames, number, NumberOfFrames=len(xs), Rows=48, **groups)
+
+
+@pytest.mark.parametrize("files", [[[-12], [-6], [0], [6], [12]], [[-12, -6, 0, 6, 12]]])
+def test_enhanced_mr_is_read_frame_by_frame_with_its_own_places(tmp_path, files):
+    for number, xs in enumerate(files, start=1):
+        write_enhanced(tmp_path / f"{number}.dcm", xs, number)
+    series = read_series(tmp_path, "sagittal")
+    assert [image.plane.position[0] for image in series.slices] == [-12, -6, 0, 6, 12]
+    assert series.instance_numbers == [1, 2, 3, 4, 5]
+    assert [image.plane.x_spacing for image in series.slices] == [2] * 5
+    assert [image.pixels[0, 0] for image in series.slices] == [2 * (100 + x) for x in (-12, -6, 0, 6, 12)]
+    assert series.problems == ()
+
+
+def test_frames_without_a_place_are_named_as_no_mr_volume(tmp_path):
+    pixels = np.concatenate([RAMP, RAMP])
+    write_image(tmp_path / "1.dcm", pixels, 1, NumberOfFrames=2, Rows=48, **plane_tags(sagittal_planes([0])[0]))
+    with pytest.raises(SeriesError, match="a file of 2 frames of which 0 have functional groups is no MR volume"):
+        read_series(tmp_path, "sagittal")

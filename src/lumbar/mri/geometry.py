@@ -99,6 +99,12 @@ def lies_in(plane: Plane, name: str) -> bool:
     return nearest == name or is_steep
 
 
+def location_axis(plane: Plane) -> Array:
+    """The normal (3,) turned to the left, the back or the head: so SliceLocation grows in the competition's files and
+    in pydicom's, and instance numbers are likelier to (in 64 % of 1,965 annotated sagittal series)."""
+    return plane.normal * np.copysign(1.0, plane.normal[np.argmax(np.abs(plane.normal))])
+
+
 def displayed(plane: Plane, name: str) -> Plane:
     """The plane turned (and mirrored) within itself to the display axes of an anatomical plane; the position stays."""
     towards_x, towards_y = DISPLAY_AXES[name]

@@ -10,7 +10,8 @@ import numpy as np
 
 from lumbar.errors import printable
 from lumbar.mri.geometry import SAME_PLACE_MM, Plane
-from lumbar.mri.image import BAD_PIXELS, BAD_RESCALE, MADE_UP_FOR, UNNEEDED_TAGS, Image
+from lumbar.mri.image import MADE_UP_FOR, UNNEEDED_TAGS, Image
+from lumbar.mri.pixels import BAD_PIXELS, BAD_RESCALE, PADDED
 
 NAMED = 5
 """File names in a message, before the rest is counted."""
@@ -53,13 +54,13 @@ def note_failures(failures: Iterable[tuple[str, BaseException]]) -> list[Note]:
 def note_oddities(images: Sequence[Image]) -> list[Note]:
     """What was put right, or taken as it is, within the files themselves."""
     mended = {BAD_RESCALE: "ignored", BAD_PIXELS: "set to 0"}
-    unneeded = {f"no {name}": "not needed" for name in UNNEEDED_TAGS}
+    harmless = {f"no {name}": "not needed" for name in UNNEEDED_TAGS} | {PADDED: "painted black"}
     having: dict[str, list[str]] = {}
     for image in images:
         for oddity in image.oddities:
             having.setdefault(oddity, []).append(image.name)
     return [
-        Note(oddity, tuple(names), (mended | unneeded).get(oddity, "does no harm"), oddity not in mended)
+        Note(oddity, tuple(names), (mended | harmless).get(oddity, "does no harm"), oddity not in mended)
         for oddity, names in having.items()
         if oddity not in MADE_UP_FOR
     ]

@@ -6,6 +6,7 @@ positions. A series may hold images of several sizes and orientations, so every 
 
 import logging
 import warnings
+import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,9 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lumbar.errors import InputError
+from lumbar.mri.files import list_files, part_dicom, read_bytes, zip_of
 from lumbar.mri.geometry import BACK, DECIMALS, HEAD, LEFT, SAME_PLACE_MM, Plane, anatomical_plane, lies_in
-from lumbar.mri.image import Image, read_image
+from lumbar.mri.image import Image, read_images
 from lumbar.mri.notes import Note, note_failures, note_oddities, note_sequence, note_stack
+from lumbar.mri.pixels import LARGEST_SERIES
 from lumbar.mri.stack import (
     FALLBACK_FIELD_OF_VIEW_MM,
     FALLBACK_SLICE_STEP_MM,
@@ -35,8 +38,6 @@ WINDOW_PERCENTILES = (1.0, 99.5)
 """Percentiles of a series' pixels that become black and white: the Window tags are missing or wrong too often."""
 WINDOW_SAMPLE = 200_000
 """Pixels from which the percentiles are taken; more change them by less than one grey level in 255."""
-LARGEST_SERIES = 2**28
-"""Pixels, a GiB of memory: more than 192 images of 1024 x 1024, the most and the largest of the real ones."""
 
 
 class SeriesError(InputError):
@@ -47,13 +48,15 @@ class SeriesError(InputError):
 class Slice:
     """One image: float32 `pixels` (rows, columns) after rescaling, and where they lie.
 
-    `anatomical_plane` is the one by whose convention it is shown and sorted: its series', if it lies in that.
+    `anatomical_plane` is the one by whose convention it is shown and sorted: its series', if it lies in that. `padding`
+    (rows, columns) says which pixels show nothing.
     """
 
     instance_number: int
     pixels: NDArray[np.float32]
     plane: Plane
     anatomical_plane: str
+    padding: NDArray[np.bool_] | None = None
 
     @property
     def centre(self) -> NDArray[np.float64]:
@@ -111,16 +114,20 @@ class Series:
 
     @cached_property
     def window(self) -> tuple[float, float]:
-        """Pixel values of black and white, `WINDOW_PERCENTILES` of the whole series."""
-        step = max(1, sum(image.pixels.size for image in self.slices) // WINDOW_SAMPLE)
-        sample = np.concatenate([image.pixels.ravel()[::step] for image in self.slices])
+        """Pixel values of black and white, `WINDOW_PERCENTILES` of the whole series without its padding."""
+        shown = [
+            image.pixels.ravel() if image.padding is None else image.pixels[~image.padding] for image in self.slices
+        ]
+        step = max(1, sum(pixels.size for pixels in shown) // WINDOW_SAMPLE)
+        sample = np.concatenate([pixels[::step] for pixels in shown])
         low, high = np.percentile(sample, WINDOW_PERCENTILES)
         return float(low), float(max(high, low + 1e-3))
 
     def windowed(self, image: Slice) -> NDArray[np.uint8]:
         """A slice's pixels (rows, columns) as 0-255 between the series' black and white."""
         low, high = self.window
-        return (np.clip((image.pixels - low) / (high - low), 0, 1) * 255).astype(np.uint8)
+        grey = (np.clip((image.pixels - low) / (high - low), 0, 1) * 255).astype(np.uint8)
+        return grey if image.padding is None else np.where(image.padding, np.uint8(0), grey)
 
     def by_instance_number(self, instance_number: int) -> Slice:
         """The slice of an instance number; KeyError when there is none."""
@@ -152,7 +159,7 @@ def nearest_slice(stacks: Iterable[Series], point: NDArray[np.float64]) -> tuple
 
 
 def read_series(directory: Path | str, expected_plane: str | None = None, expected_sequence: str = "") -> Series:
-    """Reads every DICOM file (`.dcm`) of a directory.
+    """Reads every DICOM file of a directory and below it, known by its suffix (`.dcm`) or its content, also in a zip.
 
     A file that cannot be read is left out with a warning that names it. `expected_plane` stands in for an orientation
     that no file gives (without it, sagittal), and where some images lie in it the others are left out. That none does,
@@ -160,8 +167,9 @@ def read_series(directory: Path | str, expected_plane: str | None = None, expect
     SeriesError when nothing readable is left.
     """
     directory = Path(directory)
-    names, others = _list_files(directory)
     series_id = int(directory.name) if directory.name.isdecimal() else 0
+    directory = zip_of(directory)
+    names, others = _list_files(directory)
     return read_files(directory, names, series_id, expected_plane, expected_sequence, others)
 
 
@@ -197,14 +205,18 @@ def read_files(
 def _list_files(directory: Path) -> tuple[list[str], list[Note]]:
     """The names of a directory's DICOM files, and a note of what else is in it."""
     try:
-        names = sorted(path.name for path in directory.iterdir())
+        names = list_files(directory)
     except (FileNotFoundError, NotADirectoryError):
         raise SeriesError(f"{directory}: the series does not exist") from None
-    except OSError as error:
+    except (OSError, zipfile.BadZipFile) as error:
         raise SeriesError(f"{directory}: the series cannot be listed: {error}") from error
-    others = tuple(name for name in names if not name.endswith(".dcm"))
-    notes = [Note("no DICOM file by its name", others, "not read", is_harmless=True)] if others else []
-    return [name for name in names if name.endswith(".dcm")], notes
+    files, others = part_dicom(directory, names)
+    below = tuple(name for name in files if "/" in name)
+    notes = [
+        Note("in a folder below, or in a zip,", below, "read", is_harmless=True),
+        Note("no DICOM file", tuple(others), "not read", is_harmless=True),
+    ]
+    return files, [note for note in notes if note.files]
 
 
 def _read_files(directory: Path, names: Sequence[str]) -> tuple[list[Image], list[Note]]:
@@ -218,8 +230,9 @@ def _read_files(directory: Path, names: Sequence[str]) -> tuple[list[Image], lis
             try:
                 if pixels > LARGEST_SERIES:
                     raise ValueError(f"the files before it hold more than {LARGEST_SERIES} pixels")
-                images.append(read_image(directory / name))
-                pixels += images[-1].pixels.size
+                found = read_images(name, read_bytes(directory, name))
+                images += found
+                pixels += sum(image.pixels.size for image in found)
             except (KeyboardInterrupt, SystemExit):
                 raise
             except BaseException as error:
@@ -240,7 +253,7 @@ def _stack(
     kept = list(compress(images, fits))
     names = _name_planes(placement.planes, expected_plane)
     slices = [
-        Slice(number, image.pixels, plane, name)
+        Slice(number, image.pixels, plane, name, image.padding)
         for image, number, plane, name in compress(zip(images, numbers, placement.planes, names, strict=True), fits)
     ]
     notes = [*copies, *renumbered, *placement.notes, *misfits, *note_sequence(kept, expected_sequence)]

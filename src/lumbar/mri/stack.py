@@ -6,7 +6,7 @@ from itertools import count
 
 import numpy as np
 
-from lumbar.mri.geometry import DISPLAY_AXES, SAME_PLACE_MM, Array, Plane
+from lumbar.mri.geometry import DISPLAY_AXES, SAME_PLACE_MM, Array, Plane, anatomical_plane, location_axis
 from lumbar.mri.image import NO_NUMBER, NO_ORIENTATION, NO_POSITION, NO_SPACING, Image
 from lumbar.mri.notes import Note
 
@@ -14,6 +14,8 @@ FALLBACK_FIELD_OF_VIEW_MM = 260.0
 """The width assumed for an image without PixelSpacing: the middle of the usual 180-340 mm."""
 FALLBACK_SLICE_STEP_MM = 4.4
 """The step assumed between slices without positions: the usual thickness of 4 mm and a 10 % gap."""
+SURE_ORDER = "SliceLocation"
+"""The tag that says on which side a slice without a position lies; instance numbers do not."""
 LONGEST_NUMBER = 9
 """Digits of a file name that are taken for an instance number: more are part of an identifier."""
 
@@ -68,7 +70,10 @@ def number_images(images: Sequence[Image]) -> tuple[list[int], list[Note]]:
 
 
 def _number_in_name(name: str) -> int:
-    digits = "".join(character for character in name.rpartition(".")[0] if character.isdecimal())
+    stem, _, suffix = name.rpartition(".")
+    digits = "".join(
+        character for character in (name if suffix.isdecimal() or not stem else stem) if character.isdecimal()
+    )
     return int(digits[-LONGEST_NUMBER:] or 0)
 
 
@@ -116,6 +121,8 @@ def _positions(
         return _interpolate(images, numbers), [_lack(images, NO_POSITION, done)]
     order, along = _offsets(images, numbers)
     done = f"stacked in the order of the {order}s"
+    if order != SURE_ORDER and anatomical_plane(at_origin[0]) == "sagittal":
+        done += ", so that left and right are a guess"
     notes = [_lack(images, NO_POSITION, done)]
     if not notes[0].files:
         notes = [Note("one ImagePositionPatient for all", tuple(image.name for image in images), done)]
@@ -124,7 +131,7 @@ def _positions(
         _centred(image, plane) if shared is None else shared for image, plane in zip(images, at_origin, strict=True)
     ]
     steps = zip(corners, at_origin, along, strict=True)
-    return [corner + plane.normal * offset for corner, plane, offset in steps], notes
+    return [corner + location_axis(plane) * offset for corner, plane, offset in steps], notes
 
 
 def _differ(images: Sequence[Image]) -> bool:
@@ -152,7 +159,7 @@ def _offsets(images: Sequence[Image], numbers: Sequence[int]) -> tuple[str, list
     """What orders the images, and the millimetres of each along the normal."""
     locations = [image.location for image in images if image.location is not None]
     if len(locations) == len(images) == len(set(locations)):
-        return "SliceLocation", locations
+        return SURE_ORDER, locations
     ranks = np.argsort(np.argsort(numbers))
     return "instance number", ((ranks - (len(images) - 1) / 2) * FALLBACK_SLICE_STEP_MM).tolist()
 

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import dcmwrite
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
+from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian
 
+from lumbar.mri.geometry import location_axis
 from lumbar.phantom.scanner.acquisition import PlannedSeries, PlannedSlice
 
 RESCALE_SHARE = 0.18
@@ -51,7 +52,7 @@ def write_slice(
     _place(dataset, image)
     _describe_pixels(dataset, pixels, habits)
     dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.MediaStorageSOPClassUID = MRImageStorage
+    dataset.file_meta.MediaStorageSOPClassUID = EnhancedMRImageStorage  # what the real ones say
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     dcmwrite(folder / f"{image.instance_number}.dcm", dataset, enforce_file_format=True)
@@ -62,7 +63,7 @@ def _identify(dataset: Dataset, study_id: int, series: PlannedSeries, image: Pla
     dataset.PatientID = str(study_id)
     dataset.StudyInstanceUID = str(study_id)
     dataset.SeriesInstanceUID = f"{study_id}.{series.series_id}"
-    dataset.FrameOfReferenceUID = f"{study_id}.1"
+    dataset.FrameOfReferenceUID = f"{study_id}.{series.series_id}.1"  # another in each series, as the real files have
     dataset.InstanceNumber = image.instance_number
 
 
@@ -80,7 +81,7 @@ def _place(dataset: Dataset, image: PlannedSlice) -> None:
     dataset.ImagePositionPatient = _decimals(plane.position)
     dataset.ImageOrientationPatient = _decimals([*plane.x_axis, *plane.y_axis])
     dataset.PixelSpacing = _decimals([plane.y_spacing, plane.x_spacing])
-    dataset.SliceLocation = _decimals([float(plane.position @ plane.normal)])[0]
+    dataset.SliceLocation = _decimals([float(plane.position @ location_axis(plane))])[0]
 
 
 def _decimals(values: NDArray[np.float64] | list[float]) -> list[str]:
