@@ -166,6 +166,34 @@ def test_what_the_detector_misses_is_placed_by_anatomy_and_said_so(study):
         assert recess.patient[0] < CANAL[level][0]
 
 
+def see_recesses(left: float, right: float) -> PerfectEye:
+    """An eye that sees the recesses so far to the left of the canal's mark."""
+    eye = PerfectEye()
+    at = {"subarticular_left": left, "subarticular_right": right}
+    for number, (group, name, point) in enumerate(eye.landmarks):
+        if name in at:
+            canal = point - RECESS * (1 if name.endswith("left") else MIRROR)
+            eye.landmarks[number] = group, name, canal + np.array([at[name], 0, 0])
+    return eye
+
+
+def test_a_recess_on_the_far_side_of_the_canals_mark_is_told_by_the_pair(study):
+    # The mark stands on a sagittal slice, the nearest of those that are millimetres apart.
+    cells = by_cell(points_of(see_recesses(14, 2), study))
+    for level in LEVELS:
+        right, left = (cells[f"{side}_subarticular_stenosis", level] for side in ("right", "left"))
+        assert (right.source, left.source) == ("detected", "detected")
+        assert right.patient[0] == pytest.approx(CANAL[level][0] + 2)
+        assert left.patient[0] == pytest.approx(CANAL[level][0] + 14)
+
+
+def test_a_left_recess_is_never_to_the_right_of_the_right_one(study):
+    cells = by_cell(points_of(see_recesses(-3, 3), study))
+    for level in LEVELS:
+        right, left = (cells[f"{side}_subarticular_stenosis", level] for side in ("right", "left"))
+        assert left.patient[0] > right.patient[0]
+
+
 def test_without_a_canal_the_foramina_say_which_axial_slice_is_which(study):
     eye = PerfectEye()
     eye.landmarks = [one for one in eye.landmarks if one[0] != "spinal"]
