@@ -255,6 +255,14 @@ def test_inputs_are_found_in_both_layouts_without_reading_image_folders(tmp_path
     assert find_trained(tmp_path) == [kernel, kernel.with_name("lumbar-training-run2")]
 
 
+def test_an_input_that_cannot_be_listed_costs_no_other(tmp_path, forbid):
+    (tmp_path / "input" / "broken").mkdir(parents=True)
+    forbid(tmp_path / "input" / "broken")
+    (tmp_path / "input" / "lumbar-bundle").mkdir()
+    (tmp_path / "input" / "lumbar-bundle" / BUNDLE).touch()
+    assert find_bundle(tmp_path / "input") == tmp_path / "input" / "lumbar-bundle"
+
+
 def test_a_missing_input_is_an_error_that_says_what_was_looked_for(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no folder with bundle\.json"):
         find_bundle(tmp_path)
