@@ -59,7 +59,7 @@ def test_a_bundle_is_models_and_wheels_and_holds_no_pickle(bundle, trained):
 
 def test_what_an_interrupted_training_left_is_not_packed(trained, tmp_path):
     models = Path(shutil.copytree(trained.models, tmp_path / "models"))
-    (models / "spinal_fold0.safetensors.part").write_bytes(b"half")
+    (models / ".spinal_fold0.safetensors.123").write_bytes(b"half")
     (models / ".prior.csv.123").write_text("half")
     add_models(models, tmp_path / "bundle")
     check_bundle(tmp_path / "bundle")

@@ -3,6 +3,7 @@
 It can be interrupted at any time: the same call goes on after the last whole epoch, and ends with the same weights.
 """
 
+import io
 import logging
 from pathlib import Path
 from typing import Any, cast
@@ -17,6 +18,7 @@ from ultralytics.utils.torch_utils import init_seeds
 from lumbar.config import DetectConfig
 from lumbar.detect.landmarks import CLASS_NAMES
 from lumbar.detect.network import build_network, start_from
+from lumbar.records import written_whole
 
 logger = logging.getLogger(__name__)
 
@@ -84,9 +86,10 @@ class LandmarkTraining(DetectionTrainer):
                 "optimizer": optimizer.state_dict(),
                 "scaler": cast(Any, self).scaler.state_dict(),
             }
-            beside = self.state.with_suffix(".part")
-            torch.save(state, beside)
-            beside.replace(self.state)
+            content = io.BytesIO()  # written to a full disk, torch raises a RuntimeError of its own
+            torch.save(state, content)
+            with written_whole(self.state) as beside:
+                beside.write_bytes(content.getbuffer())
         return False
 
     def resume_training(self, ckpt: Any) -> None:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 import lumbar
 from lumbar.errors import InputError
-from lumbar.records import Record, write_record
+from lumbar.records import Record, naming, write_record
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +121,8 @@ def run_stage(name: str, folder: Path, origin: Origin, work: Callable[[], Sequen
     (folder / "stamp.json").unlink(missing_ok=True)
     started = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
-    remarks = tuple(work() or ())
+    with naming(folder):
+        remarks = tuple(work() or ())
     seconds = round(time.monotonic() - started, 1)
     folder.mkdir(parents=True, exist_ok=True)  # the work may have begun by clearing it
     write_record(Stamp(made_from=dict(origin.inputs), seconds=seconds, remarks=remarks), folder / "stamp.json")
