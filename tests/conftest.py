@@ -1,6 +1,8 @@
 """What several test files need: the real data, where this machine has them, and a phantom with a run trained on it."""
 
+import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -102,3 +104,26 @@ def table(tmp_path: Path):
         return path
 
     return write
+
+
+@pytest.fixture
+def forbid(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Lets this process see a folder as one of mode 000 is seen, also where it is root's: nothing in it is told of."""
+
+    def forbid(folder: Path) -> None:
+        for name, asks_the_folder in (("listdir", True), ("scandir", True), ("stat", False)):
+            monkeypatch.setattr(os, name, refusing(getattr(os, name), folder, asks_the_folder))
+
+    return forbid
+
+
+def refusing(ask: Callable, folder: Path, asks_the_folder: bool) -> Callable:
+    """A call of the system that refuses to tell of what is in a folder."""
+
+    def call(path: object = ".", *arguments: object, **options: object) -> object:
+        named = Path(os.fsdecode(path)) if isinstance(path, str | os.PathLike) else None
+        if named and (folder in named.parents or (asks_the_folder and named == folder)):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return ask(path, *arguments, **options)
+
+    return call

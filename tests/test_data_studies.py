@@ -7,7 +7,7 @@ import pytest
 
 from lumbar.data.competition import Competition
 from lumbar.data.problems import Problems, problem_table, read_problems
-from lumbar.data.studies import OTHER_SERIES, Study, map_studies
+from lumbar.data.studies import OTHER_SERIES, Study, map_studies, series_by_id
 from lumbar.data.tables import write_table
 from lumbar.mri.series import SeriesError
 from lumbar.run.remarks import remarks_on
@@ -93,6 +93,28 @@ def test_a_series_that_is_gone_is_a_lost_one_and_a_file_that_cannot_be_read_is_n
     assert remark.startswith("1 series of 1 study are absent or cannot be read, the first: SeriesError")
     with pytest.raises(SeriesError, match="does not exist"):
         list(map_studies(broken, "train", broken.study_ids[:1], count_slices, strict=True))
+
+
+def test_a_study_that_cannot_be_listed_is_a_problem_of_its_own_and_the_next_is_read(competition, forbid):
+    first, second = competition.study_ids[:2]
+    forbid(competition.root / "train_images" / str(first))
+    lost, read = map_studies(competition, "train", [first, second], count_slices)
+    assert lost.value == 0
+    messages = [problem.message for problem in lost.problems]
+    assert sum("the series cannot be listed: [Errno 13] Permission denied" in message for message in messages) > 0
+    assert f"{first}: the study cannot be listed: [Errno 13] Permission denied" in messages[-1]
+    assert read.value > 0
+
+
+def test_a_series_that_cannot_be_listed_costs_no_other_one(competition, forbid):
+    series = competition.series("train")
+    (study_id, series_id), *others = series[series["study_id"] == competition.study_ids[0]][
+        ["study_id", "series_id"]
+    ].itertuples(index=False)
+    forbid(competition.series_directory("train", study_id, series_id))
+    (done,) = map_studies(competition, "train", [study_id], lambda _, study, __: series_by_id(study))
+    assert set(done.value) == {other for _, other in others}
+    assert [problem.instead for problem in done.problems].count(OTHER_SERIES) == 1
 
 
 def test_problems_are_read_back_as_they_were_noted(tmp_path):

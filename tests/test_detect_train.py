@@ -1,5 +1,8 @@
 """The detector's training: it repeats itself to the byte, and an interruption costs no whole epoch."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -9,8 +12,24 @@ import torch
 
 from lumbar.config import DetectConfig
 from lumbar.detect.detector import Detector
-from lumbar.detect.train import LandmarkTrainer, train_detector
+from lumbar.detect.train import LandmarkTraining, train_detector
 
+TRACKERS = ("clearml", "comet_ml", "dvclive", "mlflow", "neptune", "ray", "tensorboard", "wandb")
+"""The packages that Ultralytics tells of a training where they are installed."""
+TRAIN_WITH_ALL_TRACKERS = """
+import sys
+from pathlib import Path
+from lumbar.offline import go_offline
+go_offline()
+from ultralytics.utils import SETTINGS, TESTS_RUNNING
+assert not TESTS_RUNNING  # or Ultralytics would call no tracker anyway
+dict.update(SETTINGS, {key: True for key, value in SETTINGS.items() if value is False})
+from lumbar.config import DetectConfig
+from lumbar.detect.train import train_detector
+images = sorted(Path(sys.argv[1]).iterdir())
+train_detector(DetectConfig(scale="p", image_size=64, epochs=1, batch_size=4), images, Path("training"), 0, "tracked")
+sys.exit("ultralytics.utils.callbacks.platform" in sys.modules)
+"""
 CONFIG = DetectConfig(scale="p", image_size=64, epochs=3, batch_size=4)
 SEED = 5
 
@@ -39,9 +58,9 @@ def uninterrupted(images, tmp_path_factory) -> dict[str, torch.Tensor]:
 
 def interrupt_after(epochs: int, images: list[Path], folder: Path, seed: int) -> None:
     """Trains some epochs and stops as a killed process does: without a word."""
-    trainer = LandmarkTrainer(CONFIG, images, folder, seed, "interrupted")
+    trainer = LandmarkTraining(CONFIG, images, folder, seed, "interrupted")
 
-    def stop(trainer: LandmarkTrainer) -> None:
+    def stop(trainer: LandmarkTraining) -> None:
         if trainer.epoch + 1 == epochs:
             raise KeyboardInterrupt
 
@@ -53,7 +72,7 @@ def interrupt_after(epochs: int, images: list[Path], folder: Path, seed: int) ->
 @pytest.mark.parametrize("epochs", [1, 2, 3])
 def test_an_interrupted_training_ends_with_the_weights_of_the_one_that_was_not(images, uninterrupted, tmp_path, epochs):
     interrupt_after(epochs, images, tmp_path / "training", SEED)
-    trainer = LandmarkTrainer(CONFIG, images, tmp_path / "training", SEED, "resumed")
+    trainer = LandmarkTraining(CONFIG, images, tmp_path / "training", SEED, "resumed")
     trainer.train()
     assert trainer.start_epoch == min(epochs, CONFIG.epochs - 1)
     resumed = train_detector(CONFIG, images, tmp_path / "training", SEED, "resumed again")
@@ -69,6 +88,22 @@ def test_what_training_resumes_from_holds_no_code(images, tmp_path):
     interrupt_after(1, images, tmp_path / "training", SEED)
     assert torch.serialization.get_unsafe_globals_in_checkpoint(tmp_path / "training" / "last.ckpt") == []
     assert not list((tmp_path / "training").rglob("*.pt"))
+
+
+def test_no_experiment_tracker_is_told_of_a_training(images, tmp_path):
+    told = tmp_path / "told.txt"
+    for name in TRACKERS:
+        (tmp_path / "packages" / name).mkdir(parents=True)
+        code = f"__version__ = '9.9'\nwith open({str(told)!r}, 'a') as file:\n    print({name!r}, file=file)\n"
+        (tmp_path / "packages" / name / "__init__.py").write_text(code)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "GITHUB"))}
+    environment |= {"PYTHONPATH": os.pathsep.join([str(tmp_path / "packages"), *filter(None, sys.path)])}
+    environment |= {"YOLO_CONFIG_DIR": str(tmp_path), "ULTRALYTICS_API_KEY": "key", "WANDB_API_KEY": "key"}
+    command = [sys.executable, "-c", TRAIN_WITH_ALL_TRACKERS, str(images[0].parent)]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert not told.exists(), told.read_text()
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["Ultralytics", "packages", "training"]
 
 
 def test_a_detector_works_as_it_was_trained_whatever_the_config_says_by_now(trained):

@@ -59,7 +59,7 @@ def test_a_bundle_is_models_and_wheels_and_holds_no_pickle(bundle, trained):
 
 def test_what_an_interrupted_training_left_is_not_packed(trained, tmp_path):
     models = Path(shutil.copytree(trained.models, tmp_path / "models"))
-    (models / "spinal_fold0.safetensors.part").write_bytes(b"half")
+    (models / ".spinal_fold0.safetensors.123").write_bytes(b"half")
     (models / ".prior.csv.123").write_text("half")
     add_models(models, tmp_path / "bundle")
     check_bundle(tmp_path / "bundle")
@@ -253,6 +253,14 @@ def test_inputs_are_found_in_both_layouts_without_reading_image_folders(tmp_path
     assert find_bundle(tmp_path) == bundle
     assert find_training_bundle(tmp_path) == bundle.with_name("lumbar-training-bundle")
     assert find_trained(tmp_path) == [kernel, kernel.with_name("lumbar-training-run2")]
+
+
+def test_an_input_that_cannot_be_listed_costs_no_other(tmp_path, forbid):
+    (tmp_path / "input" / "broken").mkdir(parents=True)
+    forbid(tmp_path / "input" / "broken")
+    (tmp_path / "input" / "lumbar-bundle").mkdir()
+    (tmp_path / "input" / "lumbar-bundle" / BUNDLE).touch()
+    assert find_bundle(tmp_path / "input") == tmp_path / "input" / "lumbar-bundle"
 
 
 def test_a_missing_input_is_an_error_that_says_what_was_looked_for(tmp_path):

@@ -86,6 +86,14 @@ def test_what_is_no_image_is_passed_over(tmp_path):
     assert find_series(tmp_path / "none") == []
 
 
+def test_a_folder_that_cannot_be_listed_is_passed_over_with_a_warning(tmp_path, forbid, caplog):
+    write_series(tmp_path / "shown", "1.1", SAGITTAL, SeriesDescription="T1")
+    write_series(tmp_path / "locked", "1.2", AXIAL, SeriesDescription="T2")
+    forbid(tmp_path / "locked")
+    assert [found.description for found in find_series(tmp_path)] == ["Sagittal T1"]
+    assert caplog.messages == [f"{tmp_path / 'locked'}: cannot be listed, passed over: Permission denied"]
+
+
 def test_the_files_of_a_series_are_read_wherever_they_lie(tmp_path):
     write_series(tmp_path / "a" / "b", "1.1", SAGITTAL, SeriesDescription="T1")
     shutil.move(tmp_path / "a" / "b" / "IM0002", tmp_path / "elsewhere")

@@ -207,6 +207,12 @@ def test_weights_that_are_not_there_are_named_before_anything_is_read(trained, t
     assert not run.folder.exists()
 
 
+def test_images_that_cannot_be_looked_at_are_as_good_as_none(trained, tmp_path, forbid):
+    forbid(trained.competition.root / "train_images")
+    with pytest.raises(InputError, match=r"train_images: has no image of the \d+ studies of train.csv"):
+        run_through(replace(trained, folder=tmp_path / "run"))
+
+
 def test_a_data_set_without_images_is_refused_before_anything_is_read(trained, tmp_path):
     root = Path(shutil.copytree(trained.competition.root, tmp_path / "data", ignore=shutil.ignore_patterns("*_images")))
     run = replace(trained, competition=Competition(root), folder=tmp_path / "run")

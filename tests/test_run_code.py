@@ -112,6 +112,18 @@ def test_a_listing_is_of_names_and_sizes_and_a_folder_that_is_not_there_is_empty
     assert hash_listing(tmp_path / "a") == listed
 
 
+def test_a_folder_that_cannot_be_listed_is_noticed_when_it_can_and_hides_no_other(tmp_path, forbid, monkeypatch):
+    for name in ("1", "2"):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        (tmp_path / "images" / name / "1.dcm").write_bytes(b"12")
+    listed = hash_listing(tmp_path / "images")
+    forbid(tmp_path / "images" / "1")
+    refused = hash_listing(tmp_path / "images")
+    assert refused != listed
+    (tmp_path / "images" / "2" / "2.dcm").write_bytes(b"34")
+    assert hash_listing(tmp_path / "images") not in (listed, refused)
+
+
 def test_what_has_changed_is_named():
     before, now = fingerprint(code="a", data="b", seed=1), fingerprint(code="a", data="c", weights=None, seed=1)
     assert now.changes_from(before) == ["data", "weights"]

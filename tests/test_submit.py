@@ -12,6 +12,7 @@ from lumbar.config import CellsConfig, Config, PublishedConfig
 from lumbar.data.competition import Competition, no_predictions
 from lumbar.data.priors import read_prior
 from lumbar.data.problems import Problems
+from lumbar.data.rows import complete_rows
 from lumbar.data.studies import read_study
 from lumbar.grade import stage as grade_stage
 from lumbar.labels import CELLS, GRADES
@@ -165,6 +166,23 @@ def test_a_strict_run_looks_at_every_study_however_often_it_was_run_before(train
     for _ in range(3):
         with pytest.raises(Exception, match="does not exist"):
             run_submit(run, tmp_path / "submission.csv", strict=True)
+
+
+def test_a_study_that_cannot_be_listed_gets_the_prior_and_costs_no_other(trained, competition, tmp_path, forbid):
+    lost = int(competition.series("test")["study_id"].iloc[0])
+    whole, part = (tmp_path / name / "submission.csv" for name in ("whole", "part"))
+    run = type(trained)(trained.config, competition, tmp_path / "run")
+    shutil.copytree(trained.models, run.models)
+    run_submit(run, whole)
+    forbid(competition.root / "test_images" / str(lost))
+    report = run_submit(run, part)
+    assert any(f"{lost}: the study cannot be listed" in problem["message"] for problem in report["problems"])
+    tables = [pd.read_csv(path) for path in (whole, part)]
+    of_lost = tables[0]["row_id"].str.startswith(f"{lost}_")
+    pd.testing.assert_frame_equal(tables[0][~of_lost], tables[1][~of_lost])
+    prior = read_prior(run.models / "prior.csv")
+    expected = complete_rows(no_predictions(), tables[1].loc[of_lost, "row_id"].tolist(), prior, 1e-4).predictions
+    pd.testing.assert_frame_equal(tables[1][of_lost].reset_index(drop=True), expected)
 
 
 @pytest.mark.parametrize("fold", [0, 1])

@@ -1,6 +1,7 @@
 """The stages in order on the training studies, and the score of what they predict out of fold."""
 
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -118,7 +119,8 @@ def expect_weights(config: Config) -> None:
 
 def _expect_images(run: Run) -> None:
     folder = run.competition.root / "train_images"
-    if not any((folder / str(study_id)).is_dir() for study_id in run.competition.study_ids):
+    folders = (folder / str(study_id) for study_id in run.competition.study_ids)
+    if not any(os.path.isdir(each) for each in folders):  # noqa: PTH112  # unlike Path's, it raises nothing
         raise InputError(f"{folder}: has no image of the {len(run.competition.study_ids)} studies of train.csv")
 
 

@@ -1,6 +1,7 @@
 """The `lumbar` command: the stages at the top, what goes around them, and a group for each larger thing."""
 
 import logging
+import os
 import sys
 from typing import Annotated
 
@@ -11,6 +12,8 @@ from lumbar.cli import ensemble, fetch, kaggle, look, phantom, stages
 from lumbar.errors import InputError
 from lumbar.offline import go_offline
 from lumbar.run.stamps import UNTRAINED, UntrainedError
+
+logger = logging.getLogger(__name__)
 
 NETWORKED = (("data", "download"), ("weights", "get"))
 """The only commands that touch a network; Kaggle's own command does when `lumbar kaggle push` calls it, and pip does
@@ -38,15 +41,33 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
 
 
 def main() -> None:
-    """Runs the command; an error of the user's input is one line, not a traceback."""
+    """Runs the command; an error of the user's input, or of the system's files, is one line, not a traceback."""
     if tuple(sys.argv[1:3]) not in NETWORKED:
         go_offline()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        app()
+        _run()
     except UntrainedError as untrained:
         typer.secho(f"lumbar: {untrained}", fg="yellow", err=True)
         raise SystemExit(UNTRAINED) from None
-    except (InputError, FileNotFoundError, FileExistsError) as error:
-        typer.secho(f"lumbar: {error}", fg="red", err=True)
+    except BrokenPipeError:  # whoever read what was printed, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
+    except (InputError, OSError) as error:
+        logger.debug("the error", exc_info=True)
+        typer.secho(f"lumbar: {_tell(error)}", fg="red", err=True)
         raise SystemExit(2) from None
+
+
+def _run() -> None:
+    try:
+        app()
+    finally:
+        sys.stdout.flush()  # what is not printed by now would fail when nobody can say so any more
+
+
+def _tell(error: InputError | OSError) -> str:
+    """The error in a line; one of the system begins with the file, as ours do."""
+    if isinstance(error, OSError) and error.filename is not None and error.filename2 is None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)

@@ -1,5 +1,6 @@
 """Cutting crops: a view of all training studies, onto disk, and of one study, in memory."""
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,6 +14,7 @@ from lumbar.data.competition import Competition
 from lumbar.data.studies import Study, map_studies
 from lumbar.data.tables import write_table
 from lumbar.labels import group_of
+from lumbar.records import written_whole
 
 Cut = tuple[int, NDArray[np.uint8], tuple[float, ...]]
 """The label of a point's row, its crop and its facts."""
@@ -101,7 +103,10 @@ def _create(path: Path, shape: tuple[int, int, int, int]) -> NDArray[np.uint8]:
     if shape[0] == 0:  # an empty file cannot be mapped
         np.save(path, np.zeros(shape, dtype=np.uint8))
         return np.zeros(shape, dtype=np.uint8)
-    return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    pixels = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    with path.open("r+b") as file:  # now, as an error: in a mapped file a full disk would kill the process
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return pixels
 
 
 def _keep_first(path: Path, pixels: NDArray[np.uint8], count: int) -> None:
@@ -109,9 +114,8 @@ def _keep_first(path: Path, pixels: NDArray[np.uint8], count: int) -> None:
     if isinstance(pixels, np.memmap):
         pixels.flush()
     if count < len(pixels):
-        beside = path.with_name("shown.npy")
-        np.save(beside, pixels[:count])
-        beside.replace(path)
+        with written_whole(path) as beside, beside.open("wb") as file:
+            np.save(file, pixels[:count])
 
 
 def cut_points(study: Study, points: pd.DataFrame, cutter: Cutter) -> Iterator[Cut]:

@@ -1,10 +1,12 @@
 """A study's series, read with what is missing or broken left out and noted; and the one loop over studies."""
 
+import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sized
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import pandas as pd
@@ -110,7 +112,8 @@ def read_study(
     """Reads series of a study by description; `descriptions` are their rows of the split's series table, and `listed`
     the ids of all series that the table has of the study, where these are more.
 
-    Notes a problem for each file or series that is left out or odd, also for one that is on disk and not listed.
+    Notes a problem for each file or series that is left out or odd, also for one that is on disk and not listed, and
+    for a folder that cannot be listed.
     """
     listed = set(descriptions["series_id"]) if listed is None else listed
     if not listed:
@@ -120,8 +123,8 @@ def read_study(
         for series_id, description in zip(descriptions["series_id"], descriptions["series_description"], strict=True)
     )
     study = gather_study(study_id, readers, problems)
-    for name in _unlisted(competition, split, study_id, listed):
-        problems.note(study_id, "read", f"series {name}: is on disk, but the table of series does not list it")
+    for message in _look_for_others(competition.root / f"{split}_images" / str(study_id), listed):
+        problems.note(study_id, "read", message)
     return study
 
 
@@ -149,10 +152,16 @@ def series_by_id(study: Study) -> dict[int, Series]:
     return {series.series_id: series for group in study.values() for series in group}
 
 
-def _unlisted(competition: Competition, split: str, study_id: int, listed: Collection[int]) -> list[str]:
-    folder = competition.root / f"{split}_images" / str(study_id)
-    names = {path.name for path in folder.iterdir() if path.is_dir()} if folder.is_dir() else set()
-    return sorted(names - {str(series_id) for series_id in listed})
+def _look_for_others(folder: Path, listed: Collection[int]) -> list[str]:
+    """What is to be said of the series in a study's folder that are not among the listed ones."""
+    try:
+        names = {path.name for path in folder.iterdir() if os.path.isdir(path)}  # noqa: PTH112  # unlike Path's, it raises nothing
+    except (FileNotFoundError, NotADirectoryError):
+        return []  # each listed series says so
+    except OSError as error:
+        return [f"{folder}: the study cannot be listed: {error}"]
+    others = sorted(names - {str(series_id) for series_id in listed})
+    return [f"series {name}: is on disk, but the table of series does not list it" for name in others]
 
 
 def collect_points(done: Iterable[Done[list[Point]]]) -> tuple[pd.DataFrame, list[Problem]]:

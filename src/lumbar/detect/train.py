@@ -3,6 +3,7 @@
 It can be interrupted at any time: the same call goes on after the last whole epoch, and ends with the same weights.
 """
 
+import io
 import logging
 from pathlib import Path
 from typing import Any, cast
@@ -17,6 +18,7 @@ from ultralytics.utils.torch_utils import init_seeds
 from lumbar.config import DetectConfig
 from lumbar.detect.landmarks import CLASS_NAMES
 from lumbar.detect.network import build_network, start_from
+from lumbar.records import written_whole
 
 logger = logging.getLogger(__name__)
 
@@ -28,8 +30,12 @@ GPU_WORKERS = 8
 """Processes that prepare images for a GPU."""
 
 
-class LandmarkTrainer(DetectionTrainer):
-    """Ultralytics' trainer with our network and no validation: a fixed schedule, and nothing is chosen by a score."""
+class LandmarkTraining(DetectionTrainer):
+    """Ultralytics' trainer with our network and no validation: a fixed schedule, and nothing is chosen by a score.
+
+    No experiment tracker is told of it. Ultralytics imports the trackers that are installed, and calls them with paths,
+    figures and weights, for every class that has `Trainer` in its name: hence this one's.
+    """
 
     def __init__(self, config: DetectConfig, images: list[Path], folder: Path, seed: int, label: str) -> None:
         self.config = config
@@ -41,6 +47,7 @@ class LandmarkTrainer(DetectionTrainer):
             (labels / "labels.cache").unlink(missing_ok=True)  # Ultralytics' own, which it would unpickle
         LOGGER.setLevel(logging.ERROR)
         super().__init__(overrides=_overrides(config, folder, seed))
+        self.callbacks.clear()  # they are Ultralytics' telemetry
         self.add_callback("on_train_epoch_start", lambda _: self._reseed())
         self.add_callback("on_train_epoch_end", lambda _: self.progress.update())
         self.add_callback("on_train_end", lambda _: self.progress.close())
@@ -79,9 +86,10 @@ class LandmarkTrainer(DetectionTrainer):
                 "optimizer": optimizer.state_dict(),
                 "scaler": cast(Any, self).scaler.state_dict(),
             }
-            beside = self.state.with_suffix(".part")
-            torch.save(state, beside)
-            beside.replace(self.state)
+            content = io.BytesIO()  # written to a full disk, torch raises a RuntimeError of its own
+            torch.save(state, content)
+            with written_whole(self.state) as beside:
+                beside.write_bytes(content.getbuffer())
         return False
 
     def resume_training(self, ckpt: Any) -> None:
@@ -155,7 +163,7 @@ def train_detector(
 ) -> dict[str, torch.Tensor]:
     """Trains a detector on images with label files beside them, and returns its averaged weights (float32)."""
     threads = torch.get_num_threads()
-    trainer = LandmarkTrainer(config, images, folder, seed, label)
+    trainer = LandmarkTraining(config, images, folder, seed, label)
     try:
         # Ultralytics tries mixed precision on a model that it downloads for that.
         with mock.patch("ultralytics.engine.trainer.check_amp", lambda _: True):

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 
 from lumbar.detect.weights import read_weights
 from lumbar.errors import InputError, printable, similar_names
-from lumbar.records import Record, read_record, write_record
+from lumbar.records import Record, read_record, write_record, written_whole
 
 logger = logging.getLogger(__name__)
 
@@ -77,10 +77,8 @@ def get_weights(name: str, out: Path) -> Path:
     source, licence, fetch = _find(name)
     logger.info("fetching %s from %s (%s)", name, source, licence)
     state = fetch()
-    out.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".part")
-    save_file({key: tensor.contiguous() for key, tensor in state.items()}, beside)
-    beside.replace(path)
+    with written_whole(path) as beside:
+        save_file({key: tensor.contiguous() for key, tensor in state.items()}, beside)
     described = WeightsCard(
         name=name, source=source, licence=licence, checksum=_checksum(path), tensors=len(state), **_normalisation(name)
     )

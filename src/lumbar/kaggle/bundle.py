@@ -32,7 +32,7 @@ KAGGLE_PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64")
 WHEEL_FILES = ("pyproject.toml", "README.md", "LICENSE")
 """What the package's wheel is made of beside `src/`."""
 NOT_PACKED = shutil.ignore_patterns("*.egg-info", "__pycache__")
-LEFTOVERS = shutil.ignore_patterns(".*", "*.part")
+LEFTOVERS = shutil.ignore_patterns(".*")
 """What an interrupted writing leaves beside the models."""
 
 

@@ -1,9 +1,13 @@
 """Finding what is attached to a kernel under Kaggle's input folder, in its old and its new layout."""
 
+import logging
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lumbar.kaggle.manifest import BUNDLE, TRAINING
+
+logger = logging.getLogger(__name__)
 
 COMPETITION_MARKERS = ("sample_submission.csv", "test_series_descriptions.csv")
 TRAINED = "trained.json"
@@ -44,12 +48,16 @@ def _find_all(root: Path, markers: Sequence[str]) -> Iterator[Path]:
     """The folders that hold all markers, the shallowest first; nothing is looked for below one."""
     level = [root]
     for _ in range(DEEPEST + 1):
-        found = [folder for folder in level if all((folder / marker).is_file() for marker in markers)]
+        found = [folder for folder in level if all(os.path.isfile(folder / marker) for marker in markers)]  # noqa: PTH113
         yield from found
-        level = [
-            below
-            for folder in level
-            if folder not in found
-            for below in sorted(folder.iterdir())
-            if below.is_dir() and below.name not in IMAGE_FOLDERS
-        ]
+        level = [below for folder in level if folder not in found for below in _folders_in(folder)]
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    """The folders in one, but for the images'; none where it cannot be listed: what is broken costs nothing else."""
+    try:
+        inside = sorted(folder.iterdir())
+    except OSError as error:
+        logger.warning("%s: cannot be listed, passed over: %s", folder, error)
+        return []
+    return [below for below in inside if os.path.isdir(below) and below.name not in IMAGE_FOLDERS]  # noqa: PTH112

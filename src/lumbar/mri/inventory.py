@@ -4,6 +4,7 @@ Nothing is expected of names, suffixes or nesting, and no table says which serie
 """
 
 import logging
+import os
 import re
 import warnings
 from collections.abc import Iterator, Sequence
@@ -67,8 +68,19 @@ def find_series(folder: Path) -> list[Found]:
     ]
 
 
+def _list_files(folder: Path) -> Iterator[Path]:
+    """The files in a folder and below it, but for hidden ones; a folder that cannot be listed is warned of."""
+
+    def warn(error: OSError) -> None:
+        logger.warning("%s: cannot be listed, passed over: %s", error.filename, error.strerror)
+
+    for parent, _, names in os.walk(folder, onerror=warn):
+        paths = (Path(parent, name) for name in names if not name.startswith("."))
+        yield from (path for path in paths if os.path.isfile(path))  # noqa: PTH113  # unlike Path's, it raises nothing
+
+
 def _read_headers(folder: Path) -> Iterator[tuple[str, pydicom.Dataset]]:
-    for path in sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")):
+    for path in sorted(_list_files(folder)):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what is odd about a file is said when it is read
             try:

@@ -14,7 +14,7 @@ from pydantic import Field
 from safetensors import SafetensorError
 
 from lumbar.errors import InputError
-from lumbar.records import Record, read_record, write_record
+from lumbar.records import Record, read_record, write_record, written_whole
 
 if TYPE_CHECKING:
     import torch
@@ -57,12 +57,10 @@ def save_checkpoint(stem: Path, state: dict[str, torch.Tensor], card: Card) -> N
     """Writes `<stem>.safetensors`, then `<stem>.json`: where there is a card, the weights are whole."""
     from safetensors.torch import save
 
-    stem.parent.mkdir(parents=True, exist_ok=True)
     stem.with_suffix(".json").unlink(missing_ok=True)  # never new weights beside an old card
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    beside = stem.with_suffix(".safetensors.part")
-    beside.write_bytes(save(weights))
-    beside.replace(stem.with_suffix(".safetensors"))
+    with written_whole(stem.with_suffix(".safetensors")) as beside:
+        beside.write_bytes(save(weights))
     write_record(card, stem.with_suffix(".json"))
 
 

@@ -14,9 +14,12 @@ from pydantic import ValidationError
 
 import lumbar
 from lumbar.errors import InputError
-from lumbar.records import Record, write_record
+from lumbar.records import Record, naming, write_record
 
 logger = logging.getLogger(__name__)
+
+UNREADABLE = -1
+"""In place of a size in a listing: a file or folder that the system refuses to tell of."""
 
 UNTRAINED = 3
 """The command's exit status for an UntrainedError: nothing is wrong, but others must train first."""
@@ -64,7 +67,7 @@ def hash_files(*paths: Path) -> str:
 def hash_listing(folder: Path) -> str:
     """A short hash of the names and sizes of all files below a folder, so that images that arrive later are noticed.
 
-    Hidden ones do not count: file managers leave them wherever somebody looks.
+    Hidden ones do not count: file managers leave them wherever somebody looks. What cannot be looked at counts as that.
     """
     digest = hashlib.sha256()
     for name, size in sorted(_list_files(folder, "")):
@@ -73,16 +76,22 @@ def hash_listing(folder: Path) -> str:
 
 
 def _list_files(folder: Path, prefix: str) -> Iterator[tuple[str, int]]:
-    if not folder.is_dir():
+    try:
+        with os.scandir(folder) as entries:
+            shown = [entry for entry in entries if not entry.name.startswith(".")]
+    except (FileNotFoundError, NotADirectoryError):
         return
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
+    except OSError:
+        yield prefix, UNREADABLE
+        return
+    for entry in shown:
+        try:
             if entry.is_dir():
                 yield from _list_files(Path(entry.path), f"{prefix}{entry.name}/")
             elif entry.is_file():
                 yield f"{prefix}{entry.name}", entry.stat().st_size
+        except OSError:
+            yield f"{prefix}{entry.name}", UNREADABLE
 
 
 class Stamp(Record):
@@ -112,7 +121,8 @@ def run_stage(name: str, folder: Path, origin: Origin, work: Callable[[], Sequen
     (folder / "stamp.json").unlink(missing_ok=True)
     started = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
-    remarks = tuple(work() or ())
+    with naming(folder):
+        remarks = tuple(work() or ())
     seconds = round(time.monotonic() - started, 1)
     folder.mkdir(parents=True, exist_ok=True)  # the work may have begun by clearing it
     write_record(Stamp(made_from=dict(origin.inputs), seconds=seconds, remarks=remarks), folder / "stamp.json")
