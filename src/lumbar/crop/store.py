@@ -104,8 +104,9 @@ def _create(path: Path, shape: tuple[int, int, int, int]) -> NDArray[np.uint8]:
         np.save(path, np.zeros(shape, dtype=np.uint8))
         return np.zeros(shape, dtype=np.uint8)
     pixels = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
-    with path.open("r+b") as file:  # now, as an error: in a mapped file a full disk would kill the process
-        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    if hasattr(os, "posix_fallocate"):  # not on a Mac
+        with path.open("r+b") as file:  # now, as an error: in a mapped file a full disk would kill the process
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     return pixels
 
 
