@@ -7,7 +7,7 @@ OPTIONS = --config "$(CONFIG)" $(if $(DATA),--data "$(DATA)")
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo cv compare ablation submission predict folds detect crop grade ensemble data weights bundle bundle-training inference-kernel \
-	lint-kaggle push replay rehearse report test lint pictures clean
+	lint-kaggle push replay rehearse report test fuzz lint pictures clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -93,6 +93,9 @@ report: install ## Draw what a run has found: runs/<name>/report.html (STUDIES=<
 
 test: install ## Run the tests
 	.venv/bin/python -m pytest -n 2 --dist loadfile
+
+fuzz: install ## Read thousands of broken files: each must be read or named (COUNT=20000)
+	.venv/bin/python tests/fuzz_reader.py --count $(or $(COUNT),20000)
 
 lint: install ## Check style and types
 	.venv/bin/ruff check src tests kernels
