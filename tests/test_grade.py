@@ -130,6 +130,25 @@ def test_an_interrupted_training_goes_on_at_its_last_epoch(crops, rows, tmp_path
     assert all(torch.isfinite(tensor).all() for tensor in state.values())
 
 
+def test_a_training_whose_folder_is_moved_goes_on_at_the_newest_epoch_and_keeps_one_file(crops, rows, tmp_path):
+    # Lightning names its file otherwise where the folder is not the one of the last call.
+    first, second, third = (tmp_path / name for name in ("first", "second", "third"))
+    for folder, moved_to, epochs_done in ((first, second, 2), (second, third, 4)):
+        failing = FailingPixels(crops.pixels, limit=2.5 * len(rows))
+        with pytest.raises(RuntimeError, match="the machine went down"):
+            train(Crops(failing, crops.index), rows, folder, epochs=6)
+        folder.rename(moved_to)
+        (kept,) = moved_to.glob("*.ckpt")
+        assert torch.load(kept, weights_only=True)["epoch"] + 1 == epochs_done
+    counting = FailingPixels(crops.pixels)
+    state, losses = train(Crops(counting, crops.index), rows, third, epochs=6)
+    assert counting.reads == 2 * len(rows), "four of the six epochs were done before"
+    assert len(list(third.glob("*.ckpt"))) == 1
+    whole, of_whole = train(crops, rows, tmp_path / "whole", epochs=6)
+    assert losses == of_whole
+    assert all(torch.equal(tensor, whole[name]) for name, tensor in state.items())
+
+
 @pytest.mark.parametrize("averaging", [0.0, 0.9])
 def test_an_interrupted_training_ends_with_the_weights_of_an_uninterrupted_one(crops, rows, tmp_path, averaging):
     settings = {"averaging": averaging, "epochs": 4, "dropout": 0.3}
