@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from lumbar.config import read_config
+from lumbar.config import Config, read_config
 from lumbar.errors import InputError
-from lumbar.kaggle import COMPETITION
-from lumbar.kaggle.bundle import add_models, build_bundle, check_bundle, pack_config
+from lumbar.kaggle import COMPETITION, PLACEHOLDER
+from lumbar.kaggle.bundle import add_models, build_bundle, build_training_bundle, check_bundle, pack_config
 from lumbar.kaggle.kernels import write_inference_kernel, write_training_kernel
 from lumbar.kaggle.manifest import BUNDLE, BundleError, read_manifest, write_manifest
 from lumbar.kaggle.mounts import find_bundle, find_competition, find_trained, find_training_bundle
@@ -275,6 +275,28 @@ def test_a_kernel_is_written_beside_the_repository_with_the_owners_name(tmp_path
     template = REPOSITORY / "kernels" / "inference" / "inference.py"
     assert (metadata["id"], metadata["dataset_sources"]) == ("me/lumbar-inference", ["me/lumbar-bundle"])
     assert (tmp_path / "inference" / "inference.py").read_text() == template.read_text()
+
+
+@pytest.mark.parametrize(
+    "owner", ["Jane Doe", "JaneDoe", "jane_doe", "jane/doe", "@jane", "jané", "-jane", "jane-", ""]
+)
+def test_an_owner_that_is_no_kaggle_user_name_is_refused_before_anything_is_written(tmp_path, owner):
+    config, out = Config(name="x"), tmp_path / "out"
+    for pack in (
+        lambda: build_bundle(tmp_path, out, REPOSITORY, owner, third_party=False),
+        lambda: build_training_bundle(config, out, REPOSITORY, owner, third_party=False),
+        lambda: write_inference_kernel(REPOSITORY, out, owner),
+        lambda: write_training_kernel(REPOSITORY, out, owner, Selection()),
+    ):
+        with pytest.raises(InputError, match="is no Kaggle user name; write the one in the address of your profile"):
+            pack()
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("owner", ["jane", "jane-doe2", "2jane", PLACEHOLDER])
+def test_a_kaggle_user_name_or_the_placeholder_for_one_is_taken(tmp_path, owner):
+    write_inference_kernel(REPOSITORY, tmp_path / "inference", owner)
+    assert f'"{owner}/lumbar-inference"' in (tmp_path / "inference" / "kernel-metadata.json").read_text()
 
 
 def test_models_that_never_left_kaggle_are_taken_from_the_kernel_that_trained_them(tmp_path):

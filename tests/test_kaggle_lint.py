@@ -56,6 +56,7 @@ def test_nothing_packed_is_a_complaint(tmp_path):
     [
         ({"id": "OWNER/lumbar-inference"}, "make it again with OWNER=<your user name>"),
         ({"id": "lumbar-inference"}, "write owner/slug"),
+        ({"id": "Jane Doe/lumbar-inference"}, "owner 'Jane Doe' is no Kaggle user name; write the one in the address"),
         ({"id": "somebody/Lumbar_Inference"}, "small letters, digits and dashes"),
         ({"id": "somebody/lumbar-inference/3"}, "write owner/slug"),
         ({"title": "lumb"}, "write one of 5 to 50 characters"),

@@ -18,6 +18,7 @@ import yaml
 from lumbar.config import Config, GradeConfig
 from lumbar.errors import InputError
 from lumbar.kaggle.manifest import BUNDLE, METADATA, TRAINING, BundleError, find_file_faults, write_manifest
+from lumbar.kaggle.owner import expect_owner
 from lumbar.kaggle.wheels import NOT_ON_KAGGLE, pinned_packages
 from lumbar.records import write_json, write_text
 from lumbar.run.checkpoint import load_state
@@ -49,6 +50,7 @@ def build_bundle(
     `source` is the repository, whose wheel is built without a network. `third_party` downloads the other wheels, the
     one step of this project that needs a package registry; `python_version`, such as `312`, is that of who runs them.
     """
+    expect_owner(owner)
     if not (models / "config.json").is_file():
         raise FileNotFoundError(f"{models}: there is no trained run; train one first (make cv)")
     with _in_place_of(out) as fresh:
@@ -75,6 +77,7 @@ def build_training_bundle(
 
     The other arguments are those of `build_bundle`.
     """
+    expect_owner(owner)
     with _in_place_of(out) as fresh:
         pack_config(config, fresh)
         _collect_wheels(fresh / "wheels", source, third_party, python_version)

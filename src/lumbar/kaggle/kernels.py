@@ -12,6 +12,7 @@ from typing import Any
 
 from lumbar.errors import InputError
 from lumbar.kaggle import PLACEHOLDER
+from lumbar.kaggle.owner import expect_owner
 from lumbar.records import write_json, write_text
 from lumbar.run.run import Selection
 
@@ -54,6 +55,7 @@ def training_slug(selection: Selection, number: int) -> str:
 def _write_kernel(
     template: Path, out: Path, owner: str, changes: Mapping[str, Any], settings: Mapping[str, Any]
 ) -> None:
+    expect_owner(owner)
     if out.resolve() == template.resolve():
         raise InputError(f"{out}: is the kernel's template; name another folder")
     text = (template / KERNEL_METADATA).read_text(encoding="utf-8").replace(f"{PLACEHOLDER}/", f"{owner}/")

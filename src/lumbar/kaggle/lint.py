@@ -13,6 +13,7 @@ from typing import Any
 from lumbar.kaggle import COMPETITION, PLACEHOLDER
 from lumbar.kaggle.kernels import KERNEL_METADATA
 from lumbar.kaggle.manifest import BUNDLE, METADATA, TRAINING, find_file_faults
+from lumbar.kaggle.owner import find_owner_fault
 from lumbar.kaggle.wheels import find_wheel_faults
 from lumbar.submit.models import find_gaps, find_model_faults
 
@@ -179,6 +180,8 @@ def _lint_id(metadata: Mapping[str, Any], shortest: int) -> Iterator[str]:
     owner, _, slug = str(metadata.get("id", "")).partition("/")
     if owner == PLACEHOLDER:
         yield f"id is {metadata['id']!r}; make it again with OWNER=<your user name>"
+    elif owner and (fault := find_owner_fault(owner)):
+        yield f"id is {metadata['id']!r}; {fault}"
     if not owner or slug != slugify(slug) or not shortest <= len(slug) <= 50:
         yield (
             f"id is {metadata.get('id')!r}; write owner/slug, the slug of {shortest} to 50 small letters, digits and "
