@@ -46,6 +46,38 @@ def test_the_score_command_prints_json_that_agrees_with_the_library(tables):
     assert printed["ci95"][0] <= printed["score"] <= printed["ci95"][1]
 
 
+def test_rows_that_do_not_sum_to_one_are_told_of_with_the_score_that_they_would_have(tables):
+    honest = json.loads(CliRunner().invoke(cli.app, arguments(tables, "--json")).stdout)
+    lines = (tables / "sub.csv").read_text().splitlines()
+    doubled = [",".join([row_id, *(str(2 * float(share)) for share in shares)]) for row_id, *shares in split(lines[1:])]
+    (tables / "sub.csv").write_text("\n".join([*lines[:2], *doubled[1:]]) + "\n")
+    result = CliRunner().invoke(cli.app, arguments(tables))
+    first = doubled[1].partition(",")[0]
+    warning = f"warning: 49 of 50 rows do not sum to 1, the first, '{first}', to 2. Kaggle's metric scales rows"
+    assert result.exit_code == 0
+    assert f"lumbar: {warning}" in result.stderr
+    own, _, scaled = result.stdout.partition(f"\n{warning}")
+    assert f"foraminal          {honest['foraminal']:.6f}" in own
+    assert f"any_severe_spinal  {honest['any_severe_spinal']:.6f}" not in own
+    for name in ("score", "foraminal", "any_severe_spinal"):
+        assert f"{name:18s} {honest[name]:.6f}" in scaled
+    printed = json.loads(CliRunner().invoke(cli.app, arguments(tables, "--json")).stdout)
+    assert printed["rows_not_summing_to_1"] == 49
+    assert printed["normalised"]["score"] == pytest.approx(honest["score"])
+    assert printed["score"] != pytest.approx(honest["score"], abs=1e-3)
+
+
+def split(lines: list[str]) -> list[list[str]]:
+    """The values of CSV lines."""
+    return [line.split(",") for line in lines]
+
+
+def test_rows_that_are_only_rounded_are_passed_over(tables):
+    (tables / "sub.csv").write_text((tables / "sub.csv").read_text().replace("0.2,0.3,0.5", "0.333,0.333,0.333"))
+    result = CliRunner().invoke(cli.app, arguments(tables))
+    assert "warning" not in result.stdout + result.stderr
+
+
 def run_main(monkeypatch, capsys, words: list[str]) -> tuple[int, str]:
     """The exit code of the command, and what it wrote to standard error."""
     monkeypatch.setattr(sys, "argv", ["lumbar", *words])

@@ -18,6 +18,8 @@ COMPONENTS = (*GROUPS, ANY_SEVERE_SPINAL)
 EPSILON = float(np.finfo(np.float64).eps)
 """Probabilities are clipped to [EPSILON, 1 - EPSILON], as scikit-learn's log_loss does for float64."""
 BOOTSTRAP_DRAWS = 2000
+SUM_TOLERANCE = 2e-3
+"""How far from 1 a row's sum may lie: as far as three probabilities of three decimals bring it."""
 
 
 class MissingRowsError(ValueError):
@@ -193,6 +195,22 @@ def _influences(losses: pd.DataFrame) -> NDArray[np.float64]:
 def _refuse_other_studies(first: pd.DataFrame, second: pd.DataFrame) -> None:
     if not first.index.equals(second.index):
         raise ValueError("the two predictions are of other studies, their difference cannot be paired")
+
+
+def odd_sums(labels: pd.DataFrame, predictions: pd.DataFrame) -> pd.Series:
+    """The sums, by row_id, of the labelled rows whose probabilities do not sum to 1, see `SUM_TOLERANCE`.
+
+    Every component but any_severe normalises its rows; that one takes the severe probability as it was submitted, so
+    rows that sum to something else, such as doubled ones, move it and the score for better or worse.
+    """
+    scored = predictions[predictions["row_id"].isin(labels["row_id"])].set_index("row_id")
+    sums = scored[list(GRADES)].sum(axis=1)
+    return sums[(sums - 1).abs() > SUM_TOLERANCE]
+
+
+def normalised(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Predictions in submission format, every row scaled to sum to 1."""
+    return predictions.assign(**dict(zip(GRADES, normalise(predictions[list(GRADES)].to_numpy()).T, strict=True)))
 
 
 def fill_missing(labels: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:

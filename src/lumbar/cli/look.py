@@ -2,12 +2,17 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lumbar.cli.options import DEMO, ConfigOption, DataOption, open_run
 from lumbar.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lumbar.metric import Score
 
 
 def score(
@@ -51,12 +56,31 @@ def score(
         raise TableError(f"{', '.join(map(str, predictions))}: {error}{hint}") from error
     result = metric.score_losses(losses)
     low, high = metric.interval(metric.bootstrap_scores(losses, seed=0))
+    sums, scaled = metric.odd_sums(truth, table), metric.score(truth, metric.normalised(table))
+    if len(sums):
+        typer.secho(f"lumbar: warning: {_warn_of_sums(sums, len(truth))}", fg="yellow", err=True)
     if as_json:
-        typer.echo(json.dumps({**result.as_dict(), "ci95": [low, high], "studies": len(losses)}, indent=2))
+        told = {"ci95": [low, high], "studies": len(losses), "rows_not_summing_to_1": len(sums)}
+        typer.echo(json.dumps({**result.as_dict(), **told, "normalised": scaled.as_dict()}, indent=2))
         return
-    for name, value in {"score": result.score, **result.components}.items():
-        typer.echo(f"{name:18s} {'-' if value is None else f'{value:.6f}'}")
+    typer.echo("\n".join(_format_components(result)))
     typer.echo(f"{'95 % interval':18s} {low:.6f} to {high:.6f}, over {len(losses)} studies")
+    if len(sums):
+        lines = [f"warning: {_warn_of_sums(sums, len(truth))}", "with every row scaled to sum to 1:"]
+        typer.echo("\n".join(["", *lines, *_format_components(scaled)]))
+
+
+def _format_components(result: "Score") -> list[str]:
+    shown = {"score": result.score, **result.components}
+    return [f"{name:18s} {'-' if value is None else f'{value:.6f}'}" for name, value in shown.items()]
+
+
+def _warn_of_sums(sums: "pd.Series", rows: int) -> str:
+    return (
+        f"{len(sums)} of {rows} rows do not sum to 1, the first, '{sums.index[0]}', to {sums.iloc[0]:.6g}. Kaggle's "
+        "metric scales rows to 1, but takes `severe` as it stands for any_severe_spinal: that component and the score "
+        "are not comparable with those of probabilities"
+    )
 
 
 def report(
