@@ -20,7 +20,10 @@ DIRECTORY_CLASS = "1.2.840.10008.1.3.10"
 def zip_of(directory: Path) -> Path:
     """A directory, or where there is none the zip of its name beside it, if there is one."""
     packed = directory.with_name(directory.name + ZIP)
-    return packed if not directory.exists() and packed.is_file() else directory
+    try:
+        return packed if not directory.exists() and packed.is_file() else directory
+    except OSError:  # nothing can be told of it: whoever lists it is told why
+        return directory
 
 
 def list_files(directory: Path) -> list[str]:
