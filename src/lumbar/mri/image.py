@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lumbar.mri.frames import frame_headers
 from lumbar.mri.geometry import Array
 from lumbar.mri.header import is_orthonormal, numbers, orientation, text, whole_number
-from lumbar.mri.pixels import PIXEL_TAGS, Grey, Mask, grey_values, refuse_shape, stored_frames
+from lumbar.mri.pixels import PIXEL_TAGS, grey_values, refuse_shape, stored_frames
 
 # What pydicom says of a damaged tag, for every file of a series, is told by the oddities once for each series.
 pydicom.config.logger.setLevel(logging.ERROR)
@@ -75,12 +75,6 @@ def _image(
     name: str, number: int | None, header: pydicom.Dataset, stored: NDArray[np.generic], oddities: list[str]
 ) -> Image:
     pixels, padding, of_pixels = grey_values(stored, header)
-    return _describe(name, number, header, pixels, padding, [*oddities, *of_pixels])
-
-
-def _describe(
-    name: str, number: int | None, header: pydicom.Dataset, pixels: Grey, padding: Mask | None, oddities: list[str]
-) -> Image:
     position = numbers(header, "ImagePositionPatient", 3, POSITION_MM)
     axes = orientation(header)
     spacing = numbers(header, "PixelSpacing", 2, SPACING_MM)
@@ -99,7 +93,7 @@ def _describe(
         location=None if location is None else float(location[0]),
         sequence=text(header, "SeriesDescription"),
         is_rescaled="RescaleSlope" in header,
-        oddities=(*oddities, *lacking, *uneven, *_unneeded(header)),
+        oddities=(*oddities, *of_pixels, *lacking, *uneven, *_unneeded(header)),
     )
 
 

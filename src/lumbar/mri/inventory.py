@@ -16,6 +16,7 @@ import pydicom
 
 from lumbar.labels import SERIES_DESCRIPTIONS, plane_of, sequence_of
 from lumbar.mri.geometry import Plane, anatomical_plane, lies_in
+from lumbar.mri.header import text
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ def find_series(folder: Path) -> list[Found]:
         series = str(header.get("SeriesInstanceUID") or Path(name).parent)
         headers.setdefault(series, []).append((name, header))
     return [
-        replace(_describe(files), study=_text(files[0][1], "StudyInstanceUID")) for _, files in sorted(headers.items())
+        replace(_describe(files), study=text(files[0][1], "StudyInstanceUID")) for _, files in sorted(headers.items())
     ]
 
 
@@ -96,11 +97,11 @@ def _read_headers(folder: Path) -> Iterator[tuple[str, pydicom.Dataset]]:
 def _describe(files: Sequence[tuple[str, pydicom.Dataset]]) -> Found:
     names, headers = tuple(name for name, _ in files), [header for _, header in files]
     first = headers[0]
-    name = _text(first, "SeriesDescription") or _text(first, "ProtocolName")
-    body = _text(first, "BodyPartExamined").upper()
+    name = text(first, "SeriesDescription") or text(first, "ProtocolName")
+    body = text(first, "BodyPartExamined").upper()
     if OTHER_BODY_PARTS.search(body):
         return Found(names, name, None, f"its files say that it shows {body}")
-    if "DIFFUSION" in _text(first, "ImageType").upper():
+    if "DIFFUSION" in text(first, "ImageType").upper():
         return Found(names, name, None, "its files say that it is a diffusion image")
     plane, weighting = _plane(headers), _weighting(first)
     if plane is None or weighting is None:
@@ -111,13 +112,6 @@ def _describe(files: Sequence[tuple[str, pydicom.Dataset]]) -> Found:
     fitting = (kind for kind in SERIES_DESCRIPTIONS if (plane_of(kind), sequence_of(kind)) == (plane, weighting))
     description = next(fitting, None)
     return Found(names, name, description, "" if description else f"{plane} {weighting} images are not graded")
-
-
-def _text(header: pydicom.Dataset, name: str) -> str:
-    try:
-        return str(header.get(name) or "")
-    except (TypeError, ValueError):
-        return ""
 
 
 def _number(header: pydicom.Dataset, name: str) -> float | None:
@@ -141,7 +135,7 @@ def _plane(headers: Sequence[pydicom.Dataset]) -> str | None:
 
 def _weighting(header: pydicom.Dataset) -> str | None:
     """`T1` or `T2` (also STIR) by what the series is called, else by its times; None where neither tells."""
-    called = " ".join(_text(header, name) for name in ("SeriesDescription", "ProtocolName", "SequenceName")).upper()
+    called = " ".join(text(header, name) for name in ("SeriesDescription", "ProtocolName", "SequenceName")).upper()
     is_t1, is_t2 = (pattern.search(called) is not None for pattern in (CALLED_T1, CALLED_T2))
     if is_t1 != is_t2:
         return "T1" if is_t1 else "T2"
