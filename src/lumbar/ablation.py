@@ -52,12 +52,17 @@ def run_ablation(run: Run) -> str:
     """Trains what is not trained yet, writes `ablation.json` and `ablation.txt` below the run, and returns the text."""
     expect_rows(run.config)
     serving = replace(run, folder=run.folder.parent / run.config.ablation.detected_by)
-    run_through(serving, last="detect")
     shared = replace(run, detected_in=serving.folder)
-    shared.enter()
-    run_crop(shared)
-    run_grade(shared)
-    read, judge = read_rows(shared), Judge.of(shared)
+    with serving.held(), shared.held():
+        run_through(serving, last="detect")
+        return _ablate(shared)
+
+
+def _ablate(run: Run) -> str:
+    run.enter()
+    run_crop(run)
+    run_grade(run)
+    read, judge = read_rows(run), Judge.of(run)
     base = next(row for row in read if row.name == run.config.ablation.baseline)
     rows = [judge.describe(row, base) for row in read]
     write_json({"config": run.config.name, "commit": current_commit(), "rows": rows}, run.folder / "ablation.json")

@@ -62,13 +62,19 @@ def run_compare(main: Run, config_path: Path, full_size: bool = False) -> str:
     Each run leaves its own figures in `figures.json`, and its cases in `cases/` and `own_split/`.
     """
     systems = open_systems(main, config_path, full_size)
+    with main.held():
+        return _compare(main, systems)
+
+
+def _compare(main: Run, systems: Mapping[str, Run]) -> str:
     run_through(main)
     rows = [_measure(MAIN, main, main)]
     for name, run in systems.items():
         logger.info("compare: %s", name)
-        for stage in AFTER_DETECTION:
-            STAGES[stage](run)
-        rows.append(_measure(name, run, main))
+        with run.held():
+            for stage in AFTER_DETECTION:
+                STAGES[stage](run)
+            rows.append(_measure(name, run, main))
     text = format_comparison(rows, json.loads((main.folder / "cv.json").read_text(encoding="utf-8")))
     write_json(rows, main.folder / "compare.json")
     write_table(pd.json_normalize(rows), main.folder / "compare.csv")

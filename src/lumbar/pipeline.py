@@ -87,13 +87,19 @@ STAMPED = tuple(name for name in STAGES if name != "folds")
 def run_through(run: Run, last: str = "ensemble") -> None:
     """Runs every stage up to `last`; the ones that have nothing new to do are kept.
 
-    A run that trains a selection only may leave `last` incomplete; UntrainedError where an earlier stage is.
+    A run that trains a selection only may leave `last` incomplete; UntrainedError where an earlier stage is. InUseError
+    where another process works on the run.
     """
     # Now, and not when the detectors are trained.
     expect_net(run.config)
     expect_weights(run.config)
     _expect_images(run)
-    run.enter()
+    with run.held():
+        run.enter()
+        _run_stages(run, last)
+
+
+def _run_stages(run: Run, last: str) -> None:
     for name, stage in STAGES.items():
         try:
             stage(run)

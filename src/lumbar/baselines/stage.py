@@ -41,7 +41,7 @@ def run_system_crop(run: Run) -> None:
             cut_view(run, group, SystemCutter(run.config, group), points, origin)
         return remarks_on(problems)
 
-    run_stage("crop", run.folder / "crop", origin, work)
+    run_stage("crop", run.folder / "crop", origin, work, in_turns=True)
 
 
 def system_crops_made_from(run: Run) -> Origin:

@@ -62,9 +62,10 @@ def cv(
     from lumbar.records import write_text
 
     run = open_run(config, data, fold, group)
-    run_through(run)
-    table = format_table(score_run(run))
-    write_text(table + "\n", run.folder / "cv.txt")
+    with run.held():
+        run_through(run)
+        table = format_table(score_run(run))
+        write_text(table + "\n", run.folder / "cv.txt")
     typer.echo(f"\n{table}\n\nwrote {run.folder / 'cv.json'}")
 
 

@@ -15,7 +15,7 @@ from lumbar.run.stamps import Origin, fingerprint, hash_files, run_stage
 
 def run_crop(run: Run) -> None:
     """Writes `crop/<view>/`. A view that is there already stays as it is."""
-    run_stage("crop", run.folder / "crop", crops_made_from(run), lambda: _cut_views(run))
+    run_stage("crop", run.folder / "crop", crops_made_from(run), lambda: _cut_views(run), in_turns=True)
 
 
 def _cut_views(run: Run) -> None:

@@ -78,7 +78,7 @@ def training_set(run: Run) -> Path:
         write_table(points, run.annotated_points_file)
         return [f"{remark}; they are not trained on" for remark in remarks_on(problems)]
 
-    run_stage("detect: training set", folder, origin, write)
+    run_stage("detect: training set", folder, origin, write, in_turns=True)
     return folder
 
 

@@ -154,11 +154,15 @@ def open_for(run: Run, craft: Craft, grader: GraderConfig) -> Crops:
 
 
 def _remove_other_models(run: Run) -> None:
-    """Removes what an earlier config left: prediction and the bundle take every model that is there."""
+    """Removes what an earlier config left: prediction and the bundle take every model that is there.
+
+    Also what a process that was killed left half written, unless another fold's process may be writing it now.
+    """
+    is_shared = run.selection.fold is not None
     kinds = ["detector", *run.config.members]
     wanted = {f"{kind}_fold{fold}" for kind in kinds for fold in run.fold_numbers}
     for path in run.models.glob("*_fold*"):
-        if path.stem not in wanted:
+        if path.stem not in wanted and not (is_shared and path.name.startswith(".")):
             path.unlink()
 
 

@@ -54,5 +54,5 @@ def keep_phantom(wanted: PhantomConfig, rendered: int | None = None, faults: boo
         shutil.rmtree(root)  # what an interrupted writing left
         compose_phantom(root, wanted, rendered, faults)
 
-    run_stage("phantom", root, origin, write)
+    run_stage("phantom", root, origin, write, in_turns=True)
     return root

@@ -1,5 +1,7 @@
 """A run: a config on a data folder, and the folder that its results lie in."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +16,7 @@ from lumbar.data.competition import Competition
 from lumbar.data.folds import find_folds, read_folds
 from lumbar.errors import InputError
 from lumbar.records import Record, write_record
+from lumbar.run.lock import hold
 from lumbar.run.stamps import fingerprint, hash_files, hash_listing
 
 TRAINING_TABLES = ("train.csv", "train_label_coordinates.csv", "train_series_descriptions.csv")
@@ -132,6 +135,13 @@ class Run:
     def labels_fingerprint(self) -> str:
         """A hash of the labels and the folds: what is learned from crops and predictions that are there already."""
         return hash_files(self.competition.root / "train.csv", self.folds_file)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keeps the run, or the fold that is selected, to this process; see `lock.hold`, and `enter` for the error."""
+        refuse_other_layout(self.folder)
+        with hold(self.folder, self.selection.fold):
+            yield
 
     def enter(self) -> None:
         """Claims the run's folder; InputError where an earlier version has left results that this one cannot use."""

@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from pydantic import ValidationError
 import lumbar
 from lumbar.errors import InputError
 from lumbar.records import Record, naming, write_record
+from lumbar.run.lock import taking_turns
 
 logger = logging.getLogger(__name__)
 
@@ -105,12 +107,20 @@ class Stamp(Record):
     """What must be said of the result each time it is used."""
 
 
-def run_stage(name: str, folder: Path, origin: Origin, work: Callable[[], Sequence[str] | None]) -> None:
+def run_stage(
+    name: str, folder: Path, origin: Origin, work: Callable[[], Sequence[str] | None], *, in_turns: bool = False
+) -> None:
     """Runs a stage's work, unless its folder bears the stamp of the same inputs; notes the seconds it took.
 
     The stamp is written last, so a stage that was interrupted runs again; what it keeps for itself lets it go on. What
-    the work returns are remarks on the result, which are repeated as often as it is kept.
+    the work returns are remarks on the result, which are repeated as often as it is kept. What processes that share a
+    run all need is made `in_turns`: by one of them, while the others wait.
     """
+    with taking_turns(folder) if in_turns else nullcontext():
+        _run_stage(name, folder, origin, work)
+
+
+def _run_stage(name: str, folder: Path, origin: Origin, work: Callable[[], Sequence[str] | None]) -> None:
     stamp = _read_stamp(folder)
     if stamp and stamp.made_from == origin.inputs:
         logger.info("%s: nothing has changed, kept as it is (%s)", name, folder)

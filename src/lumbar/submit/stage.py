@@ -33,18 +33,19 @@ def run_submit(run: Run, output: Path, strict: bool = False) -> dict[str, Any]:
         images=hash_listing(root / "test_images"),
     )
     kept = folder / "submission.csv"
-    if strict:
-        shutil.rmtree(folder, ignore_errors=True)
 
     def predict() -> list[str]:
         report = predict_submission(run.models, run.competition, folder / origin.key, kept, strict)
         problems = [Problem(**problem) for problem in report["problems"]]
         return [*remarks_on(problems), *([report["warning"]] if report["warning"] else [])]
 
-    run_stage("submit", folder, origin, predict)
-    report = kept.with_name(REPORT).read_text(encoding="utf-8")
-    write_text(kept.read_text(encoding="utf-8"), output)
-    write_text(report, output.with_name(REPORT))
+    with run.held():
+        if strict:
+            shutil.rmtree(folder, ignore_errors=True)
+        run_stage("submit", folder, origin, predict)
+        report = kept.with_name(REPORT).read_text(encoding="utf-8")
+        write_text(kept.read_text(encoding="utf-8"), output)
+        write_text(report, output.with_name(REPORT))
     return json.loads(report)
 
 
