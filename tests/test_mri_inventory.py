@@ -91,7 +91,23 @@ def test_a_folder_that_cannot_be_listed_is_passed_over_with_a_warning(tmp_path, 
     write_series(tmp_path / "locked", "1.2", AXIAL, SeriesDescription="T2")
     forbid(tmp_path / "locked")
     assert [found.description for found in find_series(tmp_path)] == ["Sagittal T1"]
-    assert caplog.messages == [f"{tmp_path / 'locked'}: cannot be listed, passed over: Permission denied"]
+    assert caplog.messages == [f"{tmp_path / 'locked'}: cannot be looked at; left out: Permission denied"]
+
+
+def test_a_folder_that_links_to_itself_is_walked_once(tmp_path):
+    write_series(tmp_path / "series", "1.1", SAGITTAL, SeriesDescription="T1")
+    (tmp_path / "series" / "again").symlink_to(tmp_path, target_is_directory=True)
+    (found,) = find_series(tmp_path)
+    assert len(found.files) == 3
+
+
+def test_a_zipped_series_is_found_and_read(tmp_path):
+    write_series(tmp_path / "a", "1.1", SAGITTAL, SeriesDescription="T1")
+    shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path / "a")
+    shutil.rmtree(tmp_path / "a")
+    (found,) = find_series(tmp_path)
+    assert found.files == ("packed.zip/IM0001", "packed.zip/IM0002", "packed.zip/IM0003")
+    assert sorted(read_files(tmp_path, found.files).instance_numbers) == [1, 2, 3]
 
 
 def test_the_files_of_a_series_are_read_wherever_they_lie(tmp_path):

@@ -192,6 +192,18 @@ def test_what_is_unusual_and_does_no_harm_is_a_remark_and_no_problem(tmp_path):
         assert words in told
 
 
+def test_what_cannot_be_looked_at_in_a_series_costs_itself(tmp_path, forbid):
+    write_scan(tmp_path, sagittal_planes([0, 4, 8]), [0, 0, 0])
+    (tmp_path / "locked").mkdir()
+    forbid(tmp_path / "locked")
+    (tmp_path / "cut.zip").write_bytes(b"PK\x05\x06" + bytes([0, 0, 0, 0, 1, 0, 1, 0, 99, 0, 0, 0, 9, 0, 0, 0, 0, 0]))
+    series = read_series(tmp_path)
+    assert series.instance_numbers == [1, 2, 3]
+    told = " ".join(series.problems)
+    assert "locked: cannot be looked at; left out: Permission denied" in told
+    assert "cut.zip: cannot be looked at; left out: Bad offset for central directory" in told
+
+
 @pytest.mark.parametrize("numbering", [1, -1])
 def test_slice_location_grows_to_the_left_where_positions_lack(tmp_path, numbering):
     # As in the competition's files; the planes' normal points to the right.

@@ -1,18 +1,18 @@
 """What lies in a series' folder: which files are DICOM, by their content, and their bytes, also out of a zip."""
 
+import os
+import stat
 import zipfile
 from collections.abc import Iterator, Sequence
-from functools import partial
 from io import BytesIO
 from pathlib import Path
+from typing import NamedTuple
 
 import pydicom
 
 LARGEST_FILE = 2**27
 """Bytes: so many that the largest image fits with 64 bits a pixel. A larger file is refused before it is read."""
 SUFFIX, ZIP = ".dcm", ".zip"
-MARK, MARK_AT = b"DICM", 128
-"""What a DICOM file says after its preamble (PS3.10, 7.1)."""
 DIRECTORY_CLASS = "1.2.840.10008.1.3.10"
 """Media Storage Directory Storage: a DICOMDIR, which lists files and shows nothing."""
 
@@ -26,35 +26,78 @@ def zip_of(directory: Path) -> Path:
         return directory
 
 
-def list_files(directory: Path) -> list[str]:
+class Entry(NamedTuple):
+    """A file in a folder or below it: its path in that, and its bytes; or what cannot be looked at, and why."""
+
+    name: str
+    size: int = 0
+    refusal: OSError | None = None
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file is a hidden one, or in a hidden folder.
+
+    File managers leave them wherever somebody looks, and some bear the names of the files beside them.
+    """
+    return any(part.startswith(".") for part in name.split("/"))
+
+
+def walk(folder: Path) -> list[Entry]:
+    """What lies in a folder and below it, sorted by name; folders themselves only where they cannot be listed (the
+    folder that is asked for by an empty name). A link to a folder is followed, but not into itself."""
+    return sorted(_walk(folder, "", frozenset()), key=lambda entry: entry.name)
+
+
+def _walk(folder: Path, prefix: str, above: frozenset[str]) -> Iterator[Entry]:
+    real = os.path.realpath(folder)
+    if real in above:
+        return
+    try:
+        with os.scandir(folder) as listed:
+            entries = list(listed)
+    except OSError as error:
+        yield Entry(prefix.rstrip("/"), refusal=error)
+        return
+    for entry in entries:
+        name = prefix + entry.name
+        try:
+            if entry.is_dir():
+                yield from _walk(Path(entry.path), f"{name}/", above | {real})
+            else:
+                yield Entry(name, entry.stat().st_size)
+        except OSError as error:
+            yield Entry(name, refusal=error)
+
+
+def list_files(directory: Path) -> tuple[list[str], dict[str, Exception]]:
     """The paths of all files in a directory and below it, or in a zip, relative to it and sorted; `a.zip/b` is in a
-    zip in the directory. Raises OSError where it cannot be listed."""
-    return sorted(_members(directory) if directory.is_file() else _walk(directory, ""))
-
-
-def _walk(directory: Path, prefix: str) -> Iterator[str]:
-    for path in directory.iterdir():
-        name = prefix + path.name
-        if path.is_dir() and not path.is_symlink():
-            yield from _walk(path, f"{name}/")
-        elif path.suffix.lower() == ZIP and zipfile.is_zipfile(path):
-            yield from (f"{name}/{member}" for member in _members(path))
-        else:
-            yield name
+    zip in the directory. And what cannot be looked at, with why; raises that where it is the directory itself."""
+    if directory.is_file():
+        return _members(directory), {}
+    names: list[str] = []
+    refused: dict[str, Exception] = {}
+    for entry in walk(directory):
+        try:
+            if entry.refusal:
+                raise entry.refusal
+            path = directory / entry.name
+            is_zip = entry.name.lower().endswith(ZIP) and zipfile.is_zipfile(path)
+            names += [f"{entry.name}/{member}" for member in _members(path)] if is_zip else [entry.name]
+        except (OSError, zipfile.BadZipFile) as error:
+            if not entry.name:
+                raise
+            refused[entry.name] = error
+    return names, refused
 
 
 def _members(path: Path) -> list[str]:
     with zipfile.ZipFile(path) as packed:
-        return [member.filename for member in packed.infolist() if not member.is_dir()]
+        return sorted(member.filename for member in packed.infolist() if not member.is_dir())
 
 
 def part_dicom(directory: Path, names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The names of the DICOM files, by their suffix or else by what they hold, and the others.
-
-    A hidden file is none: file managers leave them, and some bear the names of the files beside them.
-    """
-    is_dicom = partial(_is_dicom, directory)
-    mine = {name for name in names if not Path(name).name.startswith(".") and is_dicom(name)}
+    """The names of the DICOM files, by their suffix or else by what they hold, and the others, such as hidden ones."""
+    mine = {name for name in names if not is_hidden(name) and _is_dicom(directory, name)}
     return [name for name in names if name in mine], [name for name in names if name not in mine]
 
 
@@ -62,11 +105,8 @@ def _is_dicom(directory: Path, name: str) -> bool:
     if name.lower().endswith(SUFFIX):
         return True
     try:
-        content = read_bytes(directory, name)
-        header = pydicom.dcmread(
-            BytesIO(content), force=True, stop_before_pixels=True, specific_tags=["Rows", "Columns"]
-        )
-        is_marked = content[MARK_AT : MARK_AT + len(MARK)] == MARK
+        header = read_header(directory, name, ["Rows", "Columns"])
+        is_marked = bool(header.preamble)
         if is_marked and header.file_meta.get("MediaStorageSOPClassUID") == DIRECTORY_CLASS:
             return False
         return is_marked or bool(header.get("Rows") and header.get("Columns"))
@@ -76,16 +116,25 @@ def _is_dicom(directory: Path, name: str) -> bool:
 
 def read_bytes(directory: Path, name: str) -> bytes:
     """The content of a file that `list_files` names; ValueError where it is none, empty or too large."""
-    if directory.is_file():
+    if directory.suffix.lower() == ZIP and directory.is_file():
         return _unpack(directory, name)
     head, zipped, member = name.rpartition(f"{ZIP}/")
     if zipped and (directory / f"{head}{ZIP}").is_file():
         return _unpack(directory / f"{head}{ZIP}", member)
     path = directory / name
-    if not path.is_file():
+    kind = path.stat()
+    if not stat.S_ISREG(kind.st_mode):
         raise ValueError("it is not a file")
-    _refuse_size(path.stat().st_size)
+    _refuse_size(kind.st_size)
     return path.read_bytes()
+
+
+def read_header(directory: Path, name: str, tags: Sequence[str]) -> pydicom.Dataset:
+    """Some tags of a file that `list_files` names, without its pixels; raises whatever pydicom raises where it is no
+    DICOM file. It has a preamble where the file says that it is one."""
+    path = directory / name
+    source = path if directory.is_dir() and path.is_file() else BytesIO(read_bytes(directory, name))
+    return pydicom.dcmread(source, force=True, stop_before_pixels=True, specific_tags=list(tags))
 
 
 def _unpack(path: Path, member: str) -> bytes:

@@ -1,7 +1,10 @@
 """A header's tags as numbers and text: None, or nothing, where they make no sense."""
 
+from math import isfinite
+
 import numpy as np
 import pydicom
+from pydicom.multival import MultiValue
 
 from lumbar.mri.geometry import Array
 
@@ -11,11 +14,12 @@ def numbers(
 ) -> Array | None:
     """A tag's values, or None when it is missing, empty or not `count` finite numbers within the limits."""
     try:
-        values = np.atleast_1d(np.array(header.get(name), dtype=np.float64))
+        found = header.get(name)
+        values = [float(value) for value in (found if isinstance(found, MultiValue) else [found])]
     except (TypeError, ValueError, OverflowError):
         return None
-    sane = values.shape == (count,) and np.isfinite(values).all()
-    return values if sane and (values >= limits[0]).all() and (values <= limits[1]).all() else None
+    sane = len(values) == count and all(isfinite(value) and limits[0] <= value <= limits[1] for value in values)
+    return np.array(values) if sane else None
 
 
 def whole_number(header: pydicom.Dataset, name: str) -> int | None:

@@ -4,7 +4,6 @@ Nothing is expected of names, suffixes or nesting, and no table says which serie
 """
 
 import logging
-import os
 import re
 import warnings
 from collections.abc import Iterator, Sequence
@@ -15,8 +14,10 @@ import numpy as np
 import pydicom
 
 from lumbar.labels import SERIES_DESCRIPTIONS, plane_of, sequence_of
+from lumbar.mri.files import is_hidden, list_files, read_header
 from lumbar.mri.geometry import Plane, anatomical_plane, lies_in
 from lumbar.mri.header import text
+from lumbar.mri.notes import note_refusals
 
 logger = logging.getLogger(__name__)
 
@@ -69,29 +70,23 @@ def find_series(folder: Path) -> list[Found]:
     ]
 
 
-def _list_files(folder: Path) -> Iterator[Path]:
-    """The files in a folder and below it, but for hidden ones; a folder that cannot be listed is warned of."""
-
-    def warn(error: OSError) -> None:
-        logger.warning("%s: cannot be listed, passed over: %s", error.filename, error.strerror)
-
-    for parent, _, names in os.walk(folder, onerror=warn):
-        paths = (Path(parent, name) for name in names if not name.startswith("."))
-        yield from (path for path in paths if os.path.isfile(path))  # noqa: PTH113  # unlike Path's, it raises nothing
-
-
 def _read_headers(folder: Path) -> Iterator[tuple[str, pydicom.Dataset]]:
-    for path in sorted(_list_files(folder)):
+    names, refused = list_files(folder) if folder.is_dir() else ([], {})
+    for note in note_refusals(refused):
+        logger.warning(note.message(folder))
+    for name in names:
+        if is_hidden(name):
+            continue
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what is odd about a file is said when it is read
             try:
-                header = pydicom.dcmread(path, force=True, stop_before_pixels=True, specific_tags=TAGS)
+                header = read_header(folder, name, TAGS)
                 is_image = "Rows" in header
             except Exception as error:  # of any kind: whatever lies in the folder may be no DICOM at all
-                logger.debug("%s: no DICOM file: %s", path, error)
+                logger.debug("%s: no DICOM file: %s", folder / name, error)
                 continue
         if is_image:
-            yield path.relative_to(folder).as_posix(), header
+            yield name, header
 
 
 def _describe(files: Sequence[tuple[str, pydicom.Dataset]]) -> Found:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,11 +44,23 @@ class Note:
 
 def note_failures(failures: Iterable[tuple[str, BaseException]]) -> list[Note]:
     """One note for each kind of failure: error messages that differ in numbers are of one kind."""
+    reasons = ((name, f"{type(error).__name__}: {error}") for name, error in failures)
+    return [Note("cannot be read", names, f"left out: {reason}") for reason, names in _by_kind(reasons)]
+
+
+def note_refusals(refusals: Mapping[str, Exception]) -> list[Note]:
+    """One note for each reason for which it cannot be told what lies in a folder or a zip, or what a file is."""
+    reasons = ((name, str(getattr(error, "strerror", None) or error)) for name, error in refusals.items())
+    return [Note("cannot be looked at", names, f"left out: {reason}") for reason, names in _by_kind(reasons)]
+
+
+def _by_kind(reasons: Iterable[tuple[str, str]]) -> list[tuple[str, tuple[str, ...]]]:
+    """The files (or folders) of each kind of reason, with the first of its reasons."""
     kinds: dict[str, tuple[str, list[str]]] = {}
-    for name, error in failures:
-        reason = printable(f"{type(error).__name__}: {error}")
-        kinds.setdefault(re.sub(r"\d+", "#", reason), (reason, []))[1].append(name)
-    return [Note("cannot be read", tuple(names), f"left out: {reason}") for reason, names in kinds.values()]
+    for name, reason in reasons:
+        shown = printable(reason)
+        kinds.setdefault(re.sub(r"\d+", "#", shown), (shown, []))[1].append(name)
+    return [(reason, tuple(names)) for reason, names in kinds.values()]
 
 
 def note_oddities(images: Sequence[Image]) -> list[Note]:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.pixels import apply_rescale
+from pydicom.pixels import apply_rescale, pixel_array
 from scipy import ndimage
 
 from lumbar.mri.frames import count_frames
@@ -24,8 +24,8 @@ SLOPE = (1e-6, 1e6)
 LEAST_BORDER, LEAST_GAP = 0.02, 0.05
 """A border of one value is padding, without a tag that says so, where it covers this share of the image and lies this
 share of the other pixels' range beyond them. Air is darker than the body, but no gap parts it from the noise."""
-SAMPLED = 5
-"""Every so many rows and columns are looked at first."""
+SAMPLED = 16
+"""Every so many rows and columns are looked at first: a gap that they do not have, the image does not have."""
 
 BAD_RESCALE = "senseless RescaleSlope or RescaleIntercept"
 BAD_PIXELS = f"pixels that are no number or beyond ±{LARGEST_VALUE:.0f}"
@@ -57,7 +57,7 @@ def refuse_shape(dataset: Dataset) -> None:
 def stored_frames(dataset: Dataset) -> tuple[NDArray[np.generic], list[str]]:
     """The stored values (frames, rows, columns), and what was odd about how they are stored."""
     oddities = _oddities_of_encoding(dataset)
-    stored = dataset.pixel_array
+    stored = pixel_array(dataset)  # not the property, which compares all tags with those of the time before
     shape = count_frames(dataset), int(dataset.Rows), int(dataset.Columns)
     if stored.shape not in (shape, shape[1:]):
         raise ValueError(f"expected pixels of shape {shape[1:]}, got {stored.shape}")
@@ -67,25 +67,42 @@ def stored_frames(dataset: Dataset) -> tuple[NDArray[np.generic], list[str]]:
 def grey_values(stored: NDArray[np.generic], header: Dataset) -> tuple[Grey, Mask | None, list[str]]:
     """A frame's rescaled pixels (rows, columns), finite and white where the scanner's are white; which of them are
     padding, if any; and what was odd about them. Padding has the darkest of the other values."""
-    oddities, tagged = [], _tagged_padding(stored, header)
-    if _has_sane_rescale(header):
-        stored = apply_rescale(stored, header)
-    else:
-        oddities.append(BAD_RESCALE)
-    with np.errstate(over="ignore", invalid="ignore"):  # what overflows becomes infinite, and is found below
-        values = stored.astype(np.float32)
-    low, high = values.min(), values.max()
+    tagged = _tagged_padding(stored, header)
+    values, oddities = _rescaled(stored, header)
+    low, high = float(values.min()), float(values.max())
     if not (low >= -LARGEST_VALUE and high <= LARGEST_VALUE):  # also where either is NaN
         values = _without_absurd_values(values)
+        low, high = float(values.min()), float(values.max())
         oddities.append(BAD_PIXELS)
-    if values.min() == values.max():
+    if low == high:
         oddities.append(FLAT)
+    padding = tagged if tagged is not None else _constant_border(values, low, high)
     if header.get("PhotometricInterpretation") == "MONOCHROME1":
         values = -values  # dark is high; the window takes its black and white from the series
-    padding = tagged if tagged is not None else _constant_border(values)
     if padding is None:
         return values, None, oddities
     return np.where(padding, values[~padding].min(), values), padding, [*oddities, PADDED]
+
+
+def _rescaled(stored: NDArray[np.generic], header: Dataset) -> tuple[Grey, list[str]]:
+    """A frame's values by the rescale tags, and what is odd about these."""
+    is_sane, changes = _judge_rescale(header)
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows becomes infinite, and is found later
+        values = (apply_rescale(stored, header) if changes else stored).astype(np.float32)
+    return values, [] if is_sane else [BAD_RESCALE]
+
+
+def _judge_rescale(header: Dataset) -> tuple[bool, bool]:
+    """Whether the rescale tags are absent or give numbers that can be meant; and whether they change a value."""
+    if "ModalityLUTSequence" in header:
+        return True, True
+    if not ("RescaleSlope" in header or "RescaleIntercept" in header):
+        return True, False
+    slope, intercept = numbers(header, "RescaleSlope", 1), numbers(header, "RescaleIntercept", 1)
+    if slope is None or intercept is None:
+        return False, False
+    is_sane = SLOPE[0] <= abs(slope[0]) <= SLOPE[1] and abs(intercept[0]) <= LARGEST_VALUE
+    return bool(is_sane), bool(is_sane and (slope[0] != 1 or intercept[0] != 0))
 
 
 def _tagged_padding(stored: NDArray[np.generic], header: Dataset) -> Mask | None:
@@ -102,11 +119,10 @@ def _tagged_padding(stored: NDArray[np.generic], header: Dataset) -> Mask | None
     return _touching_border(is_padding)
 
 
-def _constant_border(values: Grey) -> Mask | None:
-    """Which pixels are padding without a tag: a large border of one value, far from all others."""
-    lowest, highest = values.min(), values.max()
+def _constant_border(values: Grey, lowest: float, highest: float) -> Mask | None:
+    """Which pixels are padding without a tag: a large border of the lowest or highest value, far from all others."""
     corners = {float(values[row, column]) for row in (0, -1) for column in (0, -1)}
-    for value in corners & {float(lowest), float(highest)}:
+    for value in corners & {lowest, highest}:
         # A sample first: almost no image has the gap, and finding what touches the border takes as long as decoding.
         if not (_has_gap(values[::SAMPLED, ::SAMPLED], value) and _has_gap(values, value)):
             continue
@@ -157,13 +173,3 @@ def _oddities_of_encoding(dataset: Dataset) -> list[str]:
     if syntax.is_encapsulated:
         return [f"compressed pixels ({syntax.name})"]
     return [EXCESS] if _excess_bytes(dataset) > 1 else []  # an odd length is padded to an even one
-
-
-def _has_sane_rescale(dataset: Dataset) -> bool:
-    """Whether the rescale tags are absent, or give numbers that can be meant."""
-    if "ModalityLUTSequence" in dataset or not ("RescaleSlope" in dataset or "RescaleIntercept" in dataset):
-        return True
-    slope, intercept = numbers(dataset, "RescaleSlope", 1), numbers(dataset, "RescaleIntercept", 1)
-    if slope is None or intercept is None:
-        return False
-    return SLOPE[0] <= abs(slope[0]) <= SLOPE[1] and abs(intercept[0]) <= LARGEST_VALUE

@@ -20,7 +20,7 @@ from lumbar.errors import InputError
 from lumbar.mri.files import list_files, part_dicom, read_bytes, zip_of
 from lumbar.mri.geometry import BACK, DECIMALS, HEAD, LEFT, SAME_PLACE_MM, Plane, anatomical_plane, lies_in
 from lumbar.mri.image import Image, read_images
-from lumbar.mri.notes import Note, note_failures, note_oddities, note_sequence, note_stack
+from lumbar.mri.notes import Note, note_failures, note_oddities, note_refusals, note_sequence, note_stack
 from lumbar.mri.pixels import LARGEST_SERIES
 from lumbar.mri.stack import (
     FALLBACK_FIELD_OF_VIEW_MM,
@@ -205,7 +205,7 @@ def read_files(
 def _list_files(directory: Path) -> tuple[list[str], list[Note]]:
     """The names of a directory's DICOM files, and a note of what else is in it."""
     try:
-        names = list_files(directory)
+        names, refused = list_files(directory)
     except (FileNotFoundError, NotADirectoryError):
         raise SeriesError(f"{directory}: the series does not exist") from None
     except (OSError, zipfile.BadZipFile) as error:
@@ -213,6 +213,7 @@ def _list_files(directory: Path) -> tuple[list[str], list[Note]]:
     files, others = part_dicom(directory, names)
     below = tuple(name for name in files if "/" in name)
     notes = [
+        *note_refusals(refused),
         Note("in a folder below, or in a zip,", below, "read", is_harmless=True),
         Note("no DICOM file", tuple(others), "not read", is_harmless=True),
     ]

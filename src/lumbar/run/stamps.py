@@ -3,9 +3,8 @@
 import hashlib
 import json
 import logging
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from pydantic import ValidationError
 
 import lumbar
 from lumbar.errors import InputError
+from lumbar.mri.files import is_hidden, walk
 from lumbar.records import Record, naming, write_record
 from lumbar.run.lock import taking_turns
 
@@ -72,28 +72,12 @@ def hash_listing(folder: Path) -> str:
     Hidden ones do not count: file managers leave them wherever somebody looks. What cannot be looked at counts as that.
     """
     digest = hashlib.sha256()
-    for name, size in sorted(_list_files(folder, "")):
-        digest.update(f"{name}\0{size}\0".encode(errors="surrogateescape"))
+    for entry in walk(folder):
+        if is_hidden(entry.name) or isinstance(entry.refusal, FileNotFoundError | NotADirectoryError):
+            continue
+        size = UNREADABLE if entry.refusal else entry.size
+        digest.update(f"{entry.name}\0{size}\0".encode(errors="surrogateescape"))
     return digest.hexdigest()[:16]
-
-
-def _list_files(folder: Path, prefix: str) -> Iterator[tuple[str, int]]:
-    try:
-        with os.scandir(folder) as entries:
-            shown = [entry for entry in entries if not entry.name.startswith(".")]
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    except OSError:
-        yield prefix, UNREADABLE
-        return
-    for entry in shown:
-        try:
-            if entry.is_dir():
-                yield from _list_files(Path(entry.path), f"{prefix}{entry.name}/")
-            elif entry.is_file():
-                yield f"{prefix}{entry.name}", entry.stat().st_size
-        except OSError:
-            yield f"{prefix}{entry.name}", UNREADABLE
 
 
 class Stamp(Record):
