@@ -9,6 +9,8 @@ import pytest
 
 from lumbar.config import DetectConfig
 from lumbar.data.points import NO_SLICE, Point
+from lumbar.data.problems import Problems
+from lumbar.detect.contradiction import note_contradiction
 from lumbar.detect.detector import Candidate
 from lumbar.detect.landmarks import CLASS_NAMES
 from lumbar.detect.locate import locate_study
@@ -262,3 +264,15 @@ def test_a_cell_whose_own_series_is_missing_has_a_place_in_the_patient_and_no_sl
 def test_where_nothing_is_placed_in_the_patient_no_place_is_made_up(study):
     unplaced = {"Sagittal T2/STIR": [replace(one, is_placed=False) for one in study["Sagittal T2/STIR"]]}
     assert {one.condition for one in locate_study(PerfectEye(), unplaced, study_id=1)} == {"spinal_canal_stenosis"}
+
+
+def test_axial_images_far_from_every_level_are_a_problem_and_those_of_some_levels_are_none(study, tmp_path):
+    told = {}
+    for series_id, heights in {4: range(300, 330, 10), 5: range(-70, -50, 4)}.items():
+        write_scan(tmp_path / str(series_id), axial_planes(heights, (4, 4)), [0, 0, 0])
+        moved = study | {"Axial T2": [read_series(tmp_path / str(series_id))]}
+        problems = Problems()
+        note_contradiction(1, moved, locate_study(PerfectEye(), moved, study_id=1), problems)
+        told[series_id] = [problem.message for problem in problems.found]
+    assert told[5] == []
+    assert [message.startswith("none of the 3 axial images passes a level") for message in told[4]] == [True]

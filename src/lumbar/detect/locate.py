@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lumbar.data.competition import Competition
 from lumbar.data.points import NO_FOLD, NO_SLICE, Point
-from lumbar.data.problems import Problem
+from lumbar.data.problems import Problem, Problems
 from lumbar.data.studies import Study, collect_points, map_studies
 from lumbar.detect.anatomy import (
     FORAMEN_OFFSET_MM,
@@ -27,6 +27,7 @@ from lumbar.detect.anatomy import (
     order_together,
 )
 from lumbar.detect.canvas import draw_canvas
+from lumbar.detect.contradiction import note_contradiction
 from lumbar.detect.detector import Candidate, Detector
 from lumbar.detect.landmarks import LANDMARKS
 from lumbar.labels import GROUPS, LEVELS, SIDES, condition_of
@@ -65,8 +66,10 @@ def locate_studies(
 ) -> tuple[pd.DataFrame, list[Problem]]:
     """The points of training studies by the detector of their fold, as a table, and what could not be used."""
 
-    def locate(study_id: int, study: Study, _: object) -> list[Point]:
-        return locate_study(detector, study, study_id, fold)
+    def locate(study_id: int, study: Study, problems: Problems) -> list[Point]:
+        points = locate_study(detector, study, study_id, fold)
+        note_contradiction(study_id, study, points, problems)
+        return points
 
     label = f"detect: points by fold {fold}"
     return collect_points(map_studies(competition, "train", study_ids, locate, label, stage=("detect", "the prior")))

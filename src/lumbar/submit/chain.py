@@ -21,6 +21,7 @@ from lumbar.data.competition import no_predictions
 from lumbar.data.points import on_slices, points_table
 from lumbar.data.problems import Problems
 from lumbar.data.studies import Study
+from lumbar.detect.contradiction import note_contradiction
 from lumbar.detect.detector import Detector
 from lumbar.detect.locate import locate_study
 from lumbar.ensemble import average_folds
@@ -72,7 +73,9 @@ def find_points(chain: Chain, study_id: int, study: Study, problems: Problems) -
         if chain.config.published and chain.config.published.points == "clustered":
             points = points_table(cluster_study(study, study_id, chain.fold))
         else:
-            points = points_table(locate_study(chain.detector, study, study_id, chain.fold))
+            located = locate_study(chain.detector, study, study_id, chain.fold)
+            note_contradiction(study_id, study, located, problems)
+            points = points_table(located)
         points = points[is_graded(points, chain.config.cells)]
         return on_slices(points) if chain.config.published else points
     return points_table([])

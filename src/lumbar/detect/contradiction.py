@@ -1,0 +1,37 @@
+"""Whether a study's images agree on where the spine lies.
+
+Each series of a real study has a FrameOfReferenceUID of its own although their coordinates agree, so it tells nothing;
+only what the images show does.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from lumbar.data.points import NO_SLICE, Point
+from lumbar.data.problems import Problems
+from lumbar.labels import CONDITIONS, GROUPS
+from lumbar.mri.series import Series
+
+AXIAL = "subarticular"
+"""The group of the conditions that axial slices show."""
+
+
+def note_contradiction(
+    study_id: int, study: Mapping[str, Sequence[Series]], points: Sequence[Point], problems: Problems
+) -> None:
+    """Notes it where sagittal images show levels of which no axial one with a position shows any."""
+    axial = [stack for stack in study.get(GROUPS[AXIAL].series_description, []) if stack.is_placed]
+    if not axial or _lie_on_slices(points, of_axial=True) or not _lie_on_slices(points, of_axial=False):
+        return
+    slices = sum(len(stack.slices) for stack in axial)
+    message = (
+        f"none of the {slices} axial images passes a level that the sagittal ones show: their positions contradict"
+        " each other, or they show another part of the spine"
+    )
+    problems.note(study_id, "read", message, "the levels have no axial image")
+
+
+def _lie_on_slices(points: Sequence[Point], of_axial: bool) -> bool:
+    """Whether a point of the conditions that axial images show, or of the others, lies on a slice."""
+    return any(
+        point.series_id != NO_SLICE for point in points if (CONDITIONS[point.condition].group == AXIAL) == of_axial
+    )
