@@ -25,13 +25,14 @@ from lumbar.config import (
     read_config,
 )
 from lumbar.crop.crops import Crops
-from lumbar.data.competition import split_row_ids
+from lumbar.data.competition import Competition, split_row_ids
 from lumbar.data.priors import fit_prior
 from lumbar.grade.data import cut_centre, reseed
 from lumbar.labels import CONDITIONS, GRADES, LEVELS, finding
 from scans import bright_centre
 
-SEEDS = sorted((Path(__file__).parents[1] / "configs" / "published").glob("*.yaml"))
+SEEDS_FOLDER = Path(__file__).parents[1] / "configs" / "published"
+SEEDS = sorted(SEEDS_FOLDER.glob("*.yaml"))
 ANYWHERE = Cells(torch.tensor([0]), torch.tensor([0]), torch.full((5, 5), 0.2))
 """A cell in which one of five affected is severe."""
 
@@ -211,8 +212,28 @@ def test_balanced_weights_give_each_class_the_same_sum():
 
 def test_a_study_that_is_normal_everywhere_can_be_dropped():
     index = pd.DataFrame({"study_id": [1, 1, 2, 2], "grade": [0, 0, 0, 2]})
-    assert keep_rows(index, np.arange(4), ExamplesConfig(drop_all_normal=True)).tolist() == [2, 3]
-    assert keep_rows(index, np.arange(4), ExamplesConfig()).tolist() == [0, 1, 2, 3]
+    cells = {"conditions": ["spinal_canal_stenosis"], "levels": LEVELS[:2]}
+    dropping = PublishedConfig.model_validate({"cells": cells, "examples": {"drop_all_normal": True}})
+    keeping = PublishedConfig.model_validate({"cells": cells})
+    assert keep_rows(index, np.arange(4), dropping).tolist() == [2, 3]
+    assert keep_rows(index, np.arange(4), keeping).tolist() == [0, 1, 2, 3]
+
+
+def test_a_study_with_an_empty_cell_is_not_normal_everywhere():
+    index = pd.DataFrame({"study_id": [1, 1, 2, 2], "grade": [0, np.nan, 0, 0]})
+    cells = {"conditions": ["spinal_canal_stenosis"], "levels": LEVELS[:2]}
+    dropping = PublishedConfig.model_validate({"cells": cells, "examples": {"drop_all_normal": True}})
+    assert keep_rows(index, np.array([0, 2, 3]), dropping).tolist() == [0]
+
+
+def test_without_the_studies_that_are_normal_everywhere_the_rows_are_those_of_the_paper(rsna):
+    published = read_config(SEEDS_FOLDER / "cnn_coordinates.yaml").published
+    competition = Competition(rsna)
+    index = competition.coordinates.merge(competition.labels, on=["study_id", "condition", "level"])
+    graded = np.flatnonzero(is_graded(index, published.cells))
+    kept = index.iloc[keep_rows(index, graded, published)]
+    assert kept["grade"].value_counts().sort_index().tolist() == [3702, 1834, 912]
+    assert kept["level"].value_counts().sort_index().tolist() == [1178, 1260, 1339, 1339, 1332]
 
 
 def test_what_is_watched_is_never_torn_apart():

@@ -47,12 +47,15 @@ def true_classes(index: pd.DataFrame, target: Target) -> Numbers:
     return target.truth(index["grade"].to_numpy(dtype=np.int64), conditions)
 
 
-def keep_rows(index: pd.DataFrame, rows: Numbers, config: ExamplesConfig) -> Numbers:
-    """The rows that may be trained on: all, or those of studies with something that is not normal."""
-    if not config.drop_all_normal:
+def keep_rows(index: pd.DataFrame, rows: Numbers, published: PublishedConfig) -> Numbers:
+    """The rows that may be trained on: all, or those of studies that are not normal in each of their graded cells.
+
+    `rows` are those of the graded cells with a grade. A cell that has none, or no crop, is not normal.
+    """
+    if not published.examples.drop_all_normal:
         return rows
-    chosen = index.iloc[rows]
-    return rows[(chosen.groupby("study_id")["grade"].transform("max") > 0).to_numpy()]
+    normal = (index["grade"].iloc[rows] == 0).groupby(index["study_id"].iloc[rows]).transform("sum")
+    return rows[(normal < len(published.cells.conditions) * len(published.cells.levels)).to_numpy()]
 
 
 def hold_out(units: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:

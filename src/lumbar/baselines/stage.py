@@ -93,7 +93,7 @@ def chosen_rows(run: Run, index: pd.DataFrame) -> Numbers:
     """Those of the labelled rows whose studies the system does not drop."""
     if run.config.published is None:
         return labelled_rows(run, index)
-    return keep_rows(index, labelled_rows(run, index), run.config.published.examples)
+    return keep_rows(index, labelled_rows(run, index), run.config.published)
 
 
 def _describe(run: Run, member: Member) -> dict[str, Any]:

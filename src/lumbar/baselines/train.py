@@ -89,7 +89,7 @@ def train_system(
     one. `folder` holds what resuming needs; a folder of one training must not be given to another.
     """
     published = net.published
-    kept = keep_rows(crops.index, rows, published.examples)
+    kept = keep_rows(crops.index, rows, published)
     examples = balance(kept, _classes(crops, kept, published), published.examples, seed)
     classes, shown = (_classes(crops, some, published) for some in (rows, examples.rows))
     net.trained_with.copy_(torch.from_numpy(trained_with(classes, shown, loss_weights(shown, published))))

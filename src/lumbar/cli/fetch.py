@@ -1,25 +1,11 @@
-"""`lumbar data download` and `lumbar weights get`: the only commands that fetch anything, and only when typed."""
+"""`lumbar weights get`: with `lumbar data download` the only command that fetches anything, and only when typed."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-data = typer.Typer(help="The competition's data.", no_args_is_help=True)
 weights = typer.Typer(help="Weights to start training from.", no_args_is_help=True)
-
-
-@data.callback()
-def _data() -> None:
-    """The competition's data."""
-
-
-@data.command()
-def download(out: Annotated[Path, typer.Option(help="The folder to unpack it into.")] = Path("data")) -> None:
-    """Fetch the competition's data with Kaggle's command, which must be signed in; 30 GB, twice that on the way."""
-    from lumbar.fetch.competition import download_competition
-
-    typer.echo(f"wrote {download_competition(out)}")
 
 
 @weights.callback()

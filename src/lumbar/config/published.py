@@ -97,7 +97,7 @@ class ExamplesConfig(Record):
     """What of the training folds is trained on."""
 
     drop_all_normal: bool = False
-    """Leave out studies that are normal or mild in all of their graded cells."""
+    """Leave out studies that are normal or mild in every graded cell; a cell without a grade is not."""
     balance: Literal["none", "augment", "equal"] = "none"
     """`augment` fills up the rarer classes with augmented copies, made once, and trains on the others as they are;
     `equal` leaves out crops of the more frequent classes until all have the same number."""
