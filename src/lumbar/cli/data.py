@@ -80,7 +80,7 @@ def yolo(
 def png(
     data: DataOption,
     out: OutOption,
-    condition: Annotated[AnyCondition, typer.Option(help="Whose slices.")] = AnyCondition.spinal_canal_stenosis,
+    condition: Annotated[AnyCondition, typer.Option(help="Whose slices.")] = AnyCondition["spinal_canal_stenosis"],
     field_mm: Annotated[
         float | None, typer.Option(min=1, help="Cut this square around the point; without it, whole slices.")
     ] = None,

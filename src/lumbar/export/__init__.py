@@ -1,1 +1,1 @@
-"""A competition's data in the forms that the published systems start from: joined tables, graded pictures, a YOLO set."""
+"""A competition's data in the forms that papers start from: joined tables, pictures by grade, a YOLO data set."""

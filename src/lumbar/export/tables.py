@@ -15,7 +15,7 @@ ANNOTATIONS = [*PLACE, "path", "series_description", "condition", "level", "x", 
 
 
 def join_annotations(competition: Competition) -> pd.DataFrame:
-    """`Competition.coordinates` with series_description and grade, NaN where a series is not listed, or a label empty."""
+    """`Competition.coordinates` with series_description and grade, NaN where the other tables have none."""
     series = competition.series("train").drop_duplicates(["study_id", "series_id"])
     rows = competition.coordinates.merge(series, on=["study_id", "series_id"], how="left")
     return rows.merge(competition.labels[[*KEY, "grade"]], on=KEY, how="left")

@@ -93,7 +93,7 @@ def _cells(competition: Competition, pairs: pd.DataFrame) -> pd.DataFrame:
     names = [(condition, level) for condition in CONDITIONS for level in LEVELS]
     counts = _count_grades(pairs, ["condition", "level"]).reindex(names, fill_value=0).reset_index()
     labelled = counts[list(GRADE_TITLES.values())].sum(axis=1)
-    counts = counts.assign(no_label=len(competition.study_ids) - labelled)
+    counts.insert(counts.columns.get_loc("points"), "no_label", len(competition.study_ids) - labelled)
     return counts.assign(condition=counts["condition"].map(title), level=counts["level"].map(level_title))
 
 

@@ -4,13 +4,15 @@ import re
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from lumbar.labels import CONDITIONS, LEVELS, level_title, title
+from lumbar.labels import CONDITIONS, title
 from lumbar.records import written_whole
 from lumbar.report.explore import GRADE_TITLES, TITLES, Tables
 from lumbar.report.grades import GRADE_STYLES
@@ -19,6 +21,10 @@ RIGHT_SIDE = 0.6
 """Opacity of what is on the right, in the colour of its condition group: it is told from the left by that."""
 BAR = 0.68
 """Width of a bar as a share of its place."""
+PAD = 0.12
+"""Inches around each panel."""
+TITLE_WIDTH = 20
+"""Letters in a line of a condition's name, above a narrow panel."""
 
 
 def draw_tables(tables: Tables, out: Path) -> None:
@@ -42,7 +48,7 @@ def colour(name: str) -> str:
 
 
 def _figure(width: float, height: float) -> Figure:
-    return Figure(figsize=(width, height), dpi=120, layout="constrained")
+    return Figure(figsize=(width, height), dpi=120, layout=ConstrainedLayoutEngine(w_pad=PAD, h_pad=PAD))
 
 
 def _draw_conditions(conditions: pd.DataFrame) -> Figure:
@@ -69,51 +75,55 @@ def _draw_conditions(conditions: pd.DataFrame) -> Figure:
 def _draw_levels(levels: pd.DataFrame, grades: pd.DataFrame) -> Figure:
     figure = _figure(9.0, 3.6)
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
-    _stack(left, levels["level"].tolist(), levels[list(GRADE_TITLES.values())])
     _head(left, "Labels by level and grade")
-    bars = right.bar(grades["grade"], grades["labels"], BAR, color=[colour(style) for style in GRADE_STYLES])
-    right.bar_label(bars, [f"{row.labels:,}\n{row.share:.1f} %" for row in grades.itertuples()], **_small())
-    right.margins(y=0.18)
+    _stack(left, levels["level"], levels)
     _head(right, TITLES["grades"])
-    _legend(figure)
+    notes = [f"{row.labels:,}\n{row.share:.1f} %" for row in grades.itertuples()]
+    _bars(right, grades["grade"], grades["labels"], notes, [colour(style) for style in GRADE_STYLES])
+    _legend(figure, left)
     return figure
 
 
 def _draw_cells(cells: pd.DataFrame) -> Figure:
-    figure = _figure(12.0, 3.4)
-    for axis, condition in zip(figure.subplots(1, len(CONDITIONS), sharey=True), CONDITIONS, strict=True):
-        mine = cells[cells["condition"] == title(condition)]
-        _stack(axis, [level_title(level) for level in LEVELS], mine[list(GRADE_TITLES.values())])
-        _head(axis, title(condition))
-    _legend(figure)
+    figure = _figure(12.0, 3.6)
+    axes = figure.subplots(1, len(CONDITIONS), sharey=True)
+    for axis, condition in zip(axes, map(title, CONDITIONS), strict=True):
+        mine = cells[cells["condition"] == condition]
+        _head(axis, fill(condition, TITLE_WIDTH))
+        _stack(axis, mine["level"], mine)
+    _legend(figure, axes[0])
     return figure
 
 
 def _draw_series(kinds: pd.DataFrame, per_study: pd.DataFrame) -> Figure:
     figure = _figure(9.0, 3.4)
-    left, right = figure.subplots(1, 2)
-    _bars(left, kinds["series_description"].tolist(), kinds["series"])
-    _head(left, TITLES["series"])
-    _bars(right, per_study["series"].astype(str).tolist(), per_study["all"])
-    _head(right, TITLES["series_per_study"])
+    panels = {
+        TITLES["series"]: (kinds["series_description"], kinds["series"]),
+        TITLES["series_per_study"]: (per_study["series"], per_study["all"]),
+    }
+    for axis, (head, (names, counts)) in zip(figure.subplots(1, 2), panels.items(), strict=True):
+        _head(axis, head)
+        _bars(axis, names, counts, [f"{count:,}" for count in counts], colour("accent"))
     return figure
 
 
-def _bars(axis: Axes, names: list[str], counts: pd.Series) -> None:
-    axis.bar_label(axis.bar(names, counts, BAR, color=colour("accent")), [f"{count:,}" for count in counts], **_small())
-    axis.margins(y=0.12)
+def _bars(axis: Axes, names: pd.Series, counts: pd.Series, notes: list[str], colours: str | list[str]) -> None:
+    """A bar for each name, with a note above it in place of a scale."""
+    bars = axis.bar(range(len(names)), counts, BAR, color=colours)
+    axis.bar_label(bars, notes, padding=2, fontsize=8, color=colour("quiet"))
+    axis.set_xticks(range(len(names)), [str(name) for name in names])
+    axis.yaxis.set_visible(False)
+    axis.margins(y=0.15)
 
 
-def _stack(axis: Axes, names: list[str], counts: pd.DataFrame) -> None:
+def _stack(axis: Axes, names: pd.Series, counts: pd.DataFrame) -> None:
     """A bar for each name, a piece of it for each grade."""
     below = np.zeros(len(counts))
-    for style, (_, column) in zip(GRADE_STYLES, counts.items(), strict=True):
-        axis.bar(names, column, BAR, bottom=below, color=colour(style))
-        below += column.to_numpy()
-
-
-def _small() -> dict[str, object]:
-    return {"fontsize": 8, "color": colour("quiet"), "padding": 2}
+    for style, grade in zip(GRADE_STYLES, GRADE_TITLES.values(), strict=True):
+        axis.bar(names, counts[grade], BAR, bottom=below, color=colour(style), label=grade)
+        below += counts[grade].to_numpy()
+    axis.grid(axis="y", color=colour("line"), linewidth=0.8)
+    axis.set_axisbelow(True)
 
 
 def _head(axis: Axes, words: str) -> None:
@@ -124,15 +134,9 @@ def _head(axis: Axes, words: str) -> None:
     axis.spines["bottom"].set_color(colour("line"))
     axis.tick_params(colors=colour("quiet"), labelsize=8, length=0)
     axis.yaxis.set_major_formatter("{x:,.0f}")
-    axis.grid(axis="y", color=colour("line"), linewidth=0.8)
-    axis.set_axisbelow(True)
 
 
-def _legend(figure: Figure) -> None:
-    names = zip(GRADE_TITLES.values(), GRADE_STYLES, strict=True)
-    handles = [
-        Axes.scatter(figure.axes[0], [], [], marker="s", color=colour(style), label=name) for name, style in names
-    ]
-    figure.legend(
-        handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=8, labelcolor=colour("ink")
-    )
+def _legend(figure: Figure, axis: Axes) -> None:
+    handles, names = axis.get_legend_handles_labels()
+    looks = {"ncols": len(names), "frameon": False, "fontsize": 8, "labelcolor": colour("ink")}
+    figure.legend(handles, names, loc="outside lower center", **looks)
