@@ -71,7 +71,7 @@ def yolo(
     from lumbar.config import DetectConfig
     from lumbar.export.detection_set import choose_folds, export_yolo
 
-    competition = _open(data)
+    competition = _open(data, images=True)
     _refuse_filled(out)
     _tell(export_yolo(competition, choose_folds(competition, folds), fold, out, DetectConfig()), out)
 
@@ -88,7 +88,7 @@ def png(
     """The annotated slices of a condition, one PNG for each level, in a folder for each grade."""
     from lumbar.export.graded_slices import export_png
 
-    competition = _open(data)
+    competition = _open(data, images=True)
     _refuse_filled(out)
     _tell(export_png(competition, condition.value, out, field_mm), out)
 
@@ -109,11 +109,12 @@ def annotations(data: DataOption, out: OutOption) -> None:
     _tell(export_annotations(_open(data), out), out / "annotations.csv")
 
 
-def _open(data: Path) -> "Competition":
+def _open(data: Path, images: bool = False) -> "Competition":
     from lumbar.data.competition import Competition
 
-    if not (data / "train.csv").is_file():
-        raise FileNotFoundError(f"{data}: expected a folder in the competition's layout, with train.csv in it")
+    for name in ("train.csv", "train_images")[: 1 + images]:
+        if not (data / name).exists():
+            raise FileNotFoundError(f"{data}: expected a folder in the competition's layout, with {name} in it")
     return Competition(data)
 
 

@@ -22,6 +22,9 @@ COMMITTED = Path("folds/rsna2024.csv")
 FOLDS, SEED = 5, 2024
 """How folds are made where there is no fold file of the data set."""
 PARTS = ("train", "val")
+WHOLE = ["study_id", "series_id", "instance_number", "boxes"]
+COLUMNS = ["part", "image", "label", *WHOLE, "classes"]
+"""Of an image: its part and files, relative to the set, its slice, and how many boxes of which classes it has."""
 UNFLIPPED = "left and right are classes: train with fliplr=0"
 
 
@@ -48,10 +51,9 @@ def export_yolo(
     """
     part_of = _part_studies(competition, folds, fold)
     images, _, problems = write_training_set(competition, config, out, folds, jobs)
-    samples = pd.DataFrame(
-        [_describe(name, part_of[study_id], out) for study_id, name in images.itertuples(index=False)], columns=COLUMNS
-    )
-    samples = samples.merge(competition.series("train"), on=["study_id", "series_id"])
+    rows = [_describe(name, part_of[study_id], out) for study_id, name in images.itertuples(index=False)]
+    samples = pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(WHOLE, "int64"))
+    samples = samples.merge(competition.series("train"), on=WHOLE[:2])
     _part_files(samples, out)
     parts = {part: samples[samples["part"] == part] for part in PARTS}
     for name, table in {"all": samples, **parts}.items():
@@ -61,10 +63,6 @@ def export_yolo(
     write_text(_yaml(), out / "data.yaml")
     said = [f"{part}: {_count(table)}" for part, table in parts.items()]
     return [*said, *remarks_on(problems), UNFLIPPED]
-
-
-COLUMNS = ["part", "image", "label", "study_id", "series_id", "instance_number", "boxes", "classes"]
-"""Of an image: its part and files, relative to the set, its slice, and how many boxes of which classes it has."""
 
 
 def _part_studies(competition: Competition, folds: pd.DataFrame, fold: int) -> dict[int, str]:
