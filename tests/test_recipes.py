@@ -21,11 +21,11 @@ from lumbar.pipeline import expect_weights
 CONFIGS = Path(__file__).parents[1] / "configs"
 RECIPES = {name: read_config(CONFIGS / f"{name}.yaml") for name in ("rsna2024", "gold")}
 KINDS = {
-    f"{name}, {grader.backbone}, {grader.pooling}": (config, grader)
-    for name, config in RECIPES.items()
+    f"{grader.backbone}, {grader.pooling}": (config, grader)
+    for config in RECIPES.values()
     for grader in config.trained_graders.values()
 }
-"""Each backbone and pooling once in a recipe: what differs otherwise is only what is cropped."""
+"""Each backbone and pooling once: what differs otherwise is only what is cropped."""
 CELLS = 4
 
 

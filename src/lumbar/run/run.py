@@ -138,8 +138,7 @@ class Run:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keeps the run, or the fold that is selected, to this process; see `lock.hold`, and `enter` for the error."""
-        refuse_other_layout(self.folder)
+        """Keeps the run, or the fold that is selected, to this process; see `lock.hold`."""
         with hold(self.folder, self.selection.fold):
             yield
 
