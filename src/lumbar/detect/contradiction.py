@@ -13,6 +13,9 @@ from lumbar.mri.series import Series
 
 AXIAL = "subarticular"
 """The group of the conditions that axial slices show."""
+SURE = 0.5
+"""The confidence that a detector has of a level of a spine like those it was trained on. One that is not sure may be
+wrong, and the images right."""
 
 
 def note_contradiction(
@@ -20,7 +23,9 @@ def note_contradiction(
 ) -> None:
     """Notes it where sagittal images show levels of which no axial one with a position shows any."""
     axial = [stack for stack in study.get(GROUPS[AXIAL].series_description, []) if stack.is_placed]
-    if not axial or _lie_on_slices(points, of_axial=True) or not _lie_on_slices(points, of_axial=False):
+    is_shown = any(point.series_id != NO_SLICE and CONDITIONS[point.condition].group == AXIAL for point in points)
+    is_sure = any(point.confidence >= SURE for point in points)
+    if not axial or is_shown or not is_sure:
         return
     slices = sum(len(stack.slices) for stack in axial)
     message = (
@@ -28,10 +33,3 @@ def note_contradiction(
         " each other, or they show another part of the spine"
     )
     problems.note(study_id, "read", message, "the levels have no axial image")
-
-
-def _lie_on_slices(points: Sequence[Point], of_axial: bool) -> bool:
-    """Whether a point of the conditions that axial images show, or of the others, lies on a slice."""
-    return any(
-        point.series_id != NO_SLICE for point in points if (CONDITIONS[point.condition].group == AXIAL) == of_axial
-    )
