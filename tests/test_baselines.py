@@ -12,8 +12,21 @@ from pydantic import ValidationError
 
 from lumbar.baselines.data import SystemDataset, changes_of
 from lumbar.baselines.net import SystemNet, severe_shares
+from lumbar.baselines.points import without_mark
 from lumbar.baselines.predict import predict_system
-from lumbar.baselines.samplers import Examples, balance, hold_out, is_graded, keep_rows, loss_weights, trained_with
+from lumbar.baselines.samplers import (
+    NO_CONDITION,
+    UNANNOTATED,
+    Examples,
+    all_normal_studies,
+    balance,
+    choose_each,
+    hold_out,
+    is_graded,
+    loss_weights,
+    trained_with,
+    true_classes,
+)
 from lumbar.baselines.targets import TARGETS, Cells, answer
 from lumbar.config import (
     AugmentationConfig,
@@ -25,7 +38,7 @@ from lumbar.config import (
     read_config,
 )
 from lumbar.crop.crops import Crops
-from lumbar.data.competition import Competition, split_row_ids
+from lumbar.data.competition import read_coordinates, split_row_ids
 from lumbar.data.priors import fit_prior
 from lumbar.grade.data import cut_centre, reseed
 from lumbar.labels import CONDITIONS, GRADES, LEVELS, finding
@@ -148,12 +161,37 @@ def test_the_classes_of_the_targets():
     grades, conditions = np.array([0, 1, 2, 0]), np.array([0, 2, 4, 3])
     assert TARGETS["grades"].truth(grades, conditions).tolist() == [0, 1, 2, 0]
     assert TARGETS["affected"].truth(grades, conditions).tolist() == [0, 1, 1, 0]
-    assert TARGETS["condition_and_level"].truth(grades, conditions).tolist() == [5, 2, 4, 5]
+    assert TARGETS["affected_condition_and_level"].truth(grades, conditions).tolist() == [5, 2, 4, 5]
+    assert TARGETS["condition_and_level"].truth(grades, conditions).tolist() == [0, 2, 4, 3]
+
+
+def test_healthy_is_a_slice_without_an_annotation_and_no_annotated_one():
+    index = pd.DataFrame(
+        {
+            "condition": "spinal_canal_stenosis",
+            "grade": [0, 2, np.nan],
+            "source": ["annotated", "annotated", UNANNOTATED],
+        }
+    )
+    target = TARGETS["condition_and_level"]
+    classes = [target.classes[number] for number in true_classes(index, target)]
+    assert classes == ["spinal_canal_stenosis", "spinal_canal_stenosis", "healthy"]
+
+
+def test_a_slice_without_an_annotation_teaches_no_level():
+    target, outputs = TARGETS["condition_and_level"], torch.zeros(2, 11, requires_grad=True)
+    loss = target.loss(outputs, torch.tensor([NO_CONDITION, 0]), {"level": torch.tensor([0, 4])}, torch.ones(6))
+    assert loss.item() == pytest.approx(np.log(6) + np.log(5), rel=1e-6)
+    loss.backward()
+    assert not outputs.grad[0, 6:].any()
+    assert outputs.grad[1, 6:].all()
+    alone = target.loss(outputs[:1], torch.tensor([NO_CONDITION]), {"level": torch.tensor([0])}, torch.ones(6))
+    assert alone.item() == pytest.approx(np.log(6), rel=1e-6)
 
 
 def test_both_heads_are_trained():
     outputs = torch.zeros(2, 11, requires_grad=True)
-    target = TARGETS["condition_and_level"]
+    target = TARGETS["affected_condition_and_level"]
     loss = target.loss(outputs, torch.tensor([5, 0]), {"level": torch.tensor([0, 4])}, torch.ones(6))
     assert loss.item() == pytest.approx(np.log(6) + np.log(5), rel=1e-6)
     loss.backward()
@@ -188,6 +226,22 @@ def test_balancing_to_a_number_leaves_out_what_is_above_it():
     assert len(set(zip(examples.rows, examples.copies, strict=True))) == 12
 
 
+def test_training_on_copies_alone_shows_no_crop_as_it_is():
+    examples = balance(ROWS, CLASSES, ExamplesConfig(balance="copies", balance_to=4), seed=0)
+    classes = CLASSES[examples.rows - 100]
+    assert np.bincount(classes).tolist() == [4, 4, 4]
+    assert examples.copies[classes == 0].tolist() == [1] * 4
+    assert sorted(examples.copies[classes == 2]) == [1, 2, 3, 4]
+
+
+def test_as_many_of_each_class_are_chosen_and_no_more_than_the_rarest_has():
+    classes = np.array([0] * 6 + [1] * 3 + [2] * 2)
+    rows = np.arange(len(classes)) + 100
+    for count, share, expected in ((1, 1.0, 1), (100, 1.0, 2), (100, 0.5, 1)):
+        chosen = choose_each(rows, classes, count, share, seed=0)
+        assert np.bincount(classes[chosen]).tolist() == [expected] * 3
+
+
 def test_an_equal_training_set_has_as_many_of_each_as_of_the_rarest():
     examples = balance(ROWS, CLASSES, ExamplesConfig(balance="equal"), seed=0)
     assert np.bincount(CLASSES[examples.rows - 100]).tolist() == [1, 1, 1]
@@ -210,35 +264,30 @@ def test_balanced_weights_give_each_class_the_same_sum():
     np.testing.assert_allclose(weights * np.bincount(CLASSES), [10 / 3] * 3)
 
 
-def test_a_study_that_is_normal_everywhere_can_be_dropped():
-    index = pd.DataFrame({"study_id": [1, 1, 2, 2], "grade": [0, 0, 0, 2]})
-    cells = {"conditions": ["spinal_canal_stenosis"], "levels": LEVELS[:2]}
-    dropping = PublishedConfig.model_validate({"cells": cells, "examples": {"drop_all_normal": True}})
-    keeping = PublishedConfig.model_validate({"cells": cells})
-    assert keep_rows(index, np.arange(4), dropping).tolist() == [2, 3]
-    assert keep_rows(index, np.arange(4), keeping).tolist() == [0, 1, 2, 3]
+def test_a_study_with_every_graded_cell_normal_is_dropped_and_one_with_an_empty_cell_is_not():
+    cells = CellsConfig(conditions=("left_subarticular_stenosis",), levels=("l4_l5", "l5_s1"))
+    rows = [(1, "l4_l5", 0), (1, "l5_s1", 0), (2, "l4_l5", 0), (3, "l4_l5", 0), (3, "l5_s1", 1), (1, "l1_l2", 2)]
+    labels = pd.DataFrame(rows, columns=["study_id", "level", "grade"]).assign(condition="left_subarticular_stenosis")
+    assert all_normal_studies(labels, cells).tolist() == [1]
 
 
-def test_a_study_with_an_empty_cell_is_not_normal_everywhere():
-    index = pd.DataFrame({"study_id": [1, 1, 2, 2], "grade": [0, np.nan, 0, 0]})
-    cells = {"conditions": ["spinal_canal_stenosis"], "levels": LEVELS[:2]}
-    dropping = PublishedConfig.model_validate({"cells": cells, "examples": {"drop_all_normal": True}})
-    assert keep_rows(index, np.array([0, 2, 3]), dropping).tolist() == [0]
+def test_dropping_leaves_the_rows_that_the_paper_has(real_labels, rsna):
+    cells = read_config(SEEDS_FOLDER / "cnn_coordinates.yaml").cells
+    coordinates = read_coordinates(rsna / "train_label_coordinates.csv")
+    left = real_labels[~real_labels["study_id"].isin(all_normal_studies(real_labels, cells))]
+    left = left[is_graded(left, cells)].merge(coordinates, on=["study_id", "condition", "level"])
+    assert np.bincount(left["grade"]).tolist() == [3701, 1834, 912]
 
 
-def test_without_the_studies_that_are_normal_everywhere_the_rows_are_those_of_the_paper(rsna):
-    published = read_config(SEEDS_FOLDER / "cnn_coordinates.yaml").published
-    competition = Competition(rsna)
-    index = competition.coordinates.merge(competition.labels, on=["study_id", "condition", "level"])
-    graded = np.flatnonzero(is_graded(index, published.cells))
-    kept = index.iloc[keep_rows(index, graded, published)]
-    assert kept["grade"].value_counts().sort_index().tolist() == [3702, 1834, 912]
-    assert kept["level"].value_counts().sort_index().tolist() == [1178, 1260, 1339, 1339, 1332]
+def test_annotations_and_slices_without_one_are_the_papers_images(rsna):
+    coordinates = read_coordinates(rsna / "train_label_coordinates.csv")
+    healthy = without_mark(pd.read_csv(rsna / "image_inventory.csv.gz"), coordinates).sum()
+    assert (len(coordinates), healthy, len(coordinates) + healthy) == (48_668, 122_677, 171_345)
 
 
 def test_what_is_watched_is_never_torn_apart():
     units = np.repeat(np.arange(20), 5)
-    watched = hold_out(units, seed=1)
+    watched = hold_out(units, 0.15, seed=1)
     assert set(units[watched]).isdisjoint(units[~watched])
     assert watched.sum() == 15
 

@@ -43,7 +43,7 @@ def net_at_prior(crops: Crops, fit: dict, **grade) -> SystemNet:
 
 def train(crops: Crops, rows: np.ndarray, folder: Path, fit: dict, **grade):
     """The weights and losses of a net trained from the prior."""
-    state, curves = train_system(net_at_prior(crops, fit, **grade), crops, rows, folder, 1, "test")
+    state, curves = train_system(net_at_prior(crops, fit, **grade), crops, rows, rows, folder, 1, "test")
     return state, curves["loss"]
 
 
@@ -80,3 +80,25 @@ def test_with_progress_patience_lets_training_run_and_watches_studies_it_does_no
     # Of 8 studies one is watched: 35 crops are trained on, in batches of 8 without the last three; 5 are watched.
     per_epoch = (4 * 8 + 5, 35 + 5)
     assert 3 * per_epoch[0] <= counting.reads <= 3 * per_epoch[1] + 2 * 5
+
+
+def test_the_best_epoch_can_be_that_of_the_accuracy_on_what_is_trained_on(crops, rows, tmp_path):
+    fit = {"schedule": "constant", "optimiser": "adam"}
+    settings = {"learning_rate": 3e-2, "dropout": 0.5, "epochs": 6}
+    watching = net_at_prior(crops, fit | {"watch": "training_accuracy"}, **settings)
+    state, curves = train_system(watching, crops, rows, rows, tmp_path / "watched", 1, "test")
+    best = int(np.argmax(curves["accuracy"]))
+    assert best < 5, "the last epoch is not the best"
+    assert not curves["watched_loss"], "no part is held out"
+    stopped, _ = train(crops, rows, tmp_path / "stopped", fit, **settings | {"epochs": best + 1})
+    for name, tensor in stopped.items():
+        torch.testing.assert_close(state[name], tensor, rtol=0, atol=0, msg=name)
+
+
+def test_the_share_that_is_watched_is_the_configs(crops, rows, tmp_path):
+    counting = FailingPixels(crops.pixels)
+    fit = {"watch": "loss", "watched_share": 0.5, "schedule": "constant"}
+    train(Crops(counting, crops.index), rows, tmp_path / "fold", fit, epochs=1)
+    # Of 8 studies four are watched: 20 crops are trained on, in batches of 8 without the last four; 20 are watched, of
+    # which two batches are also looked at before.
+    assert counting.reads == 16 + 20 + 16

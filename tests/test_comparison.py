@@ -9,12 +9,13 @@ import pandas as pd
 import pytest
 
 from lumbar.baselines.cases import describe
-from lumbar.baselines.figures import measure
+from lumbar.baselines.figures import measure, measure_as_published
 from lumbar.baselines.own_split import choose_rows
 from lumbar.baselines.systems import open_systems
 from lumbar.comparison import describe_cells, run_compare
 from lumbar.config import CellsConfig, CompareConfig, ConfigError, merge
 from lumbar.data.annotations import annotated_points
+from lumbar.data.competition import split_row_ids
 from lumbar.data.priors import nested_prior
 from lumbar.data.tables import write_table
 from lumbar.labels import CONDITIONS, GRADES, GROUPS, LEVELS
@@ -46,7 +47,7 @@ SYSTEMS = {
     "five_block_cnn": {
         "crop": {"views": {"spinal": {"size": 32}}},
         "grade": FAST,
-        "published": WATCHED | {"examples": {"balance_to": 20}, "own_split": {"share": 0.2}},
+        "published": WATCHED | {"examples": {"balance_to": 20}, "own_split": {"tested_each": 3}},
     },
 }
 
@@ -112,7 +113,8 @@ def test_every_run_leaves_its_figures(compared, rows):
     for name, row in rows.iterrows():
         figures = json.loads((Path(row["folder"]) / "figures.json").read_text())
         assert figures["classes"] == row["classes"]
-        for kind in ("grouped", "detected", *([] if name == "main" else ["own_split"])):
+        copied = ["own_split_copied"] if name == "five_block_cnn" else []
+        for kind in ("grouped", "detected", *([] if name == "main" else ["own_split"]), *copied):
             part = figures[kind]
             assert sum(map(sum, part["confusion_matrix"])) == part["cases"] == sum(part["class_counts"].values())
             assert set(figures["classes"]) < set(part["classification_report"])
@@ -127,7 +129,23 @@ def test_the_cases_say_what_was_seen(compared):
         cases["sentence"].str.fullmatch(r"(normal or mild|moderate|severe) left subarticular stenosis at L4/L5").all()
     )
     two_heads = pd.read_csv(compared.folder / "inception_two_head" / "cases" / "grouped.csv")
-    assert set(two_heads["level_right"]) <= {0, 1}
+    assert set(two_heads["level_right"].dropna()) <= {0, 1}
+    assert (
+        two_heads["sentence"]
+        .str.fullmatch(r"healthy|(left |right )?(spinal|neural|subarticular) .* at L\d/[LS]\d")
+        .all()
+    )
+
+
+def test_the_healthy_images_of_two_heads_are_the_slices_without_an_annotation(compared):
+    cases = pd.read_csv(compared.folder / "inception_two_head" / "cases" / "grouped.csv")
+    competition, healthy = compared.competition, cases["truth"] == "healthy"
+    files = sum(1 for path in (competition.root / "train_images").glob("*/*/*") if path.is_file())
+    marked = competition.coordinates[["series_id", "instance_number"]].drop_duplicates()
+    assert healthy.sum() == files - len(marked)
+    assert cases.loc[healthy, "level_right"].isna().all()
+    cells = split_row_ids(cases.loc[~healthy, "row_id"])
+    assert (cells["condition"] == cases.loc[~healthy, "truth"]).all(), "whatever its grade"
 
 
 def test_no_study_is_on_both_sides_of_a_fold_and_some_are_of_a_papers_split(compared):
@@ -137,10 +155,16 @@ def test_no_study_is_on_both_sides_of_a_fold_and_some_are_of_a_papers_split(comp
     assert own["study_id"].nunique() > 2, "the rows of one part are of many studies"
 
 
-def test_a_balanced_split_has_copies_in_what_it_tests(compared):
-    cases = pd.read_csv(compared.folder / "five_block_cnn" / "own_split" / "cases.csv")
-    assert len(set(cases["truth"].value_counts())) == 1
-    assert (cases["copy"] > 0).any()
+def test_crops_as_they_are_of_every_grade_are_tested_whether_copies_of_them_are_trained_on_or_not(compared):
+    folder = compared.folder / "five_block_cnn" / "own_split"
+    apart, copied = (pd.read_csv(folder / f"{name}.csv") for name in ("cases", "cases_copied"))
+    keys = ["row_id", "copy", "truth"]
+    pd.testing.assert_frame_equal(apart[keys], copied[keys])
+    assert apart["truth"].value_counts().tolist() == [3, 3, 3]
+    assert not apart["copy"].any()
+    assert not np.allclose(apart[list(GRADES)], copied[list(GRADES)]), "two trainings"
+    grouped = pd.read_csv(compared.folder / "five_block_cnn" / "cases" / "grouped.csv")
+    assert len(set(grouped["truth"].value_counts())) == 1, "the folds are tested the same way"
 
 
 def test_as_many_rows_are_trained_on_in_both_splits(compared, rows):
@@ -249,9 +273,27 @@ def test_the_figures_are_those_worked_out_by_hand():
     assert figures["log_loss"] == pytest.approx(-np.log([0.9, 0.4, 0.7, 0.55]).mean())
     # Of the four pairs of an a and a b, three are in order (.4 of an a lies below .45 of a b).
     assert figures["roc_auc"] == pytest.approx(0.75)
+    published = figures["as_published"]
+    # One case is .1 away in both classes, and so on: the squares' mean over both.
+    assert published["rmse"] == pytest.approx(np.sqrt(np.mean(np.square([0.1, 0.6, 0.3, 0.45]))))
+    assert published["precision"] == published["recall"] == published["f1"] == 0.75
     assert figures["most_frequent_class"] == 0.5
     low, high = figures["accuracy_ci95"]
     assert 0 <= low < 0.75 < high <= 1
+
+
+def test_precision_and_recall_as_published_ask_for_half_of_the_probability():
+    # Of three cases the first is said rightly, the second wrongly, and of the third no class has half.
+    probabilities = np.array([[0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.4, 0.2, 0.4]])
+    figures = measure_as_published(np.array([0, 2, 2]), probabilities)
+    assert figures["precision"] == pytest.approx(1 / 2)
+    assert figures["recall"] == pytest.approx(1 / 3)
+    assert figures["f1"] == pytest.approx(0.4)
+    assert figures["f_beta"] == pytest.approx(5 * (1 / 6) / (4 / 2 + 1 / 3))
+    squares = [0.4, 0.3, 0.1, 0.2, 0.7, 0.9, 0.4, 0.2, 0.6]
+    assert figures["rmse"] == pytest.approx(np.sqrt(np.mean(np.square(squares))))
+    # Of the true ones' .6, .1 and .4, above the six others (.3, .1, .2, .7, .4, .2) lie 5, 1/2 and 4 1/2.
+    assert figures["roc_auc"] == pytest.approx(10 / 18)
 
 
 def test_a_class_without_a_case_is_left_out_of_the_means():
@@ -270,6 +312,8 @@ def test_one_class_alone_has_no_area_under_a_curve():
 def test_every_condition_can_be_named_as_a_finding():
     for condition in CONDITIONS:
         assert describe(condition, "spinal_canal_stenosis", "l1_l2").startswith("moderate or severe ")
+    seen = describe("left_subarticular_stenosis", "spinal_canal_stenosis", "l1_l2", graded=False)
+    assert seen == "left subarticular stenosis at L1/L2"
     assert describe("healthy", "spinal_canal_stenosis", "l1_l2") == "normal or mild spinal canal stenosis at L1/L2"
     assert describe("moderate_or_severe", "spinal_canal_stenosis", "l1_l2").startswith("moderate or severe spinal")
 

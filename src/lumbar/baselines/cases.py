@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 
 from lumbar.baselines.predict import load_system, outputs_of
-from lumbar.baselines.samplers import Examples, Numbers, balance, true_classes
+from lumbar.baselines.samplers import UNANNOTATED, Examples, Numbers, choose_each, true_classes
 from lumbar.baselines.stage import chosen_rows, craft_of
 from lumbar.baselines.systems import described
 from lumbar.baselines.targets import TARGETS, ConditionAndLevel, Target
@@ -16,7 +16,7 @@ from lumbar.data.tables import write_table
 from lumbar.grade.data import ViewDataset
 from lumbar.grade.predict import load_grader, predict_outputs
 from lumbar.grade.stage import open_for, with_grades
-from lumbar.labels import CONDITIONS, LEVELS, finding
+from lumbar.labels import CONDITIONS, LEVELS, finding, level_title
 from lumbar.run.code import hash_code
 from lumbar.run.run import Run
 from lumbar.run.stamps import fingerprint, key_of, run_stage
@@ -50,7 +50,7 @@ def open_cases(run: Run, grades: str) -> tuple[Crops, Numbers]:
 def predict_out_of_fold(run: Run, models: Run) -> pd.DataFrame:
     """The cases of a run's crops, by the graders of `models` that have not seen their studies.
 
-    Where the system's own split balances the classes first, so is each fold here, that the two can be compared.
+    Where the system's own split tests on as many of each class, so does each fold here, that the two can be compared.
     """
     tables = []
     for grades in run.config.cells.graders:
@@ -59,7 +59,7 @@ def predict_out_of_fold(run: Run, models: Run) -> pd.DataFrame:
             held_out = rows[crops.index["fold"].to_numpy()[rows] == fold]
             stem = models.models / f"{grades}_fold{fold}"
             if len(held_out) and stem.with_suffix(".json").is_file():
-                examples = _as_split(run, crops, held_out, fold)
+                examples = Examples.of(_as_split(run, crops, held_out, fold))
                 tables.append(predict_cases(*_answer(models, stem, crops, examples), crops, examples))
     return pd.concat(tables, ignore_index=True) if tables else no_cases(run)
 
@@ -85,18 +85,18 @@ def no_cases(run: Run) -> pd.DataFrame:
     return pd.DataFrame(columns=[*classes, "row_id", "study_id", "copy", "truth", "predicted", "sentence"])
 
 
-def _as_split(run: Run, crops: Crops, rows: Numbers, fold: int) -> Examples:
-    published = described(run)
-    if not (published.own_split and published.own_split.balanced_first):
-        return Examples.of(rows)
-    classes = true_classes(crops.index.iloc[rows], TARGETS[published.target])
-    return balance(rows, classes, published.examples, run.config.seed + fold)
+def _as_split(run: Run, crops: Crops, rows: Numbers, fold: int) -> Numbers:
+    split = described(run).own_split
+    if not (split and split.tested_each):
+        return rows
+    classes = true_classes(crops.index.iloc[rows], TARGETS[described(run).target])
+    return rows[choose_each(rows, classes, split.tested_each, 1.0, run.config.seed + fold)]
 
 
 def predict_cases(target: Target, outputs: torch.Tensor, crops: Crops, examples: Examples) -> pd.DataFrame:
     """row_id, study_id, copy, truth and predicted (class names), the sentence, and the probability of each class.
 
-    A target with two heads gives `level_right` as well.
+    A target with two heads gives `level_right` as well, which is empty where nobody has annotated the slice.
     """
     outputs = outputs.double()
     probabilities = target.probabilities(outputs).numpy()
@@ -105,7 +105,9 @@ def predict_cases(target: Target, outputs: torch.Tensor, crops: Crops, examples:
     table = pd.DataFrame(probabilities, columns=list(classes))
     if isinstance(target, ConditionAndLevel):
         seen = np.array(LEVELS)[torch.argmax(outputs[:, len(classes) :], dim=1).numpy()]
-        table["level_right"], levels = (seen == levels).astype(int), seen
+        table["level_right"], levels = (seen == levels).astype(float), seen
+        table.loc[(index["source"] == UNANNOTATED).to_numpy(), "level_right"] = np.nan
+    graded = not target.tells_unannotated
     return table.assign(
         row_id=index["row_id"].to_numpy(),
         study_id=index["study_id"].to_numpy(),
@@ -113,13 +115,19 @@ def predict_cases(target: Target, outputs: torch.Tensor, crops: Crops, examples:
         truth=classes[true_classes(index, target)],
         predicted=predicted,
         sentence=[
-            describe(*case) for case in zip(predicted.tolist(), index["condition"], levels.tolist(), strict=True)
+            describe(*case, graded=graded)
+            for case in zip(predicted.tolist(), index["condition"], levels.tolist(), strict=True)
         ],
     )
 
 
-def describe(predicted: str, condition: str, level: str) -> str:
-    """A predicted class of a case at a condition and level in words: severe left subarticular stenosis at L4/L5."""
+def describe(predicted: str, condition: str, level: str, graded: bool = True) -> str:
+    """A predicted class of a case at a condition and level in words: severe left subarticular stenosis at L4/L5.
+
+    Classes that are not `graded` say which condition is seen, or none, and not how grave it is.
+    """
+    if not graded:
+        return predicted if predicted == "healthy" else f"{predicted.replace('_', ' ')} at {level_title(level)}"
     if predicted in CONDITIONS:
         return finding(predicted, level, "moderate_or_severe")
     return finding(condition, level, "normal_mild" if predicted == "healthy" else predicted)

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from lumbar.baselines.crops import PLACE
-from lumbar.baselines.samplers import Examples, true_classes
+from lumbar.baselines.samplers import Examples, grade_unannotated, true_classes
 from lumbar.baselines.targets import TARGETS
 from lumbar.config import AugmentationConfig, Config
 from lumbar.crop.crops import Crops
@@ -19,15 +19,16 @@ from lumbar.grade.data import CropDataset, cut_centre, reseed, strong_changes
 class SystemDataset(CropDataset):
     """Examples with their level and place, and with their class where all of their grades are known.
 
-    An example's copies are augmented each in its own way, which never changes. Where the classes are not balanced with
-    copies, a training set (one with a seed) augments every crop anew in each epoch.
+    An example's copies are augmented each in its own way, which never changes, and crops are as they are. Where the
+    classes are not balanced with copies, a training set (one with a seed) augments every crop anew in each epoch.
     """
 
     def __init__(self, crops: Crops, examples: Examples, config: Config, seed: int | None = None) -> None:
         self.published, self.copies = config.system, examples.copies
         size, changes = config.grade.image_size, changes_of(config.system.examples.augmentation)
+        crops = Crops(crops.pixels, grade_unannotated(crops.index))
         super().__init__(crops, examples.rows, cut_centre(size), cut_centre(size, changes), seed)
-        self.every_epoch = seed is not None and config.system.examples.balance != "augment"
+        self.every_epoch = seed is not None and config.system.examples.balance not in ("augment", "copies")
         self.places = crops.index.iloc[examples.rows][list(PLACE)].to_numpy(dtype=np.float32)
 
     def classify(self, grades: NDArray[np.int64], index: Any) -> NDArray[np.int64]:

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn import metrics
 
-from lumbar.baselines.own_split import trained_rows
+from lumbar.baselines.own_split import KINDS, TRIALS, trained_rows
 from lumbar.baselines.systems import described
 from lumbar.baselines.targets import TARGETS
 from lumbar.metric import BOOTSTRAP_DRAWS, EPSILON, interval
@@ -18,7 +18,13 @@ from lumbar.run.checkpoint import read_card
 from lumbar.run.run import Run
 
 BETA = 2.0
-"""The F-beta score's beta: a missed stenosis counts more than a false one. The paper that reports it names none."""
+"""The F-beta score's beta: a missed stenosis counts more than a false one. "Lumbar Spine Degenerative Condition
+Classification" (IIT Delhi) names none, and none explains its figures: an F-beta lies between precision and recall
+whatever its beta, and in all eight columns of its table theirs lies outside."""
+THRESHOLD = 0.5
+"""The least probability that the papers' precision and recall take for a yes, as Keras does."""
+SPLIT_TABLES = dict(zip(("own_split", "own_split_copied"), KINDS, strict=True))
+"""The names of a split's figures and of its tables of cases."""
 
 
 def write_figures(run: Run) -> dict[str, Any]:
@@ -26,13 +32,18 @@ def write_figures(run: Run) -> dict[str, Any]:
     config, published = run.config, described(run)
     target = TARGETS[published.target]
     tables = {kind: run.folder / "cases" / f"{kind}.csv" for kind in ("grouped", "detected")}
+    split = run.folder / "own_split"
     if published.own_split:
-        tables["own_split"] = run.folder / "own_split" / "cases.csv"
+        wanted = SPLIT_TABLES if published.own_split.tested_each else ("own_split",)
+        tables |= {kind: split / f"{SPLIT_TABLES[kind]}.csv" for kind in wanted}
     figures = {
         kind: measure(pd.read_csv(path), target.classes, target.ordered, config.seed) for kind, path in tables.items()
     }
     graders = [run.models / f"{group}_fold{fold}" for group in config.cells.graders for fold in run.fold_numbers]
-    trials = [path.with_suffix("") for path in sorted((run.folder / "own_split").glob("*_part*.json"))]
+    trials = {
+        kind: [path.with_suffix("") for path in sorted(split.glob(f"*_{word}*.json"))]
+        for kind, word in zip(SPLIT_TABLES, TRIALS, strict=True)
+    }
     result = {
         "system": config.name,
         "title": config.title,
@@ -41,7 +52,7 @@ def write_figures(run: Run) -> dict[str, Any]:
         "training_rows": round(sum(trained_rows(run, group) for group in config.cells.graders)),
         "own_split": None,
         **figures,
-        "curves": {"grouped": read_curves(graders), "own_split": read_curves(trials)},
+        "curves": {"grouped": read_curves(graders), **{kind: read_curves(stems) for kind, stems in trials.items()}},
     }
     write_json(result, run.folder / "figures.json")
     return result
@@ -56,7 +67,7 @@ def measure(cases: pd.DataFrame, classes: tuple[str, ...], ordered: bool, seed: 
     """All figures of some cases, as `cases.predict_cases` gives them, ready for JSON; without a case, nothing but that.
 
     Precision, recall, F1, F-beta and the two areas are means over the classes, without those that no case is of.
-    `rmse` is of the classes' numbers, where their order means something.
+    `rmse` is of the classes' numbers, where their order means something. `as_published` are the papers' ways.
     """
     if cases.empty:
         return dict.fromkeys(("accuracy", "accuracy_ci95", "most_frequent_class")) | {"cases": 0}
@@ -84,8 +95,30 @@ def measure(cases: pd.DataFrame, classes: tuple[str, ...], ordered: bool, seed: 
         "log_loss": _log_loss(truth, cases[list(classes)].to_numpy()),
         "rmse": float(np.sqrt(np.mean((truth - predicted) ** 2.0))) if ordered else None,
         "level_accuracy": float(cases["level_right"].mean()) if "level_right" in cases else None,
+        "as_published": measure_as_published(truth, cases[list(classes)].to_numpy()),
         "confusion_matrix": metrics.confusion_matrix(truth, predicted, labels=range(len(classes))).tolist(),
         "classification_report": report,
+    }
+
+
+def measure_as_published(truth: NDArray[np.int64], probabilities: NDArray[np.float64]) -> dict[str, float]:
+    """The figures of classes (N,) and probabilities (N, C) as the papers must have computed them.
+
+    Every class of every case is a question of its own, as in Keras' metrics: `precision`, `recall`, `f1` and `f_beta`
+    count probabilities of at least `THRESHOLD`, `rmse` is of the probabilities. In the table of "Lumbar Spine
+    Degenerative Condition Classification" (IIT Delhi), an RMSE of .417 can only be of probabilities: of class numbers
+    its own confusion matrix gives .78. That its precision and recall are these is most likely, and not said.
+    """
+    labels = np.eye(probabilities.shape[1])[truth]
+    said, options = probabilities >= THRESHOLD, {"average": "micro", "zero_division": 0}
+    return {
+        "rmse": float(np.sqrt(np.mean((labels - probabilities) ** 2))),
+        "precision": float(metrics.precision_score(labels, said, **options)),
+        "recall": float(metrics.recall_score(labels, said, **options)),
+        "f1": float(metrics.f1_score(labels, said, **options)),
+        "f_beta": float(metrics.fbeta_score(labels, said, beta=BETA, **options)),
+        "roc_auc": float(metrics.roc_auc_score(labels.ravel(), probabilities.ravel())),
+        "pr_auc": float(metrics.average_precision_score(labels.ravel(), probabilities.ravel())),
     }
 
 

@@ -1,4 +1,4 @@
-"""A paper's own split: rows at random, so that one study's rows, or copies of one crop, are on both sides of it.
+"""A paper's own split: rows at random, so that one study's rows, or copies of one crop, can be on both sides of it.
 
 As many rows are trained on as in a fold, for as many epochs, so that what differs is what leaks and not what there is
 to learn from.
@@ -13,7 +13,7 @@ import pandas as pd
 from sklearn.model_selection import KFold, StratifiedKFold
 
 from lumbar.baselines.cases import no_cases, open_cases, predict_cases, system_answer
-from lumbar.baselines.samplers import Examples, Numbers, balance, true_classes
+from lumbar.baselines.samplers import Examples, Numbers, balance, choose_each, true_classes
 from lumbar.baselines.stage import SYSTEM, start_system
 from lumbar.baselines.systems import described
 from lumbar.baselines.targets import TARGETS
@@ -28,13 +28,22 @@ from lumbar.run.code import hash_code
 from lumbar.run.run import Run
 from lumbar.run.stamps import fingerprint, key_of, run_stage
 
+KINDS = ("cases", "cases_copied")
+"""The tables of cases: without and with copies of what is tested among what is trained on."""
+TRIALS = ("part", "copied")
+"""What the names of their graders end in, before a number."""
+
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """One of the split's disjoint parts: what its grader is trained on, and what it is tested on."""
+    """One of the split's disjoint parts: what its grader is trained on, and what it is tested on.
+
+    `kind` is the table of cases that it belongs to.
+    """
 
     name: str
     number: int
+    kind: str
     grades: str
     crops: Crops
     trained: Examples
@@ -42,7 +51,11 @@ class Trial:
 
 
 def run_own_split(run: Run, annotated: Run, split: OwnSplitConfig) -> None:
-    """Writes `own_split/cases.csv` and the graders; `annotated` is the run at the points that the papers used."""
+    """Writes `own_split/cases.csv` and the graders; `annotated` is the run at the points that the papers used.
+
+    A split with as many of each class also gives `cases_copied.csv`, with copies of what is tested among what is
+    trained on.
+    """
     folder = run.folder / "own_split"
     origin = fingerprint(
         code=hash_code("baselines.own_split"),
@@ -53,30 +66,46 @@ def run_own_split(run: Run, annotated: Run, split: OwnSplitConfig) -> None:
 
     def work() -> None:
         trials = [trial for grades in run.config.cells.graders for trial in _trials(run, annotated, split, grades)]
-        tables = [_train_and_test(run, trial, folder / trial.name, origin.key) for trial in trials]
-        write_table(pd.concat(tables, ignore_index=True) if tables else no_cases(run), folder / "cases.csv")
+        for kind in KINDS if split.tested_each else KINDS[:1]:
+            mine = [trial for trial in trials if trial.kind == kind]
+            tables = [_train_and_test(run, trial, folder / trial.name, origin.key) for trial in mine]
+            cases = pd.concat(tables, ignore_index=True) if tables else no_cases(run)
+            write_table(cases, folder / f"{kind}.csv")
 
     run_stage(f"{run.config.name}: own split", folder, origin, work)
 
 
 def _trials(run: Run, annotated: Run, split: OwnSplitConfig, grades: str) -> list[Trial]:
     """The trials, a part of the split each; none where no fold had enough to train on."""
-    wanted = trained_rows(run, grades) / (1 - split.share)
+    wanted = trained_rows(run, grades)
     if not wanted:
         return []
     crops, rows = open_cases(annotated, grades)
-    rows = choose_rows(crops.index, rows, wanted, run.config.seed)
-    # The balanced number is what is trained on; what is tested comes on top.
-    examples = _balance(run, crops, rows, 1 / (1 - split.share)) if split.balanced_first else Examples.of(rows)
-    tested_in = split_examples(
-        true_classes(crops.index.iloc[examples.rows], TARGETS[described(run).target]), split, run
-    )
+    target = TARGETS[described(run).target]
+    if split.tested_each:
+        rows = choose_rows(crops.index, rows, wanted + split.tested_each * len(target.classes), run.config.seed)
+        return _with_and_without_copies(run, split, crops, rows, grades)
+    rows = choose_rows(crops.index, rows, wanted / (1 - split.share), run.config.seed)
+    tested_in = split_rows(true_classes(crops.index.iloc[rows], target), split, run)
     trials = []
     for number in range(min(split.repeats, tested_in.max() + 1)):
-        trained, tested = (examples.where(chosen) for chosen in (tested_in != number, tested_in == number))
-        trained = trained if split.balanced_first else _balance(run, crops, trained.rows)
-        trials.append(Trial(f"{grades}_part{number}", number, grades, crops, trained, tested))
+        trained = _balance(run, crops, rows[tested_in != number])
+        tested = Examples.of(rows[tested_in == number])
+        trials.append(Trial(f"{grades}_{TRIALS[0]}{number}", number, KINDS[0], grades, crops, trained, tested))
     return trials
+
+
+def _with_and_without_copies(run: Run, split: OwnSplitConfig, crops: Crops, rows: Numbers, grades: str) -> list[Trial]:
+    """The two readings of a test on as many crops of each class, with copies of them trained on, and without."""
+    copied = _balance(run, crops, rows)
+    pool = np.unique(copied.rows)
+    classes = true_classes(crops.index.iloc[pool], TARGETS[described(run).target])
+    tested = pool[choose_each(pool, classes, split.tested_each or 0, split.share, run.config.seed)]
+    apart = _balance(run, crops, rows[~np.isin(rows, tested)])
+    return [
+        Trial(f"{grades}_{name}", 0, kind, grades, crops, trained, Examples.of(tested))
+        for name, kind, trained in zip((f"{word}0" for word in TRIALS), KINDS, (apart, copied), strict=True)
+    ]
 
 
 def trained_rows(run: Run, group: str) -> float:
@@ -94,8 +123,8 @@ def choose_rows(index: pd.DataFrame, rows: Numbers, count: float, seed: int) -> 
     return rows[np.isin(study_ids, studies[:enough])]
 
 
-def split_examples(classes: Numbers, split: OwnSplitConfig, run: Run) -> Numbers:
-    """The part (N,) that each example is tested in, of as many as the split's share allows."""
+def split_rows(classes: Numbers, split: OwnSplitConfig, run: Run) -> Numbers:
+    """The part (N,) that each row is tested in, of as many as the split's share allows."""
     kind = StratifiedKFold if split.stratified else KFold
     splitter = kind(round(1 / split.share), shuffle=True, random_state=run.config.seed)
     tested_in = np.zeros(len(classes), dtype=np.int64)
@@ -104,13 +133,10 @@ def split_examples(classes: Numbers, split: OwnSplitConfig, run: Run) -> Numbers
     return tested_in
 
 
-def _balance(run: Run, crops: Crops, rows: Numbers, more: float = 1.0) -> Examples:
-    """The rows balanced as the config says, to as many times `more` as it says."""
-    wanted = described(run).examples
-    if wanted.balance_to:
-        wanted = wanted.model_copy(update={"balance_to": round(wanted.balance_to * more)})
+def _balance(run: Run, crops: Crops, rows: Numbers) -> Examples:
+    """The rows balanced as the config says."""
     classes = true_classes(crops.index.iloc[rows], TARGETS[described(run).target])
-    return balance(rows, classes, wanted, run.config.seed)
+    return balance(rows, classes, described(run).examples, run.config.seed)
 
 
 def _train_and_test(run: Run, trial: Trial, stem: Path, made_from: str) -> pd.DataFrame:

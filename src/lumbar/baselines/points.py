@@ -1,19 +1,25 @@
-"""The points that the published systems crop at: a detector's, annotated ones, or axial slices put to levels."""
+"""The points that the published systems crop at: a detector's, annotated ones, or axial slices put to levels; and the
+slices that have none."""
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 
-from lumbar.baselines.samplers import is_graded
+from lumbar.baselines.samplers import UNANNOTATED, is_graded
+from lumbar.baselines.targets import TARGETS
+from lumbar.config import CellsConfig
 from lumbar.data.annotations import annotated_points
 from lumbar.data.competition import Competition
 from lumbar.data.points import NO_FOLD, Point, on_slices, read_points
 from lumbar.data.problems import Problem, Problems
 from lumbar.data.studies import Study, collect_points, map_studies
-from lumbar.labels import GROUPS, LEVELS, condition_of
+from lumbar.labels import GROUPS, LEVELS, condition_of, group_of
 from lumbar.mri.geometry import HEAD, Array
+from lumbar.mri.series import Series, Slice
 from lumbar.run.run import Run
 
+SLICE = ["series_id", "instance_number"]
 ATTEMPTS = 10
 """Starts of K-means, of which the best is kept."""
 
@@ -28,7 +34,38 @@ def choose_points(run: Run) -> tuple[pd.DataFrame, list[Problem]]:
         points, problems = clustered_points(run.competition, "train", run.folds)
     else:
         points = read_points(run.annotated_points_file if kind == "annotated" else run.points_file)
-    return on_slices(points[is_graded(points, run.config.cells)]), problems
+    points = on_slices(points[is_graded(points, run.config.cells)])
+    if run.config.published and TARGETS[run.config.published.target].tells_unannotated:
+        others, of_others = unannotated_points(run.competition, points, run.folds, run.config.cells)
+        return pd.concat([points, others], ignore_index=True), [*problems, *of_others]
+    return points, problems
+
+
+def unannotated_points(
+    competition: Competition, points: pd.DataFrame, folds: pd.DataFrame, cells: CellsConfig, jobs: int = -1
+) -> tuple[pd.DataFrame, list[Problem]]:
+    """A point in the middle of every slice of the studies of `folds` that has no annotation and none of the points,
+    and what could not be read. Their condition is one of the series' group, so that they are cropped with it.
+    """
+    fold_of = dict(zip(folds["study_id"], folds["fold"], strict=True))
+    names = {GROUPS[group_of(name)].series_description: name for name in reversed(cells.conditions)}
+
+    def find(study_id: int, study: Study, _: Problems) -> list[Point]:
+        where = (cells.levels[0], UNANNOTATED, int(fold_of[study_id]))
+        slices = ((names[kind], series) for kind in names for series in study.get(kind, []))
+        return [_middle(study_id, series, image, name, *where) for name, series in slices for image in series.slices]
+
+    table = competition.series("train")
+    only = set(table.loc[table["series_description"].isin(names), "series_id"])
+    done = map_studies(competition, "train", list(fold_of), find, "crop: slices without a point", only=only, jobs=jobs)
+    every, problems = collect_points(done)
+    marked = pd.concat([competition.coordinates[SLICE], points[SLICE]])
+    return every[without_mark(every, marked)], problems
+
+
+def without_mark(slices: pd.DataFrame, marked: pd.DataFrame) -> NDArray[np.bool_]:
+    """Which slices (N,) are not among the marked ones; both are tables with series_id and instance_number."""
+    return ~pd.MultiIndex.from_frame(slices[SLICE]).isin(pd.MultiIndex.from_frame(marked[SLICE]))
 
 
 def clustered_points(
@@ -60,22 +97,28 @@ def cluster_study(study: Study, study_id: int, fold: int = NO_FOLD) -> list[Poin
     if len(pairs) < len(LEVELS):
         return []
     levels = cluster_heights(np.array([float(image.centre @ HEAD) for _, image in pairs]))
+    name = condition_of("spinal", None)
     return [
-        Point(
-            study_id=study_id,
-            condition=condition_of("spinal", None),
-            level=level,
-            patient=image.centre,
-            series_id=series.series_id,
-            instance_number=image.instance_number,
-            pixel=image.plane.to_pixels(image.centre),
-            normal=image.plane.normal,
-            confidence=1.0,
-            source="clustered",
-            fold=fold,
-        )
+        _middle(study_id, series, image, name, level, "clustered", fold)
         for (series, image), level in zip(pairs, levels, strict=True)
     ]
+
+
+def _middle(study_id: int, series: Series, image: Slice, condition: str, level: str, source: str, fold: int) -> Point:
+    """The point in the middle of a slice."""
+    return Point(
+        study_id=study_id,
+        condition=condition,
+        level=level,
+        patient=image.centre,
+        series_id=series.series_id,
+        instance_number=image.instance_number,
+        pixel=image.plane.to_pixels(image.centre),
+        normal=image.plane.normal,
+        confidence=1.0,
+        source=source,
+        fold=fold,
+    )
 
 
 def cluster_heights(heights: Array) -> list[str]:

@@ -11,9 +11,10 @@ from lumbar.config import CellsConfig, ExamplesConfig, PublishedConfig
 from lumbar.labels import CONDITIONS, GRADE_WEIGHTS
 
 Numbers = NDArray[np.int64]
-
-WATCHED_SHARE = 0.15
-"""The part of the training examples that is watched."""
+UNANNOTATED = "unannotated"
+"""The source of a slice that nobody has annotated; it belongs to no cell, whatever condition and level its row has."""
+NO_CONDITION = len(CONDITIONS)
+"""In place of a condition's index: of a slice that nobody has annotated."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,28 +42,48 @@ def is_graded(index: pd.DataFrame, cells: CellsConfig) -> NDArray[np.bool_]:
     return (index["condition"].isin(cells.conditions) & index["level"].isin(cells.levels)).to_numpy()
 
 
+def are_known(index: pd.DataFrame) -> NDArray[np.bool_]:
+    """Which rows (N,) of an index have a class: those with a grade, and slices that nobody has annotated."""
+    if "grade" not in index:
+        return np.zeros(len(index), dtype=bool)
+    return (index["grade"].notna() | (index["source"] == UNANNOTATED)).to_numpy()
+
+
+def grade_unannotated(index: pd.DataFrame) -> pd.DataFrame:
+    """The index with a grade, which no target asks for, in the rows of slices that nobody has annotated."""
+    if "grade" not in index:
+        return index
+    return index.assign(grade=index["grade"].mask(index["source"] == UNANNOTATED, 0))
+
+
 def true_classes(index: pd.DataFrame, target: Target) -> Numbers:
-    """The classes (N,) of crops whose grade is known, as a target tells them apart."""
-    conditions = index["condition"].map(list(CONDITIONS).index).to_numpy(dtype=np.int64)
-    return target.truth(index["grade"].to_numpy(dtype=np.int64), conditions)
+    """The classes (N,) of crops that have one, as a target tells them apart."""
+    of_cells = index["condition"].map(list(CONDITIONS).index).to_numpy(dtype=np.int64)
+    conditions = np.where(index["source"] == UNANNOTATED, NO_CONDITION, of_cells)
+    return target.truth(index["grade"].fillna(0).to_numpy(dtype=np.int64), conditions)
 
 
-def keep_rows(index: pd.DataFrame, rows: Numbers, published: PublishedConfig) -> Numbers:
-    """The rows that may be trained on: all, or those of studies that are not normal in each of their graded cells.
-
-    `rows` are those of the graded cells with a grade. A cell that has none, or no crop, is not normal.
-    """
-    if not published.examples.drop_all_normal:
-        return rows
-    normal = (index["grade"].iloc[rows] == 0).groupby(index["study_id"].iloc[rows]).transform("sum")
-    return rows[(normal < len(published.cells.conditions) * len(published.cells.levels)).to_numpy()]
+def all_normal_studies(labels: pd.DataFrame, cells: CellsConfig) -> pd.Index:
+    """The studies of `read_labels` with every one of the graded cells normal or mild; an empty cell is not."""
+    graded = labels[is_graded(labels, cells)]
+    normal = graded[graded["grade"] == 0].groupby("study_id").size()
+    return normal.index[normal == len(cells.conditions) * len(cells.levels)]
 
 
-def hold_out(units: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
-    """Which examples (N,) are watched: a part of the units, such as studies, that are never torn apart."""
+def hold_out(units: NDArray[np.int64], share: float, seed: int) -> NDArray[np.bool_]:
+    """Which examples (N,) are watched: a share of the units, such as studies, that are never torn apart."""
     distinct = np.unique(units)
-    count = max(1, round(WATCHED_SHARE * len(distinct)))
+    count = max(1, round(share * len(distinct)))
     return np.isin(units, np.random.default_rng(seed).permutation(distinct)[:count])
+
+
+def choose_each(rows: Numbers, classes: Numbers, count: int, share: float, seed: int) -> NDArray[np.bool_]:
+    """Which of the rows (N,) are chosen: so many of each class, but at most a share of the rarest one's."""
+    counts = np.bincount(classes)
+    wanted = min(count, int(counts[counts > 0].min(initial=len(rows)) * share))
+    rng = np.random.default_rng(seed)
+    chosen = [rng.permutation(rows[classes == number])[:wanted] for number in np.flatnonzero(counts)]
+    return np.isin(rows, np.concatenate([*chosen, np.zeros(0, dtype=np.int64)]))
 
 
 def balance(rows: Numbers, classes: Numbers, config: ExamplesConfig, seed: int) -> Examples:
@@ -72,7 +93,10 @@ def balance(rows: Numbers, classes: Numbers, config: ExamplesConfig, seed: int) 
     counts = np.bincount(classes)
     wanted = counts[counts > 0].min() if config.balance == "equal" else config.balance_to or counts.max()
     rng = np.random.default_rng(seed)
-    filled_classes = [_fill(rng.permutation(rows[classes == number]), int(wanted)) for number in np.flatnonzero(counts)]
+    first = 1 if config.balance == "copies" else 0
+    filled_classes = [
+        _fill(rng.permutation(rows[classes == number]), int(wanted), first) for number in np.flatnonzero(counts)
+    ]
     filled = Examples(
         np.concatenate([filled.rows for filled in filled_classes]),
         np.concatenate([filled.copies for filled in filled_classes]),
@@ -81,10 +105,10 @@ def balance(rows: Numbers, classes: Numbers, config: ExamplesConfig, seed: int) 
     return Examples(filled.rows[order], filled.copies[order])
 
 
-def _fill(rows: Numbers, count: int) -> Examples:
-    """The first rows, or all of them and then their copies, round after round."""
+def _fill(rows: Numbers, count: int, first: int) -> Examples:
+    """The first rows, or all of them and then their copies, round after round; `first` is the first round's copy."""
     numbers = np.arange(count)
-    return Examples(rows[numbers % len(rows)], numbers // len(rows))
+    return Examples(rows[numbers % len(rows)], first + numbers // len(rows))
 
 
 def trained_with(before: Numbers, after: Numbers, weights: NDArray[np.float64]) -> NDArray[np.float64]:

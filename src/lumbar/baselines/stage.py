@@ -12,7 +12,8 @@ from lumbar.baselines.crops import SystemCutter, pool_views
 from lumbar.baselines.net import SystemNet, severe_shares
 from lumbar.baselines.points import choose_points
 from lumbar.baselines.predict import load_system, predict_system
-from lumbar.baselines.samplers import Numbers, is_graded, keep_rows
+from lumbar.baselines.samplers import UNANNOTATED, Numbers, all_normal_studies, are_known, is_graded
+from lumbar.baselines.targets import TARGETS
 from lumbar.baselines.train import train_system
 from lumbar.config import POOLED, Config, Member, ViewConfig
 from lumbar.crop.stage import cut_view
@@ -54,6 +55,7 @@ def system_crops_made_from(run: Run) -> Origin:
         points=hash_files(files[published.points]) if published.points in files else None,
         config=run.config.crop.model_dump(),
         published=published.model_dump(include={"points", "slices", "cells"}),
+        unannotated=TARGETS[published.target].tells_unannotated,
     )
 
 
@@ -79,21 +81,24 @@ def start_system(run: Run, grades: str, fold: int, seed: int) -> SystemNet:
 def _train(run: Run, training: Training) -> tuple[State, Curves]:
     net = start_system(run, training.member.grades, training.fold, training.seed)
     index = training.crops.index
-    rows = labelled_rows(run, index)
-    rows = rows[index["fold"].to_numpy()[rows] != training.fold]  # with those that the system then drops
-    return train_system(net, training.crops, rows, training.folder, training.seed, training.label)
+    known = labelled_rows(run, index)
+    known = known[index["fold"].to_numpy()[known] != training.fold]
+    where = (training.folder, training.seed, training.label)
+    return train_system(net, training.crops, training.rows.astype(np.int64), known, *where)
 
 
 def labelled_rows(run: Run, index: pd.DataFrame) -> Numbers:
-    """The rows of the crops' index that have a grade and are of a cell that the system grades."""
-    return np.flatnonzero(is_graded(index, run.config.cells) & index["grade"].notna().to_numpy())
+    """The rows of the crops' index that have a class and are of a cell that the system grades."""
+    return np.flatnonzero(is_graded(index, run.config.cells) & are_known(index))
 
 
 def chosen_rows(run: Run, index: pd.DataFrame) -> Numbers:
     """Those of the labelled rows whose studies the system does not drop."""
-    if run.config.published is None:
-        return labelled_rows(run, index)
-    return keep_rows(index, labelled_rows(run, index), run.config.published)
+    rows = labelled_rows(run, index)
+    if run.config.published is None or not run.config.published.examples.drop_all_normal:
+        return rows
+    dropped = all_normal_studies(run.competition.labels, run.config.cells)
+    return rows[~index["study_id"].isin(dropped).to_numpy()[rows]]
 
 
 def _describe(run: Run, member: Member) -> dict[str, Any]:
@@ -119,7 +124,8 @@ SYSTEM = Craft(
     code=("baselines.stage",),
     gather=pool_views,
     choose_rows=lambda run, _, index: chosen_rows(run, index),
-    is_asked=lambda index: np.ones(len(index), dtype=bool),  # also at annotated points, where a paper has no others
+    # Also at annotated points, where a paper has no others.
+    is_asked=lambda index: (index["source"] != UNANNOTATED).to_numpy(),
     train=_train,
     describe=_describe,
     load=_load,

@@ -42,10 +42,13 @@ class Target(ABC):
     """How many numbers the net gives."""
     ordered: bool = True
     """Whether the order of the classes means something."""
+    tells_unannotated: bool = False
+    """Whether it also has a class for slices that nobody has annotated."""
 
     @abstractmethod
     def truth(self, grades: NDArray[np.int64], conditions: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The classes (N,) of grades (N,) and condition indices (N,)."""
+        """The classes (N,) of grades (N,) and condition indices (N,), which are past the last condition for slices that
+        nobody has annotated."""
 
     @abstractmethod
     def loss(self, outputs: torch.Tensor, truth: torch.Tensor, batch: Batch, weights: torch.Tensor) -> torch.Tensor:
@@ -101,18 +104,30 @@ class Affected(Target):
 
 
 class ConditionAndLevel(Target):
-    """Which condition an image shows, or none of them, and at which level: two heads, each by softmax."""
+    """Which condition an image is annotated with, whatever its grade, or "healthy" where it has no annotation; and at
+    which level. Two heads, each by softmax.
+
+    The labels of "Automated Detection and Classification of Lumbar Spine Diseases" (University of Misan). They say
+    nothing of the grade; as in the paper, a condition is read as a disease.
+    """
 
     classes = (*CONDITIONS, "healthy")
     outputs = len(classes) + len(LEVELS)
     ordered = False
+    tells_unannotated = True
 
     def truth(self, grades: NDArray[np.int64], conditions: NDArray[np.int64]) -> NDArray[np.int64]:
-        return np.where(grades > 0, conditions, len(CONDITIONS))
+        return conditions
 
     def loss(self, outputs: torch.Tensor, truth: torch.Tensor, batch: Batch, weights: torch.Tensor) -> torch.Tensor:
         condition, level = outputs.split([len(self.classes), len(LEVELS)], dim=1)
-        return functional.cross_entropy(condition, truth, weights) + functional.cross_entropy(level, batch["level"])
+        return functional.cross_entropy(condition, truth, weights) + self.level_loss(level, truth, batch["level"])
+
+    def level_loss(self, outputs: torch.Tensor, truth: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
+        """The log loss of the level head's outputs (B, 5); a slice without an annotation has no level."""
+        has_level = truth < len(CONDITIONS)
+        each = functional.cross_entropy(outputs, levels, reduction="none")
+        return (each * has_level).sum() / has_level.sum().clamp(min=1)
 
     def probabilities(self, outputs: torch.Tensor) -> torch.Tensor:
         return torch.softmax(outputs[:, : len(self.classes)], dim=1)
@@ -123,10 +138,24 @@ class ConditionAndLevel(Target):
         return cells.split(own / (own + posterior[:, -1]))
 
 
+class AffectedConditionAndLevel(ConditionAndLevel):
+    """The same two heads, with "healthy" for cells that are normal or mild: labels that do speak of the grade."""
+
+    tells_unannotated = False
+
+    def truth(self, grades: NDArray[np.int64], conditions: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.where(grades > 0, conditions, len(CONDITIONS))
+
+    def level_loss(self, outputs: torch.Tensor, truth: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
+        """The log loss of the level head's outputs (B, 5), each of which has a level."""
+        return functional.cross_entropy(outputs, levels)
+
+
 TARGETS: dict[str, Target] = {
     "grades": Grades(),
     "affected": Affected(),
     "condition_and_level": ConditionAndLevel(),
+    "affected_condition_and_level": AffectedConditionAndLevel(),
 }
 
 

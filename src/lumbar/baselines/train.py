@@ -14,13 +14,12 @@ from lumbar.baselines.samplers import (
     Numbers,
     balance,
     hold_out,
-    keep_rows,
     loss_weights,
     trained_with,
     true_classes,
 )
 from lumbar.baselines.targets import TARGETS
-from lumbar.config import PublishedConfig
+from lumbar.config import FitConfig, PublishedConfig
 from lumbar.crop.crops import Crops
 from lumbar.grade.train import Curves, NetModule, State, batches_of, fit, may_fuse, seed_training, steps_of
 
@@ -81,17 +80,17 @@ class SystemModule(NetModule):
 
 
 def train_system(
-    net: SystemNet, crops: Crops, rows: Numbers, folder: Path, seed: int, label: str
+    net: SystemNet, crops: Crops, rows: Numbers, known: Numbers, folder: Path, seed: int, label: str
 ) -> tuple[State, Curves]:
     """Trains on some rows of the crops, whose index has `grade`; returns the weights and the figures of each epoch.
 
-    Rows that the config drops are left out, the rest is balanced, and a part of the studies is watched if it watches
-    one. `folder` holds what resuming needs; a folder of one training must not be given to another.
+    The rows are balanced as the config says, and a part of the studies is watched if it watches one. `known` are all
+    rows with a class, also those that are left out of training: of them as a whole the net is asked. `folder` holds
+    what resuming needs; a folder of one training must not be given to another.
     """
     published = net.published
-    kept = keep_rows(crops.index, rows, published)
-    examples = balance(kept, _classes(crops, kept, published), published.examples, seed)
-    classes, shown = (_classes(crops, some, published) for some in (rows, examples.rows))
+    examples = balance(rows, _classes(crops, rows, published), published.examples, seed)
+    classes, shown = (_classes(crops, some, published) for some in (known, examples.rows))
     net.trained_with.copy_(torch.from_numpy(trained_with(classes, shown, loss_weights(shown, published))))
     return train_on(net, crops, examples, "study_id", folder, seed, label)
 
@@ -113,31 +112,38 @@ def train_on(
 
     What is watched is a part of the studies, or, as the papers have it, of the examples.
     """
-    config, published, batch_size = net.config, net.published, net.grade.batch_size
+    config, published, how, batch_size = net.config, net.published, net.published.fit, net.grade.batch_size
     seed_training(seed)
     units = crops.index[kept_together].to_numpy()[examples.rows] if kept_together else np.arange(len(examples))
-    watched = hold_out(units, seed) if published.fit.watched else np.zeros(len(examples), bool)
+    watched = hold_out(units, how.watched_share, seed) if how.holds_out else np.zeros(len(examples), bool)
     shown = examples.where(~watched)
     training = batches_of(SystemDataset(crops, shown, config, seed), batch_size, seed)
     weights = loss_weights(_classes(crops, shown.rows, published), published)
     module = SystemModule(net, steps_of(training, net.grade), weights, seed)
-    watching = SystemDataset(crops, examples.where(watched), config)
-    callbacks = _watch(published, folder)
-    fit(module, training, net.grade, folder, label, batches_of(watching, batch_size) if callbacks else None, callbacks)
+    held_out = SystemDataset(crops, examples.where(watched), config)
+    watching, callbacks = batches_of(held_out, batch_size) if how.holds_out else None, _watch(how, folder)
+    fit(module, training, net.grade, folder, label, watching, callbacks)
     if callbacks:
         best = callbacks[0].best_model_path  # type: ignore[attr-defined]  # the first is a ModelCheckpoint
         module.load_state_dict(torch.load(best, weights_only=True)["state_dict"])
     return net.state_dict(), module.curves
 
 
-def _watch(published: PublishedConfig, folder: Path) -> list[Callback]:
+def _watch(how: FitConfig, folder: Path) -> list[Callback]:
     """What keeps the weights of the best epoch, and stops where there is no progress; both when its figures are
     complete."""
-    watched = published.fit.watched
-    if watched is None:
+    if how.best_by is None:
         return []
-    monitor, mode = f"watched_{watched}", "min" if watched == "loss" else "max"
-    best = ModelCheckpoint(folder / "best", monitor=monitor, mode=mode, save_on_train_epoch_end=True)
-    if published.fit.patience is None:
+    best = ModelCheckpoint(
+        folder / "best", monitor=how.best_by, mode=_better(how.best_by), save_on_train_epoch_end=True
+    )
+    if how.patience is None:
         return [best]
-    return [best, EarlyStopping(monitor, mode=mode, patience=published.fit.patience, check_on_train_epoch_end=True)]
+    stopping = EarlyStopping(
+        how.stops_by, mode=_better(how.stops_by), patience=how.patience, check_on_train_epoch_end=True
+    )
+    return [best, stopping]
+
+
+def _better(figure: str) -> Literal["min", "max"]:
+    return "min" if figure.endswith("loss") else "max"

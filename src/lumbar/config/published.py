@@ -97,13 +97,14 @@ class ExamplesConfig(Record):
     """What of the training folds is trained on."""
 
     drop_all_normal: bool = False
-    """Leave out studies that are normal or mild in every graded cell; a cell without a grade is not."""
-    balance: Literal["none", "augment", "equal"] = "none"
+    """Leave out studies with every one of the graded cells normal or mild; a cell without a label is not."""
+    balance: Literal["none", "augment", "copies", "equal"] = "none"
     """`augment` fills up the rarer classes with augmented copies, made once, and trains on the others as they are;
-    `equal` leaves out crops of the more frequent classes until all have the same number."""
+    `copies` trains on augmented copies alone, as many of each class; `equal` leaves out crops of the more frequent
+    classes until all have the same number."""
     balance_to: int | None = Field(None, ge=1)
-    """Crops of each class that `augment` aims at, of which it leaves out what is above; null means as many as the
-    most frequent class has."""
+    """Crops of each class that `augment` and `copies` aim at, of which they leave out what is above; null means as many
+    as the most frequent class has."""
     augmentation: Literal["strong"] | AugmentationConfig = "strong"
     """`strong` is the pipeline's own, or a few changes with their sizes."""
 
@@ -118,18 +119,34 @@ class FitConfig(Record):
     the watched loss has stopped falling."""
     class_weights: Literal["metric", "balanced", "none"] = "metric"
     """Weights of the loss: the metric's for the grades, the same sum for each class, or none."""
-    watch: Literal["loss", "accuracy"] | None = None
-    """A figure to watch on a part of the training folds, to keep the weights of its best epoch; null keeps the last,
-    but `patience` and the plateau schedule watch the loss."""
+    watch: Literal["loss", "accuracy", "training_accuracy"] | None = None
+    """A figure to watch on a part of the training folds, to keep the weights of its best epoch, or the accuracy on what
+    is trained on; null keeps the last, but `patience` and the plateau schedule watch the loss."""
+    watched_share: float = Field(0.15, gt=0, lt=1)
+    """The part of the training examples that is watched, and not trained on."""
     patience: int | None = Field(None, ge=1)
     """Epochs without progress of what is watched before training stops; with null it never stops early."""
     frozen: bool = False
     """Train only what comes behind the backbone."""
 
     @property
-    def watched(self) -> Literal["loss", "accuracy"] | None:
-        """What is watched, whether it was asked for or is needed."""
-        return self.watch or ("loss" if self.patience or self.schedule == "plateau" else None)
+    def best_by(self) -> Literal["watched_loss", "watched_accuracy", "accuracy"] | None:
+        """The figure whose best epoch is kept, whether it was asked for or is needed."""
+        if self.watch == "training_accuracy":
+            return "accuracy"
+        if self.watch == "accuracy":
+            return "watched_accuracy"
+        return "watched_loss" if self.holds_out else None
+
+    @property
+    def stops_by(self) -> Literal["watched_loss", "watched_accuracy"]:
+        """The figure that `patience` waits for: always one of the watched part."""
+        return "watched_accuracy" if self.watch == "accuracy" else "watched_loss"
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether a part of the training examples is watched, and not trained on."""
+        return self.watch in ("loss", "accuracy") or self.patience is not None or self.schedule == "plateau"
 
 
 class OwnSplitConfig(Record):
@@ -139,10 +156,17 @@ class OwnSplitConfig(Record):
     """The share of rows that are tested on."""
     stratified: bool = False
     """Keep the classes' shares in both parts."""
-    balanced_first: bool = False
-    """Balance the classes before the rows are split, so that copies of one crop get into both parts."""
+    tested_each: int | None = Field(None, ge=1)
+    """Crops of each class that are tested on, as they are, in place of a share of all rows; at most the share of the
+    rarest class. Trained twice: with copies of these crops among what is trained on, and without."""
     repeats: int = Field(1, ge=1)
     """How many of the disjoint test parts are trained for: more where they are small."""
+
+    @model_validator(mode="after")
+    def _has_one_part_of_each_class(self) -> Self:
+        if self.tested_each and self.repeats > 1:
+            raise ValueError("tested_each has one test part, expected repeats 1")
+        return self
 
 
 class PublishedConfig(Record):
@@ -160,9 +184,10 @@ class PublishedConfig(Record):
     head: HeadConfig = HeadConfig()
     examples: ExamplesConfig = ExamplesConfig()
     fit: FitConfig = FitConfig()
-    target: Literal["grades", "affected", "condition_and_level"] = "grades"
-    """What the net tells apart: the three grades; normal or mild from the rest; or, with two heads, which condition an
-    image shows (or none, "healthy") and which level."""
+    target: Literal["grades", "affected", "condition_and_level", "affected_condition_and_level"] = "grades"
+    """What the net tells apart: the three grades; normal or mild from the rest; or, with two heads, which condition a
+    slice is annotated with, whatever its grade (slices without an annotation are "healthy"), and at which level; or the
+    same with "healthy" for cells that are normal or mild, and without the other slices."""
     answer: Literal["weighted", "raw"] = "weighted"
     """What is predicted: the best answer to the weighted metric, which is the posterior times the metric's weights over
     those trained with, or the net's outputs as they are. Trained with the metric's weights, the two are the same."""

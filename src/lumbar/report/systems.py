@@ -13,7 +13,7 @@ from lumbar.report.training import EpochCurve, curve_charts
 from lumbar.report.words import NONE, class_words, figure, minus, percent
 from lumbar.run.run import MAIN
 
-SPLITS = {"own_split": "own split", "grouped": "grouped folds"}
+SPLITS = {"own_split": "own split", "own_split_copied": "own split, copies trained on", "grouped": "grouped folds"}
 """How a system was tested, and what that is called."""
 FIGURES = {
     "cases": "cases",
