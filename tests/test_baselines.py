@@ -64,13 +64,35 @@ def test_every_published_system_is_a_config_of_the_pipeline(path):
     config = read_config(path)
     assert config.name == path.stem
     assert config.title
-    assert config.published.own_split is not None
+    assert (config.published.own_split is None) == path.stem.startswith("classical_")
     assert Config.model_validate_json(config.model_dump_json()) == config
 
 
-def test_there_are_five_published_systems():
+def test_there_are_five_published_systems_and_two_classical_ones():
     names = {"cnn_coordinates", "cnn_lstm", "five_block_cnn", "inception_two_head", "vgg16_frozen"}
-    assert {path.stem for path in SEEDS} == names
+    assert {path.stem for path in SEEDS} == names | {"classical_svm", "classical_forest"}
+
+
+def test_the_configs_say_what_the_papers_do():
+    configs = {path.stem: read_config(path) for path in SEEDS}
+    systems = {name: config.published for name, config in configs.items()}
+    changes = {name: system.examples.augmentation for name, system in systems.items()}
+    assert systems["cnn_lstm"].examples.balance == "augment"
+    assert changes["cnn_lstm"].rotate and changes["cnn_lstm"].zoom and changes["cnn_lstm"].flip
+    assert systems["cnn_coordinates"].examples.drop_all_normal
+    assert (configs["vgg16_frozen"].grade.epochs, configs["vgg16_frozen"].grade.batch_size) == (10, 8)
+    assert systems["inception_two_head"].target == "condition_and_level"
+    assert systems["inception_two_head"].fit.watch == "training_accuracy"
+    assert changes["inception_two_head"].zoom > 0
+    assert systems["five_block_cnn"].examples.balance == "copies"
+    assert systems["five_block_cnn"].own_split.tested_each == 100
+    assert changes["five_block_cnn"].rotate == 0
+
+
+def test_two_heads_are_split_as_the_papers_text_says():
+    system = read_config(SEEDS_FOLDER / "inception_two_head.yaml").system
+    watched = (1 - system.own_split.share) * system.fit.watched_share
+    assert (system.own_split.share, round(watched, 2)) == (0.1, 0.1)
 
 
 @pytest.mark.parametrize(
@@ -81,6 +103,8 @@ def test_there_are_five_published_systems():
             r"cells\.conditions.*one or more of spinal_canal_stenosis, left_",
         ),
         ({"cells": {"levels": []}}, r"cells\.levels.*one or more of l1_l2, l2_l3"),
+        ({"own_split": {"tested_each": 5, "repeats": 2}}, r"tested_each has one test part, expected repeats 1"),
+        ({"head": {"kind": "forest"}}, r"head\.kind forest needs target grades, and head\.level_bias and input\.coord"),
         (
             {"target": "affected"},
             r"target affected needs fit\.class_weights other than metric, and head\.level_bias false",
@@ -372,6 +396,26 @@ def test_a_copy_is_changed_once_and_its_original_is_trained_on_as_it_is():
     np.testing.assert_array_equal(drawn(training, (1, 3)), drawn(training, (1, 4)))
     np.testing.assert_array_equal(drawn(training, (1, 3)), drawn(testing, 1))
     assert not np.array_equal(drawn(training, (1, 3)), drawn(training, (2, 3)))
+
+
+def test_the_rarer_classes_alone_get_copies_where_augmentation_is_for_balance():
+    config = read_config(SEEDS_FOLDER / "cnn_lstm.yaml")
+    examples = balance(ROWS, CLASSES, config.system.examples, seed=0)
+    assert not examples.copies[CLASSES[examples.rows - 100] == 0].any()
+    assert np.bincount(CLASSES[examples.rows - 100]).tolist() == [6, 6, 6]
+
+
+def test_every_image_of_a_training_on_copies_is_changed():
+    copies = {"examples": {"balance": "copies", "augmentation": {"shift": 0.1, "zoom": 0.1, "flip": True}}}
+    crops, config = crops_of(["spinal_canal_stenosis"]), tiny(**copies)
+    examples = balance(np.arange(20), np.arange(20) % 3, config.system.examples, seed=0)
+    training, plain = (
+        SystemDataset(crops, examples, config, 7),
+        SystemDataset(crops, Examples.of(examples.rows), config),
+    )
+    for number in range(len(examples)):
+        assert not np.array_equal(drawn(training, (number, 0)), drawn(plain, number))
+        np.testing.assert_array_equal(drawn(training, (number, 0)), drawn(training, (number, 1)))
 
 
 def test_nothing_named_changes_nothing():

@@ -74,6 +74,7 @@ def _compare(main: Run, systems: Mapping[str, Run]) -> str:
     for name, run in systems.items():
         logger.info("compare: %s", name)
         with run.held():
+            run.enter()
             for stage in AFTER_DETECTION:
                 STAGES[stage](run)
             rows.append(_measure(name, run, main))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from lumbar.baselines.backbones import NETWORKS, PlaceBranch, build_features, build_head
+from lumbar.baselines.classical import FITTED, FittedHead
 from lumbar.baselines.targets import TARGETS, Cells, answer
 from lumbar.config import Config
 from lumbar.grade.encoder import COLOURS, build_timm, last_layers, load_backbone, standardise
@@ -52,14 +53,19 @@ class SystemNet(nn.Module):
 
     def forward(self, crops: torch.Tensor, levels: torch.Tensor, places: torch.Tensor | None = None) -> torch.Tensor:
         """Outputs (B, C) of crops (B, slices, H, W) in [0, 1], level indices (B,) and places (B, 2)."""
-        images = crops if self.published.input.scaling == "unit" else standardise(crops)
-        if self.published.input.repeat_channels:
-            images = images.expand(-1, COLOURS, -1, -1)
-        features = self.backbone(images)
+        features = self.features(crops)
         if self.places is not None:
             features = torch.cat([features, self.places(places)], dim=1)
         outputs = self.head(features)
         return outputs if self.level_bias is None else outputs + self.level_bias(levels)
+
+    def features(self, crops: torch.Tensor) -> torch.Tensor:
+        """The backbone's features (B, F) of crops (B, slices, H, W) in [0, 1]."""
+        images = crops if self.published.input.scaling == "unit" else standardise(crops)
+        if self.published.input.repeat_channels:
+            images = images.expand(-1, COLOURS, -1, -1)
+        features: torch.Tensor = self.backbone(images)
+        return features
 
     def grades(self, outputs: torch.Tensor, conditions: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
         """Probabilities (B, 3) of the grades, in float64, from outputs (B, C) and indices of conditions and levels.
@@ -83,6 +89,8 @@ class SystemNet(nn.Module):
         load_backbone(self.backbone, path, self._last_layers())
 
     def _last_layers(self) -> list[Any]:
+        if isinstance(self.head, FittedHead):
+            return []
         return [self.head[-1]] if isinstance(self.head, nn.Sequential) else last_layers(self.backbone)
 
 
@@ -90,9 +98,11 @@ def _build(config: Config, channels: int, outputs: int) -> tuple[Any, PlaceBranc
     """The backbone, the branch for the point's place, and what comes behind them."""
     head, grade = config.system.head, config.grade
     places = PlaceBranch(head.activation) if config.system.input.coordinates else None
-    if not (grade.backbone in NETWORKS or head.dense or places):
+    if not (grade.backbone in NETWORKS or head.dense or places or head.kind != "dense"):
         return build_timm(grade.backbone, channels, grade.image_size, outputs, grade.dropout), None, nn.Identity()
     backbone, features = build_features(grade.backbone, channels, grade.image_size, head.activation)
+    if head.kind != "dense":
+        return backbone, None, FITTED[head.kind](outputs)
     features += places.features if places else 0
     dense = build_head(features, head.dense, outputs, head.activation, head.batch_norm, grade.dropout)
     return backbone, places, dense

@@ -1,4 +1,5 @@
-"""Training of a published system's net, as its paper has it: its optimiser and schedule, watched, balanced."""
+"""Training of a published system's net, as its paper has it: its optimiser and schedule, watched, balanced; or, of a
+classical one, fitted at once."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -7,6 +8,7 @@ import numpy as np
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
+from lumbar.baselines.classical import FittedHead
 from lumbar.baselines.data import SystemDataset
 from lumbar.baselines.net import SystemNet
 from lumbar.baselines.samplers import (
@@ -112,6 +114,8 @@ def train_on(
 
     What is watched is a part of the studies, or, as the papers have it, of the examples.
     """
+    if isinstance(net.head, FittedHead):
+        return fit_at_once(net, net.head, crops, examples, seed)
     config, published, how, batch_size = net.config, net.published, net.published.fit, net.grade.batch_size
     seed_training(seed)
     units = crops.index[kept_together].to_numpy()[examples.rows] if kept_together else np.arange(len(examples))
@@ -127,6 +131,22 @@ def train_on(
         best = callbacks[0].best_model_path  # type: ignore[attr-defined]  # the first is a ModelCheckpoint
         module.load_state_dict(torch.load(best, weights_only=True)["state_dict"])
     return net.state_dict(), module.curves
+
+
+@torch.inference_mode()
+def fit_at_once(net: SystemNet, head: FittedHead, crops: Crops, examples: Examples, seed: int) -> tuple[State, Curves]:
+    """Fits a net's classical head to the backbone's features of examples; the curves are of one epoch."""
+    batches = batches_of(SystemDataset(crops, examples, net.config), net.grade.batch_size)
+    net.eval()
+    features = torch.cat([net.features(batch["crop"]) for batch in batches])
+    truth = _classes(crops, examples.rows, net.published)
+    weights = loss_weights(truth, net.published)
+    head.fit(features.numpy(), truth, weights[truth], seed)
+    outputs, classes = head(features), torch.from_numpy(truth)
+    loss = net.target.loss(outputs, classes, {}, torch.from_numpy(weights).float())
+    right = (outputs.argmax(dim=1) == classes).float().mean()
+    curves = {"loss": [round(float(loss), 4)], "accuracy": [round(float(right), 4)]}
+    return net.state_dict(), {**curves, "watched_loss": [], "watched_accuracy": []}
 
 
 def _watch(how: FitConfig, folder: Path) -> list[Callback]:

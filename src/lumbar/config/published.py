@@ -65,10 +65,13 @@ class InputConfig(Record):
 
 
 class HeadConfig(Record):
-    """Dense layers between the backbone's features and the outputs."""
+    """What comes between the backbone's features and the outputs."""
 
+    kind: Literal["dense", "support_vectors", "forest"] = "dense"
+    """Dense layers that are trained with the backbone, or a classical classifier that is fitted at once to features
+    that are not trained: an SVM with probabilities, or a random forest."""
     dense: tuple[int, ...] = ()
-    """Their widths; none keeps a timm backbone's own classifier."""
+    """The dense layers' widths; none keeps a timm backbone's own classifier."""
     activation: Literal["relu", "leaky_relu", "tanh", "sigmoid"] = "relu"
     """The activation of the dense layers, and of the convolutions of nets that are not timm's."""
     batch_norm: bool = False
@@ -199,6 +202,11 @@ class PublishedConfig(Record):
         if self.target != "grades" and (self.fit.class_weights == "metric" or self.head.level_bias):
             raise ValueError(
                 f"target {self.target} needs fit.class_weights other than metric, and head.level_bias false"
+            )
+        fitted = self.head.kind != "dense"
+        if fitted and (self.target != "grades" or self.head.level_bias or self.input.coordinates):
+            raise ValueError(
+                f"head.kind {self.head.kind} needs target grades, and head.level_bias and input.coordinates false"
             )
         return self
 
