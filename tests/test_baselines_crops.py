@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 
 from lumbar.baselines.crops import SystemCutter, crop_slices, place_in_slice, pool_views
-from lumbar.baselines.points import cluster_heights, clustered_points
-from lumbar.config import Config, PublishedConfig, SliceConfig, ViewConfig
+from lumbar.baselines.points import cluster_heights, clustered_points, unannotated_points
+from lumbar.baselines.samplers import UNANNOTATED, all_normal_studies
+from lumbar.baselines.stage import SYSTEM, chosen_rows
+from lumbar.config import CellsConfig, Config, ExamplesConfig, PublishedConfig, SliceConfig, ViewConfig
 from lumbar.crop.crops import open_crops
 from lumbar.crop.store import write_crops
 from lumbar.data.annotations import annotated_points
@@ -16,8 +18,9 @@ from lumbar.data.competition import Competition
 from lumbar.data.points import read_points
 from lumbar.data.tables import write_table
 from lumbar.detect.evaluate import measure_errors
-from lumbar.labels import GROUPS
+from lumbar.labels import GROUPS, group_of
 from lumbar.mri.series import Series, read_series
+from lumbar.run.run import Run
 from scans import axial_planes, bright_centre, sagittal_planes, write_scan
 
 # Views
@@ -114,6 +117,34 @@ def test_annotated_points_are_points_without_an_error(competition: Competition, 
     errors = measure_errors(points, read_points(tmp_path / "points.csv"))
     assert len(errors) == len(points)
     assert errors["distance"].max() < 0.01
+
+
+def test_every_slice_without_a_point_is_taken_with_its_series_and_never_asked(competition):
+    folds = pd.DataFrame({"study_id": competition.study_ids[:2], "fold": [0, 1]})
+    points, _ = annotated_points(competition, folds, jobs=1)
+    found, _ = unannotated_points(competition, points, folds, CellsConfig(), jobs=1)
+    slices = ["study_id", "series_id", "instance_number"]
+    files = [
+        path for study in folds["study_id"] for path in (competition.root / "train_images" / str(study)).glob("*/*")
+    ]
+    assert len(found) == len(found.drop_duplicates(slices)) == len(files) - len(points.drop_duplicates(slices))
+    assert not found[slices].merge(points[slices]).size
+    assert found.groupby("study_id")["fold"].unique().map(list).tolist() == [[0], [1]]
+    kinds = found.merge(competition.series("train"))["series_description"]
+    assert [GROUPS[group_of(name)].series_description for name in found["condition"]] == kinds.tolist()
+    assert set(found["source"]) == {UNANNOTATED}
+    assert not SYSTEM.is_asked(found).any()
+
+
+def test_the_rows_of_a_study_that_is_normal_in_all_graded_cells_are_not_trained_on(competition, tmp_path):
+    cells = CellsConfig(conditions=("left_subarticular_stenosis",))
+    published = PublishedConfig(cells=cells, examples=ExamplesConfig(drop_all_normal=True))
+    run = Run(Config(name="x", published=published), competition, tmp_path)
+    index = competition.labels.assign(source="annotated")
+    dropped = all_normal_studies(competition.labels, cells)
+    mine = index["condition"] == "left_subarticular_stenosis"
+    assert 0 < len(dropped) < len(competition.study_ids)
+    assert chosen_rows(run, index).tolist() == np.flatnonzero(mine & ~index["study_id"].isin(dropped)).tolist()
 
 
 def test_pooled_crops_are_those_of_all_groups(competition, tmp_path):

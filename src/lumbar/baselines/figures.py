@@ -67,7 +67,8 @@ def measure(cases: pd.DataFrame, classes: tuple[str, ...], ordered: bool, seed: 
     """All figures of some cases, as `cases.predict_cases` gives them, ready for JSON; without a case, nothing but that.
 
     Precision, recall, F1, F-beta and the two areas are means over the classes, without those that no case is of.
-    `rmse` is of the classes' numbers, where their order means something. `as_published` are the papers' ways.
+    `rmse` is of the classes' numbers, where their order means something. What ends in `_as_published` is
+    measured in the papers' way.
     """
     if cases.empty:
         return dict.fromkeys(("accuracy", "accuracy_ci95", "most_frequent_class")) | {"cases": 0}
@@ -95,7 +96,7 @@ def measure(cases: pd.DataFrame, classes: tuple[str, ...], ordered: bool, seed: 
         "log_loss": _log_loss(truth, cases[list(classes)].to_numpy()),
         "rmse": float(np.sqrt(np.mean((truth - predicted) ** 2.0))) if ordered else None,
         "level_accuracy": float(cases["level_right"].mean()) if "level_right" in cases else None,
-        "as_published": measure_as_published(truth, cases[list(classes)].to_numpy()),
+        **measure_as_published(truth, cases[list(classes)].to_numpy()),
         "confusion_matrix": metrics.confusion_matrix(truth, predicted, labels=range(len(classes))).tolist(),
         "classification_report": report,
     }
@@ -105,13 +106,14 @@ def measure_as_published(truth: NDArray[np.int64], probabilities: NDArray[np.flo
     """The figures of classes (N,) and probabilities (N, C) as the papers must have computed them.
 
     Every class of every case is a question of its own, as in Keras' metrics: `precision`, `recall`, `f1` and `f_beta`
-    count probabilities of at least `THRESHOLD`, `rmse` is of the probabilities. In the table of "Lumbar Spine
-    Degenerative Condition Classification" (IIT Delhi), an RMSE of .417 can only be of probabilities: of class numbers
-    its own confusion matrix gives .78. That its precision and recall are these is most likely, and not said.
+    count probabilities of at least `THRESHOLD`, `rmse` is of the probabilities; the names end in `_as_published`. In
+    the table of "Lumbar Spine Degenerative Condition Classification" (IIT Delhi), an RMSE of .417 can only be of
+    probabilities: of class numbers its own confusion matrix gives .78. That its precision and recall are these is most
+    likely, and not said.
     """
     labels = np.eye(probabilities.shape[1])[truth]
     said, options = probabilities >= THRESHOLD, {"average": "micro", "zero_division": 0}
-    return {
+    figures = {
         "rmse": float(np.sqrt(np.mean((labels - probabilities) ** 2))),
         "precision": float(metrics.precision_score(labels, said, **options)),
         "recall": float(metrics.recall_score(labels, said, **options)),
@@ -120,6 +122,7 @@ def measure_as_published(truth: NDArray[np.int64], probabilities: NDArray[np.flo
         "roc_auc": float(metrics.roc_auc_score(labels.ravel(), probabilities.ravel())),
         "pr_auc": float(metrics.average_precision_score(labels.ravel(), probabilities.ravel())),
     }
+    return {f"{name}_as_published": value for name, value in figures.items()}
 
 
 def _log_loss(truth: NDArray[np.int64], probabilities: NDArray[np.float64]) -> float:
