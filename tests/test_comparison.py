@@ -227,7 +227,9 @@ def test_a_system_can_be_submitted(compared, tmp_path, name, graded):
 
 def test_an_unknown_system_lists_the_known_ones(trained):
     config = trained.config.model_copy(update={"compare": CompareConfig(systems={"resnet": {}})})
-    with pytest.raises(ConfigError, match=r"resnet: there is no .*resnet\.yaml; there are cnn_coordinates, cnn_lstm"):
+    with pytest.raises(
+        ConfigError, match=r"resnet: there is no .*resnet\.yaml; there are classical_forest, classical_svm, cnn_c"
+    ):
         open_systems(Run(config, trained.competition, trained.folder), CONFIG)
 
 
