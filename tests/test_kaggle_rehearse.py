@@ -175,7 +175,13 @@ def test_intact_studies_are_set_apart_from_broken_tables(competition, tmp_path):
 
 
 def test_a_fault_that_the_report_does_not_name_is_found(competition, tmp_path):
-    record = pd.DataFrame({"study_id": ["7", "7"], "fault": ["rle", "no_window"], "tell": ["compressed", "no Window"]})
+    record = pd.DataFrame(
+        {
+            "study_id": ["7", "7", "7"],
+            "fault": ["jpeg2000", "no_window", "no_suffix"],
+            "tell": ["compressed", "no Window", ""],
+        }
+    )
     report = {"problems": [{"study_id": 7, "message": "series 1: compressed pixels"}]}
     assert untold_faults(record, report) == ["7 no_window"]
 

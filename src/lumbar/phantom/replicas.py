@@ -12,8 +12,8 @@ from lumbar.errors import InputError
 
 REPLICAS_STREAM = 6
 """The stream of random numbers under the seed; 0 to 3 are the phantom's own."""
-PIXEL_DATA = b"\xe0\x7f\x10\x00OW"
-"""Where the header of a phantom's file ends."""
+PIXEL_DATA = b"\xe0\x7f\x10\x00O"
+"""Where the header of a phantom's file ends: the tag, and OB or OW."""
 TABLES = (
     "test_series_descriptions.csv",
     "sample_submission.csv",

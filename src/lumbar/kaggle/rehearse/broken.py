@@ -23,11 +23,11 @@ def read_faults(root: Path) -> pd.DataFrame:
 
 
 def untold_faults(record: pd.DataFrame, report: dict[str, Any]) -> list[str]:
-    """The faults that a run's report does not name, as `<study or table> <fault>`."""
+    """The faults that a run's report must name and does not, as `<study or table> <fault>`."""
     return [
         f"{row.study_id} {row.fault}"
         for row in record.itertuples()
-        if not any(row.tell in message for message in _said_of(row.study_id, report))
+        if row.tell and not any(row.tell in message for message in _said_of(row.study_id, report))
     ]
 
 

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from lumbar.data.tables import write_table
 from lumbar.errors import InputError
-from lumbar.phantom.faults import files, pixels, tables, tags
+from lumbar.phantom.faults import exports, files, pixels, tables, tags
 from lumbar.phantom.faults.damage import files_of
 from lumbar.phantom.faults.tables import SERIES_TABLE, SUBMISSION_TABLE, Tables
 
@@ -37,7 +37,8 @@ class Fault:
     `damage` does it and says in words what it did. `scope` is what it breaks: the `files` of a series, its `listing`,
     the rows of a `study`, or a whole table, by the name of its file. A series must have at least so many `images` and
     a description that starts with `description`. `tell` is what the report of a run must say of it; in it,
-    `{detail}` stands for what `damage` said.
+    `{detail}` stands for what `damage` said. A `harmless` one changes neither pixels nor places, and may need no word:
+    then `tell` is empty.
     """
 
     scope: str
@@ -45,6 +46,7 @@ class Fault:
     tell: str
     images: int = 1
     description: str = ""
+    harmless: bool = False
 
 
 FAULTS = {
@@ -61,8 +63,10 @@ FAULTS = {
     "nan_pixels": Fault(FILES, pixels.write_floats(np.nan, np.inf, -np.inf), "pixels that are no number"),
     "huge_pixels": Fault(FILES, pixels.write_floats(1e30, -1e30), "pixels that are no number"),
     "flat_pixels": Fault(FILES, pixels.flatten, "one grey value only"),
-    "rle": Fault(FILES, pixels.compress_rle, "compressed pixels"),
-    "jpeg2000": Fault(FILES, pixels.compress_jpeg2000, "compressed pixels"),
+    "padded_border": Fault(FILES, pixels.pad_border(is_tagged=True), "a border of padding"),
+    "untagged_border": Fault(FILES, pixels.pad_border(is_tagged=False), "a border of padding"),
+    "uncompressed": Fault(FILES, exports.decompress, "", harmless=True),
+    "jpeg2000": Fault(FILES, exports.compress_jpeg2000, "compressed pixels (JPEG 2000", harmless=True),
     "no_pixel_spacing": Fault(FILES, tags.remove("PixelSpacing"), "no usable PixelSpacing"),
     "bad_pixel_spacing": Fault(
         FILES,
@@ -74,6 +78,14 @@ FAULTS = {
         FILES,
         tags.put("ImagePositionPatient", r"nan\0\0", r"0\0", r"inf\0\0", r"1e30\0\0"),
         "no usable ImagePositionPatient",
+    ),
+    "locations_only": Fault(
+        FILES, tags.remove_everywhere("ImagePositionPatient"), "stacked in the order of the SliceLocations"
+    ),
+    "numbers_only": Fault(
+        FILES,
+        tags.remove_everywhere("ImagePositionPatient", "SliceLocation"),
+        "stacked in the order of the instance numbers",
     ),
     "repeated_positions": Fault(FILES, tags.repeat_positions, "where another one lies", images=2),
     "one_position": Fault(FILES, tags.give_one_position, "one ImagePositionPatient for all", images=2),
@@ -92,12 +104,15 @@ FAULTS = {
     ),
     "stretched_orientation": Fault(FILES, tags.stretch_orientation, "not two unit vectors"),
     "turned_block": Fault(FILES, tags.turn_block, "several orientations", images=2),
+    "steep_block": Fault(FILES, tags.steepen_block, "several orientations", images=2, description="Axial"),
     "scout_image": Fault(FILES, tags.add_scout, "an image that is not", images=2),
+    "coronal_scout": Fault(FILES, tags.add_coronal_scout, "an image that is not", images=2),
+    "coronal_series": Fault(FILES, tags.make_coronal, "images, got coronal ones"),
     "mixed_sizes": Fault(FILES, pixels.mix_sizes, "sizes; each keeps its own", images=2),
     "one_slice": Fault(FILES, files.leave_one_slice, "one image only", images=2),
-    "no_slice_spacing": Fault(FILES, tags.remove("SpacingBetweenSlices"), "no SpacingBetweenSlices"),
-    "no_thickness": Fault(FILES, tags.remove("SliceThickness"), "no SliceThickness"),
-    "no_window": Fault(FILES, tags.remove("WindowCenter"), "no WindowCenter"),
+    "no_slice_spacing": Fault(FILES, tags.remove("SpacingBetweenSlices"), "no SpacingBetweenSlices", harmless=True),
+    "no_thickness": Fault(FILES, tags.remove("SliceThickness"), "no SliceThickness", harmless=True),
+    "no_window": Fault(FILES, tags.remove("WindowCenter"), "no WindowCenter", harmless=True),
     "no_rescale": Fault(FILES, tags.remove_rescale, "no RescaleSlope", images=2),
     "bad_rescale": Fault(FILES, tags.put("RescaleSlope", "nan", "0", "1e30", "steep", "inf"), "senseless RescaleSlope"),
     "no_number": Fault(FILES, tags.remove("InstanceNumber"), "no usable InstanceNumber"),
@@ -105,10 +120,18 @@ FAULTS = {
     "repeated_number": Fault(FILES, tags.repeat_number, "InstanceNumber that another file has", images=2),
     "offset_numbers": Fault(FILES, tags.offset_numbers, "instance numbers from"),
     "copied_file": Fault(FILES, files.copy_file, "a copy of another image"),
-    "stray_file": Fault(FILES, files.add_stray_file, "{detail}"),
-    "nested_folder": Fault(FILES, files.nest_folder, "nested", images=2),
+    "stray_file": Fault(FILES, files.add_stray_file, "{detail}", harmless=True),
+    "upper_case_suffix": Fault(FILES, exports.rename("{stem}.DCM"), "", harmless=True),
+    "no_suffix": Fault(FILES, exports.rename("{stem}"), "", harmless=True),
+    "other_names": Fault(FILES, exports.rename("IM{number:06}"), "", harmless=True),
+    "nested_folder": Fault(FILES, exports.nest_files, "nested", harmless=True),
+    "zipped_series": Fault(FILES, exports.zip_series, "", harmless=True),
+    "zipped_files": Fault(FILES, exports.zip_files, "in a zip", harmless=True),
+    "enhanced_files": Fault(FILES, exports.enhance_files, "", harmless=True),
+    "enhanced_series": Fault(FILES, exports.join_frames, "", harmless=True),
     "empty_series": Fault(FILES, files.empty_series, "the series has no DICOM file"),
     "missing_series": Fault(FILES, files.remove_series, "the series does not exist"),
+    "blocked_series": Fault(FILES, files.block_series, "the series cannot be listed"),
     "relabelled_sequence": Fault(LISTING, tables.relabel_sequence, "a SeriesDescription of", description="Sagittal"),
     "relabelled_plane": Fault(LISTING, tables.relabel_plane, "images, got"),
     "unlisted_series": Fault(LISTING, tables.unlist_series, "the table of series does not list it"),

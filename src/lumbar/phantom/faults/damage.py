@@ -37,6 +37,19 @@ def few_files(folder: Path, rng: Rng) -> list[Path]:
     return [files[index] for index in sorted(chosen)]
 
 
+def one_block(folder: Path, rng: Rng) -> list[Path]:
+    """At least one file and not all where there are several: some that follow each other."""
+    files = in_order(files_of(folder))
+    count = int(rng.integers(1, max(2, len(files))))
+    start = int(rng.integers(len(files) - count + 1))
+    return files[start : start + count]
+
+
+def in_order(paths: Sequence[Path]) -> list[Path]:
+    """Files in the order of the numbers that they are named by."""
+    return sorted(paths, key=lambda path: (len(path.name), path.name))
+
+
 def name_files(paths: Sequence[Path]) -> str:
     more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
     return ", ".join(path.name for path in paths[:NAMED]) + more
@@ -49,6 +62,22 @@ def edit_tags(paths: Sequence[Path], change: Callable[[Dataset], None]) -> str:
         change(dataset)
         dcmwrite(path, dataset)
     return name_files(paths)
+
+
+def edit_pixels(paths: Sequence[Path], change: Callable[[Dataset], None]) -> str:
+    """Changes the pixels of files, or what is said of them; the files are not compressed afterwards."""
+
+    def unpack_and_change(dataset: Dataset) -> None:
+        unpack(dataset)
+        change(dataset)
+
+    return edit_tags(paths, unpack_and_change)
+
+
+def unpack(dataset: Dataset) -> None:
+    """Decompresses the pixels, where they are compressed."""
+    if dataset.file_meta.TransferSyntaxUID.is_compressed:
+        dataset.decompress(generate_instance_uid=False)
 
 
 def overwrite(paths: Sequence[Path], change: Callable[[bytes], bytes]) -> str:

@@ -1,14 +1,15 @@
 """Ways to break the files of a series as such: cut, replaced, lost, copied or moved."""
 
+import re
 import shutil
 from pathlib import Path
 
-from lumbar.phantom.faults.damage import Rng, few_files, files_of, name_files, overwrite, some_files
+from lumbar.phantom.faults.damage import Rng, few_files, files_of, overwrite, some_files
 
 STRAY_NAMES = (".DS_Store", "Thumbs.db", "DICOMDIR", "1.dcm.part")
 NOT_DICOM = b"<!DOCTYPE html>\n<html><head><title>403 Forbidden</title></head></html>\n"
-PLAIN, UNKNOWN = b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.9\0"
-"""The transfer syntax of the phantom's files, and one of the same length that nobody knows."""
+KNOWN, UNKNOWN = rb"1\.2\.840\.10008\.1\.2\.[15]\0", b"1.2.840.10008.1.2.9\0"
+"""The transfer syntaxes of a phantom's files, and one of the same length that nobody knows."""
 
 
 def truncate(folder: Path, rng: Rng) -> str:
@@ -28,7 +29,7 @@ def replace_by_text(folder: Path, rng: Rng) -> str:
 
 def use_unknown_syntax(folder: Path, rng: Rng) -> str:
     """Names a transfer syntax that nobody knows."""
-    return overwrite(some_files(folder, rng), lambda content: content.replace(PLAIN, UNKNOWN, 1))
+    return overwrite(some_files(folder, rng), lambda content: re.sub(KNOWN, UNKNOWN, content, count=1))
 
 
 def leave_one_slice(folder: Path, rng: Rng) -> str:
@@ -55,15 +56,6 @@ def add_stray_file(folder: Path, rng: Rng) -> str:
     return name
 
 
-def nest_folder(folder: Path, rng: Rng) -> str:
-    """Puts some files into a folder of their own."""
-    paths = few_files(folder, rng)
-    (folder / "nested").mkdir()
-    for path in paths:
-        path.rename(folder / "nested" / path.name)
-    return name_files(paths)
-
-
 def empty_series(folder: Path, rng: Rng) -> str:
     """Removes every file."""
     for path in files_of(folder):
@@ -75,3 +67,13 @@ def remove_series(folder: Path, rng: Rng) -> str:
     """Removes the folder."""
     shutil.rmtree(folder)
     return ""
+
+
+def block_series(folder: Path, rng: Rng) -> str:
+    """Puts in the folder's place what cannot be listed: a file that is no zip, or a link that leads to itself."""
+    shutil.rmtree(folder)
+    if rng.random() < 0.5:
+        folder.write_bytes(NOT_DICOM)
+        return "a file"
+    folder.symlink_to(folder.name)
+    return "a link to itself"

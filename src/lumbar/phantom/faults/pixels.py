@@ -3,13 +3,17 @@
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.uid import UID, JPEG2000Lossless, RLELossless
 
-from lumbar.phantom.faults.damage import Damage, Rng, edit_tags, few_files, some_files
+from lumbar.phantom.faults.damage import Damage, Rng, edit_pixels, edit_tags, few_files, some_files
 
 CLAIMED_SIDE = 60_000
 """Rows and columns of a header that asks for 7 GB."""
+PADDING, PADDING_RANGE = -2000, 10
+"""What scanners and resamplers write where they measured nothing: a value below all others, or one of a few."""
+WIDEST_BORDER = 0.1
+"""Of an image's smaller side: the padding at each edge."""
 
 
 def take_pixels(folder: Path, rng: Rng) -> str:
@@ -21,7 +25,7 @@ def take_pixels(folder: Path, rng: Rng) -> str:
             dataset.Rows, dataset.Columns = 0, 0
         dataset.PixelData = b""
 
-    return edit_tags(some_files(folder, rng), change)
+    return edit_pixels(some_files(folder, rng), change)
 
 
 def shorten_pixel_data(folder: Path, rng: Rng) -> str:
@@ -31,7 +35,7 @@ def shorten_pixel_data(folder: Path, rng: Rng) -> str:
     def change(dataset: Dataset) -> None:
         dataset.PixelData = dataset.PixelData[: int(len(dataset.PixelData) * share) // 2 * 2]
 
-    return edit_tags(some_files(folder, rng), change)
+    return edit_pixels(some_files(folder, rng), change)
 
 
 def lengthen_pixel_data(folder: Path, rng: Rng) -> str:
@@ -40,7 +44,7 @@ def lengthen_pixel_data(folder: Path, rng: Rng) -> str:
     def change(dataset: Dataset) -> None:
         dataset.PixelData = dataset.PixelData * 2
 
-    return edit_tags(some_files(folder, rng), change)
+    return edit_pixels(some_files(folder, rng), change)
 
 
 def misstate_size(folder: Path, rng: Rng) -> str:
@@ -70,7 +74,7 @@ def mix_sizes(folder: Path, rng: Rng) -> str:
         dataset.Rows, dataset.Columns = part.shape
         dataset.PixelData = part.tobytes()
 
-    return edit_tags(few_files(folder, rng), change)
+    return edit_pixels(few_files(folder, rng), change)
 
 
 def colour(folder: Path, rng: Rng) -> str:
@@ -81,7 +85,7 @@ def colour(folder: Path, rng: Rng) -> str:
         dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8, 8, 7
         dataset.PixelData = dataset.PixelData + dataset.PixelData[: len(dataset.PixelData) // 2]  # three bytes for two
 
-    return edit_tags(some_files(folder, rng), change)
+    return edit_pixels(some_files(folder, rng), change)
 
 
 def flatten(folder: Path, rng: Rng) -> str:
@@ -91,7 +95,7 @@ def flatten(folder: Path, rng: Rng) -> str:
     def change(dataset: Dataset) -> None:
         dataset.PixelData = np.full(len(dataset.PixelData) // 2, value, "<u2").tobytes()
 
-    return f"{value} in {edit_tags(some_files(folder, rng), change)}"
+    return f"{value} in {edit_pixels(some_files(folder, rng), change)}"
 
 
 def write_floats(*values: float) -> Damage:
@@ -109,21 +113,38 @@ def write_floats(*values: float) -> Damage:
                 del dataset[name]
             dataset.BitsAllocated, dataset.FloatPixelData = 32, pixels.tobytes()
 
-        return f"{share:.0%} of the pixels in {edit_tags(some_files(folder, rng), change)}"
+        return f"{share:.0%} of the pixels in {edit_pixels(some_files(folder, rng), change)}"
 
     return damage
 
 
-def compress(syntax: UID) -> Damage:
-    """Makes a fault, of no harm: files in a compressed transfer syntax."""
-
-    def change(dataset: Dataset) -> None:
-        dataset.compress(syntax, encoding_plugin="pylibjpeg", generate_instance_uid=False)
+def pad_border(is_tagged: bool) -> Damage:
+    """Makes a fault: a border of padding, by one value or, where a tag says so, by a range of values."""
 
     def damage(folder: Path, rng: Rng) -> str:
-        return edit_tags(some_files(folder, rng), change)
+        share = float(rng.uniform(WIDEST_BORDER / 2, WIDEST_BORDER))
+        is_range = is_tagged and rng.random() < 0.5
+
+        def change(dataset: Dataset) -> None:
+            pixels = dataset.pixel_array.astype("<i2")
+            border = _border(pixels.shape, share)
+            spread = rng.integers(PADDING_RANGE, size=int(border.sum())) if is_range else 0
+            pixels[border] = PADDING + spread
+            dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 15, 1
+            dataset.PixelData = pixels.tobytes()
+            if is_tagged:
+                dataset.add_new("PixelPaddingValue", "SS", PADDING)
+            if is_range:
+                dataset.add_new("PixelPaddingRangeLimit", "SS", PADDING + PADDING_RANGE - 1)
+
+        return f"{share:.0%} at each edge of {edit_pixels(some_files(folder, rng), change)}"
 
     return damage
 
 
-compress_rle, compress_jpeg2000 = compress(RLELossless), compress(JPEG2000Lossless)
+def _border(shape: tuple[int, ...], share: float) -> NDArray[np.bool_]:
+    """Which pixels of an image (rows, columns) lie so near to its edges."""
+    width = max(1, round(share * min(shape)))
+    border = np.ones(shape, dtype=np.bool_)
+    border[width:-width, width:-width] = False
+    return border

@@ -10,12 +10,26 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from scipy.spatial.transform import Rotation
 
-from lumbar.phantom.faults.damage import Damage, Rng, edit_tags, few_files, files_of, some_files
+from lumbar.mri.geometry import BACK, DISPLAY_AXES, HEAD, LEFT, Array, Plane
+from lumbar.phantom.faults.damage import (
+    Damage,
+    Rng,
+    edit_tags,
+    few_files,
+    files_of,
+    in_order,
+    one_block,
+    some_files,
+)
 
 OFFSET = 5000
 """What a scanner that counts through the day adds to instance numbers; one real series ends at 5049."""
 TILT_DEGREES = 20.0
 """Degrees by which a block of slices is turned: axial blocks follow discs that are tilted so much."""
+STEEP_DEGREES = (45.0, 60.0)
+"""Degrees from the head of a block at the L5/S1 of a hollow back; from 45 on it is nearer to coronal than to axial."""
+STEP_MM = 4.0
+"""Between the images of a series that is planned anew."""
 
 
 def remove(name: str) -> Damage:
@@ -96,6 +110,65 @@ def add_scout(folder: Path, rng: Rng) -> str:
         dataset.ImageOrientationPatient = [1, 0, 0, 0, 1, 0] if is_sagittal else [0, 1, 0, 0, 0, -1]
 
     return edit_tags(few_files(folder, rng)[:1], change)
+
+
+def steepen_block(folder: Path, rng: Rng) -> str:
+    """Turns some axial slices that follow each other as steep as a disc can be."""
+    degrees = float(rng.uniform(*STEEP_DEGREES))
+    angle = np.deg2rad(degrees)
+    axes = np.array([LEFT, np.cos(angle) * BACK + np.sin(angle) * HEAD])
+    return f"{degrees:.0f} degrees in {edit_tags(one_block(folder, rng), lambda dataset: _turn(dataset, axes))}"
+
+
+def add_coronal_scout(folder: Path, rng: Rng) -> str:
+    """Makes one image a coronal scout through the middle of what it showed."""
+    axes = np.array(DISPLAY_AXES["coronal"])
+    return edit_tags(few_files(folder, rng)[:1], lambda dataset: _turn(dataset, axes))
+
+
+def make_coronal(folder: Path, rng: Rng) -> str:
+    """Makes it a coronal series, from front to back."""
+    files = in_order(files_of(folder))
+    middle = _plane(dcmread(files[0], stop_before_pixels=True)).position
+    for place, path in enumerate(files):
+
+        def lay(dataset: Dataset, step: float = place * STEP_MM) -> None:
+            dataset.ImageOrientationPatient = _decimals(np.ravel(DISPLAY_AXES["coronal"]))
+            dataset.ImagePositionPatient = _decimals(middle + step * BACK)
+
+        edit_tags([path], lay)
+    return "all files"
+
+
+def _turn(dataset: Dataset, axes: Array) -> None:
+    """Gives an image other directions (2, 3) of columns and rows about its middle."""
+    plane = _plane(dataset)
+    last = np.array([dataset.Columns - 1, dataset.Rows - 1])
+    across, down = last * (plane.x_spacing, plane.y_spacing)
+    corner = plane.to_patient(last / 2) - (across * axes[0] + down * axes[1]) / 2
+    dataset.ImageOrientationPatient, dataset.ImagePositionPatient = _decimals(axes.ravel()), _decimals(corner)
+
+
+def _plane(dataset: Dataset) -> Plane:
+    return Plane.of(dataset.ImagePositionPatient, dataset.ImageOrientationPatient, dataset.PixelSpacing)
+
+
+def _decimals(values: Array) -> list[float]:
+    return [round(float(value), 6) for value in values]
+
+
+def remove_everywhere(*names: str) -> Damage:
+    """Makes a fault: takes tags out of all files."""
+
+    def change(dataset: Dataset) -> None:
+        for name in names:
+            dataset.pop(name, None)
+
+    def damage(folder: Path, rng: Rng) -> str:
+        edit_tags(files_of(folder), change)
+        return f"no {' and no '.join(names)}"
+
+    return damage
 
 
 def repeat_positions(folder: Path, rng: Rng) -> str:

@@ -1,4 +1,4 @@
-"""Writes single DICOM files with the tags of the real ones: no Modality, no SOPClassUID, no Manufacturer."""
+"""Writes single DICOM files like the real ones: RLE Lossless; no Modality, no SOPClassUID, no Manufacturer."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import dcmwrite
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian
+from pydicom.uid import EnhancedMRImageStorage, RLELossless
 
 from lumbar.mri.geometry import location_axis
 from lumbar.phantom.scanner.acquisition import PlannedSeries, PlannedSlice
@@ -54,7 +54,8 @@ def write_slice(
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.MediaStorageSOPClassUID = EnhancedMRImageStorage  # what the real ones say
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    # pydicom's own encoder writes the same and takes sixteen times as long, longer than the image takes to draw.
+    dataset.compress(RLELossless, pixels, encoding_plugin="pylibjpeg", generate_instance_uid=False)
     dcmwrite(folder / f"{image.instance_number}.dcm", dataset, enforce_file_format=True)
 
 
@@ -99,4 +100,3 @@ def _describe_pixels(dataset: Dataset, pixels: NDArray[np.uint16], habits: TagHa
     if habits.rescale_slope:
         dataset.RescaleIntercept, dataset.RescaleSlope = "0", str(habits.rescale_slope)
         dataset.RescaleType = "normalized"
-    dataset.PixelData = pixels.astype("<u2").tobytes()
