@@ -13,7 +13,8 @@ import psutil
 import pytest
 
 from lumbar.data.competition import Competition
-from lumbar.kaggle.rehearse.broken import changed_rows, keep_intact_only, read_faults, untold_faults
+from lumbar.data.problems import HARMLESS
+from lumbar.kaggle.rehearse.broken import changed_rows, costly_faults, keep_intact_only, read_faults, untold_faults
 from lumbar.kaggle.rehearse.interpreter import build_interpreter
 from lumbar.kaggle.rehearse.rehearsal import check_submission
 from lumbar.kaggle.rehearse.sandbox import LAYOUTS, Ending, Sandbox, _kill
@@ -184,6 +185,15 @@ def test_a_fault_that_the_report_does_not_name_is_found(competition, tmp_path):
     )
     report = {"problems": [{"study_id": 7, "message": "series 1: compressed pixels"}]}
     assert untold_faults(record, report) == ["7 no_window"]
+
+
+def test_a_harmless_fault_that_costs_a_file_is_found():
+    record = pd.DataFrame(
+        {"study_id": "7", "series_id": ["1", "2", "3"], "fault": ["no_suffix", "no_suffix", "one_slice"]}
+    )
+    told = [("x/7/1: no WindowCenter", HARMLESS), ("x/7/2/5: cannot be read", "the rest"), ("x/7/3: one", "the rest")]
+    report = {"problems": [{"study_id": 7, "message": message, "instead": instead} for message, instead in told]}
+    assert costly_faults(record, report) == ["7 no_suffix"]
 
 
 def test_a_row_that_differs_in_its_last_digit_is_found(tmp_path):

@@ -8,9 +8,10 @@ from typing import Any
 import pandas as pd
 
 from lumbar.data.competition import Competition
+from lumbar.data.problems import HARMLESS
 from lumbar.data.tables import write_table
 from lumbar.labels import GRADES
-from lumbar.phantom.faults.catalogue import RECORD
+from lumbar.phantom.faults.catalogue import FAULTS, RECORD
 from lumbar.submit.asked import read_asked, salvage_series_descriptions
 
 HIDDEN_TABLES = ("test_labels.csv", "oracle.csv")
@@ -28,6 +29,16 @@ def untold_faults(record: pd.DataFrame, report: dict[str, Any]) -> list[str]:
         f"{row.study_id} {row.fault}"
         for row in record.itertuples()
         if row.tell and not any(row.tell in message for message in _said_of(row.study_id, report))
+    ]
+
+
+def costly_faults(record: pd.DataFrame, report: dict[str, Any]) -> list[str]:
+    """The harmless faults of whose series a run's report says that something was lost, as `<study> <fault>`."""
+    lost = [problem["message"] for problem in report["problems"] if problem["instead"] != HARMLESS]
+    return [
+        f"{row.study_id} {row.fault}"
+        for row in record.itertuples()
+        if FAULTS[row.fault].harmless and any(f"{row.study_id}/{row.series_id}" in message for message in lost)
     ]
 
 

@@ -18,7 +18,7 @@ from lumbar.data.tables import TableError, read_table, real, text
 from lumbar.errors import InputError
 from lumbar.kaggle import COMPETITION
 from lumbar.kaggle.bundle import build_bundle
-from lumbar.kaggle.rehearse.broken import changed_rows, keep_intact_only, read_faults, untold_faults
+from lumbar.kaggle.rehearse.broken import changed_rows, costly_faults, keep_intact_only, read_faults, untold_faults
 from lumbar.kaggle.rehearse.interpreter import build_interpreter
 from lumbar.kaggle.rehearse.sandbox import LAYOUTS, Ending, Sandbox
 from lumbar.labels import GRADES
@@ -162,12 +162,15 @@ def _scores(rehearsal: Rehearsal, path: Path) -> dict[str, float]:
 
 
 def rehearse_faults(rehearsal: Rehearsal, layout: str) -> str:
-    """After `rehearse` on broken studies: checks that its report names each fault, and that the intact studies get the
-    same rows, to the last digit, when they are alone. Returns this in words."""
+    """After `rehearse` on broken studies: checks that its report names each fault that needs a word, that harmless ones
+    cost nothing, and that the intact studies get the same rows, to the last digit, when they are alone. Returns this in
+    words."""
     working = rehearsal.folder / layout / "working"
-    record = read_faults(rehearsal.competition.root)
-    if untold := untold_faults(record, json.loads((working / REPORT).read_text(encoding="utf-8"))):
+    record, report = read_faults(rehearsal.competition.root), json.loads((working / REPORT).read_text(encoding="utf-8"))
+    if untold := untold_faults(record, report):
         raise RehearsalError(f"{working / REPORT}: {len(untold)} faults are not named, the first: {untold[:5]}")
+    if costly := costly_faults(record, report):
+        raise RehearsalError(f"{working / REPORT}: {len(costly)} harmless faults cost images, the first: {costly[:5]}")
     alone = replace(
         rehearsal,
         competition=keep_intact_only(rehearsal.competition, rehearsal.folder / "intact"),
@@ -179,8 +182,15 @@ def rehearse_faults(rehearsal: Rehearsal, layout: str) -> str:
         raise RehearsalError(
             f"{len(changed)} rows of intact studies differ beside broken ones, the first: {changed[0]}"
         )
-    told = f"each of {len(record)} faults of {record['fault'].nunique()} kinds is named in the report"
-    return f"{told}; {figures['studies']} intact studies get the same rows without their broken neighbours"
+    return f"{_count_faults(record)}; {figures['studies']} intact studies get the same rows without their broken neighbours"
+
+
+def _count_faults(record: pd.DataFrame) -> str:
+    silent = record["tell"] == ""
+    named, quiet = (
+        f"{len(part)} faults of {part['fault'].nunique()} kinds" for part in (record[~silent], record[silent])
+    )
+    return f"each of {named} is named in the report, and {quiet} that need no word cost nothing"
 
 
 def rehearse_kills(rehearsal: Rehearsal, layout: str, moments: int, longest: float, seed: int) -> list[float]:

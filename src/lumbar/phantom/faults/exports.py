@@ -6,7 +6,7 @@ None of them loses or changes anything.
 import shutil
 import zipfile
 from collections.abc import Iterable, Sequence
-from itertools import groupby
+from itertools import takewhile
 from pathlib import Path
 
 from pydicom import dcmread, dcmwrite
@@ -104,18 +104,15 @@ def enhance_files(folder: Path, rng: Rng) -> str:
 
 
 def join_frames(folder: Path, rng: Rng) -> str:
-    """Writes one Enhanced MR file of all images; where they differ in size, one of those that follow each other."""
+    """Writes one Enhanced MR file of all images; where they differ in size, of those before the first other one."""
     paths = in_order(files_of(folder))
     datasets = [dcmread(path) for path in paths]
-    for path in paths:
+    size = (datasets[0].Rows, datasets[0].Columns)
+    alike = list(takewhile(lambda dataset: (dataset.Rows, dataset.Columns) == size, datasets))
+    for path in paths[: len(alike)]:
         path.unlink()
-    groups = groupby(zip(paths, datasets, strict=True), key=lambda pair: (pair[1].Rows, pair[1].Columns))
-    first_paths = []
-    for _, members in groups:
-        named, alike = zip(*members, strict=True)
-        dcmwrite(named[0], _join(alike))
-        first_paths.append(named[0])
-    return name_files(first_paths)
+    dcmwrite(paths[0], _join(alike))
+    return f"{len(alike)} frames in {paths[0].name}"
 
 
 def _join(datasets: Sequence[Dataset]) -> Dataset:

@@ -10,11 +10,15 @@ STRAY_NAMES = (".DS_Store", "Thumbs.db", "DICOMDIR", "1.dcm.part")
 NOT_DICOM = b"<!DOCTYPE html>\n<html><head><title>403 Forbidden</title></head></html>\n"
 KNOWN, UNKNOWN = rb"1\.2\.840\.10008\.1\.2\.[15]\0", b"1.2.840.10008.1.2.9\0"
 """The transfer syntaxes of a phantom's files, and one of the same length that nobody knows."""
+LAST_BYTES = 8
+"""Bytes that only say where compressed pixels end: without some of them nothing is lost yet."""
 
 
 def truncate(folder: Path, rng: Rng) -> str:
-    """Cuts files anywhere."""
-    return overwrite(some_files(folder, rng), lambda content: content[: int(rng.integers(1, len(content) - 1))])
+    """Cuts files anywhere before their pixels end."""
+    return overwrite(
+        some_files(folder, rng), lambda content: content[: int(rng.integers(1, len(content) - LAST_BYTES))]
+    )
 
 
 def empty_files(folder: Path, rng: Rng) -> str:
