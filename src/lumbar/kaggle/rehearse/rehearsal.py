@@ -182,7 +182,8 @@ def rehearse_faults(rehearsal: Rehearsal, layout: str) -> str:
         raise RehearsalError(
             f"{len(changed)} rows of intact studies differ beside broken ones, the first: {changed[0]}"
         )
-    return f"{_count_faults(record)}; {figures['studies']} intact studies get the same rows without their broken neighbours"
+    same = f"{figures['studies']} intact studies get the same rows without their broken neighbours"
+    return f"{_count_faults(record)}; {same}"
 
 
 def _count_faults(record: pd.DataFrame) -> str:
