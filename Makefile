@@ -6,7 +6,7 @@ LUMBAR := .venv/bin/lumbar
 OPTIONS = --config "$(CONFIG)" $(if $(DATA),--data "$(DATA)")
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo cv compare ablation submission predict folds detect crop grade ensemble data weights bundle bundle-training inference-kernel \
+.PHONY: help install demo cv compare system ablation submission predict folds detect crop grade ensemble data weights bundle bundle-training inference-kernel \
 	lint-kaggle push replay rehearse report test fuzz lint pictures clean
 
 help: ## List the targets
@@ -33,8 +33,12 @@ submission: install ## Predict the test studies with the run's models and write 
 	$(LUMBAR) submit $(OPTIONS)
 
 compare: CONFIG = configs/compare.yaml
-compare: install ## The five published systems beside the main pipeline, in one table (FULL=1: at their papers' sizes)
-	$(LUMBAR) compare $(OPTIONS) $(if $(FULL),--full-size)
+compare: install ## The five published systems beside the main pipeline, in one table (SYSTEMS=a,b FULL=1: at their papers' sizes)
+	$(LUMBAR) compare $(OPTIONS) $(if $(FULL),--full-size) $(if $(SYSTEMS),--systems "$(SYSTEMS)")
+
+system: CONFIG = configs/compare.yaml
+system: install ## One published system by itself: NAME=<it> (FULL=1); without NAME, the list of them
+	$(LUMBAR) system $(if $(NAME),run "$(NAME)" $(OPTIONS) $(if $(FULL),--full-size),list --config "$(CONFIG)")
 
 ablation: CONFIG = configs/ablation.yaml
 ablation: install ## What each piece of a grader is worth, on the bench's phantom (hours)

@@ -8,18 +8,13 @@ from typing import Any
 
 import pandas as pd
 
-from lumbar.baselines.cases import run_cases
-from lumbar.baselines.figures import write_figures
+from lumbar.baselines.measure import measure_run
 from lumbar.baselines.net import count_parameters
-from lumbar.baselines.own_split import run_own_split
 from lumbar.baselines.predict import load_system
-from lumbar.baselines.stage import run_system_crop
-from lumbar.baselines.systems import at_annotated_points, described, open_systems
-from lumbar.config import CellsConfig
+from lumbar.baselines.systems import describe_cells, open_systems
 from lumbar.data.competition import read_predictions
 from lumbar.data.tables import write_table
 from lumbar.grade.predict import load_grader
-from lumbar.labels import CONDITIONS, GROUPS, LEVELS, level_title
 from lumbar.metric import paired_difference, study_losses
 from lumbar.pipeline import STAGES, run_through, score_run
 from lumbar.records import align, write_json, write_text
@@ -58,12 +53,14 @@ AFTER_DETECTION = ("crop", "grade", "ensemble")
 """The stages that a system has of its own."""
 
 
-def run_compare(main: Run, config_path: Path, full_size: bool = False) -> str:
-    """Trains, scores and measures everything; writes `compare.json`, `.csv` and `.txt`, and returns the text.
+def run_compare(main: Run, config_path: Path, full_size: bool = False, wanted: Sequence[str] = ()) -> str:
+    """Trains, scores and measures the main pipeline and the `wanted` systems, or all that the config names; writes
+    `compare.json`, `.csv` and `.txt`, and returns the text.
 
-    Each run leaves its own figures in `figures.json`, and its cases in `cases/` and `own_split/`.
+    These are written anew with each system that is finished, and an interrupted comparison goes on with the next. Each
+    run leaves its own figures in `figures.json`, and its cases in `cases/` and `own_split/`.
     """
-    systems = open_systems(main, config_path, full_size)
+    systems = open_systems(main, config_path, full_size, wanted)
     with main.held():
         return _compare(main, systems)
 
@@ -71,6 +68,7 @@ def run_compare(main: Run, config_path: Path, full_size: bool = False) -> str:
 def _compare(main: Run, systems: Mapping[str, Run]) -> str:
     run_through(main)
     rows = [_measure(MAIN, main, main)]
+    text = _write(rows, main)
     for name, run in systems.items():
         logger.info("compare: %s", name)
         with run.held():
@@ -78,6 +76,11 @@ def _compare(main: Run, systems: Mapping[str, Run]) -> str:
             for stage in AFTER_DETECTION:
                 STAGES[stage](run)
             rows.append(_measure(name, run, main))
+        text = _write(rows, main)
+    return text
+
+
+def _write(rows: Sequence[TableRow], main: Run) -> str:
     text = format_comparison(rows, json.loads((main.folder / "cv.json").read_text(encoding="utf-8")))
     write_json(rows, main.folder / "compare.json")
     write_table(pd.json_normalize(rows), main.folder / "compare.csv")
@@ -87,13 +90,7 @@ def _compare(main: Run, systems: Mapping[str, Run]) -> str:
 
 def _measure(name: str, run: Run, main: Run) -> TableRow:
     """Scores a run, measures it in its own classes, and gives its row of the table."""
-    annotated = at_annotated_points(run)
-    run_system_crop(annotated)
-    split = described(run).own_split
-    if split:
-        run_own_split(run, annotated, split)
-    run_cases(run, annotated)
-    figures, score = write_figures(run), score_run(run)
+    figures, score = measure_run(run), score_run(run)
     cells = run.config.cells
     return {
         "system": name,
@@ -111,7 +108,7 @@ def _measure(name: str, run: Run, main: Run) -> TableRow:
 
 
 def _own_accuracies(figures: dict[str, Any]) -> TableRow:
-    """Accuracies in a system's own classes; where the folds are its own split, those on the folds stand in both."""
+    """Accuracies in a system's own classes; without another split, or other points, those on the folds stand there."""
     grouped = figures["grouped"]
     own = figures["own_split"] or grouped
     return {
@@ -122,7 +119,7 @@ def _own_accuracies(figures: dict[str, Any]) -> TableRow:
         "own_accuracy_own_split_copied": figures.get("own_split_copied", {}).get("accuracy"),
         "own_accuracy_grouped": grouped["accuracy"],
         "own_accuracy_grouped_ci95": grouped["accuracy_ci95"],
-        "own_accuracy_detected": figures["detected"]["accuracy"],
+        "own_accuracy_detected": (figures["detected"] or grouped)["accuracy"],
         "most_frequent_class": grouped["most_frequent_class"],
     }
 
@@ -149,21 +146,6 @@ def _difference(run: Run, main: Run) -> TableRow:
     losses, others = (study_losses(labels, read_predictions(each.folder / "oof.csv")) for each in (run, main))
     difference = paired_difference(losses, others, main.config.seed)
     return {"difference": difference.value, "difference_ci95": (difference.low, difference.high)}
-
-
-def describe_cells(cells: CellsConfig) -> str:
-    """Which cells are graded, in a few words."""
-    levels = "all levels" if cells.levels == LEVELS else ", ".join(map(level_title, cells.levels))
-    if cells.conditions == tuple(CONDITIONS):
-        return f"all conditions, {levels}"
-    words = {name: _shorten(name) for name in cells.conditions}
-    return f"{', '.join(words.values())}, {levels}"
-
-
-def _shorten(condition: str) -> str:
-    kind = CONDITIONS[condition]
-    group = GROUPS[kind.group].name
-    return f"{kind.side} {group}" if kind.side else group
 
 
 def format_comparison(rows: Sequence[Mapping[str, Any]], main: Mapping[str, Any]) -> str:

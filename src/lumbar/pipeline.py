@@ -215,8 +215,10 @@ def _complete_out_of_fold(run: Run) -> tuple[pd.DataFrame, list[str]]:
 
 
 def _read_summary(run: Run) -> list[dict[str, Any]]:
-    """The detection table; a median that is infinite, because most points were missed, becomes None."""
-    rows = pd.read_csv(run.detect_folder / "summary.csv").to_dict("records")
+    """The detection table, empty without a detector; a median that is infinite, because most points were missed, becomes
+    None."""
+    path = run.detect_folder / "summary.csv"
+    rows = pd.read_csv(path).to_dict("records") if path.is_file() else []
     return [{name: None if value == np.inf else value for name, value in row.items()} for row in rows]
 
 

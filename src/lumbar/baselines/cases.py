@@ -24,7 +24,7 @@ from lumbar.run.stamps import fingerprint, key_of, run_stage
 
 def run_cases(run: Run, annotated: Run) -> None:
     """Writes the cases that a run's graders have not seen: `cases/grouped.csv`, at the points that the papers used,
-    which are those of `annotated`, and `cases/detected.csv`, at the detector's."""
+    which are those of `annotated`, and `cases/detected.csv`, at the detector's, where the run has one."""
     folder, split = run.folder / "cases", described(run).own_split
     made = {"graders": run.folder / "grade", "crops": run.folder / "crop", "annotated": annotated.folder / "crop"}
     origin = fingerprint(
@@ -35,7 +35,8 @@ def run_cases(run: Run, annotated: Run) -> None:
 
     def work() -> None:
         write_table(predict_out_of_fold(annotated, run), folder / "grouped.csv")
-        write_table(predict_out_of_fold(run, run), folder / "detected.csv")
+        if described(run).points != "annotated":
+            write_table(predict_out_of_fold(run, run), folder / "detected.csv")
 
     run_stage(f"{run.config.name}: cases", folder, origin, work)
 

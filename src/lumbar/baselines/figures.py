@@ -28,14 +28,13 @@ SPLIT_TABLES = dict(zip(("own_split", "own_split_copied"), KINDS, strict=True))
 
 
 def write_figures(run: Run) -> dict[str, Any]:
-    """Writes a run's `figures.json` and returns it: its figures on its own split and out of fold, and its curves."""
+    """Writes a run's `figures.json` and returns it: its figures on its own split and out of fold, and its curves.
+
+    Without an own split, or points of a detector, their figures are None.
+    """
     config, published = run.config, described(run)
     target = TARGETS[published.target]
-    tables = {kind: run.folder / "cases" / f"{kind}.csv" for kind in ("grouped", "detected")}
-    split = run.folder / "own_split"
-    if published.own_split:
-        wanted = SPLIT_TABLES if published.own_split.tested_each else ("own_split",)
-        tables |= {kind: split / f"{SPLIT_TABLES[kind]}.csv" for kind in wanted}
+    tables, split = case_files(run), run.folder / "own_split"
     figures = {
         kind: measure(pd.read_csv(path), target.classes, target.ordered, config.seed) for kind, path in tables.items()
     }
@@ -51,11 +50,24 @@ def write_figures(run: Run) -> dict[str, Any]:
         "classes": list(target.classes),
         "training_rows": round(sum(trained_rows(run, group) for group in config.cells.graders)),
         "own_split": None,
+        "detected": None,
         **figures,
         "curves": {"grouped": read_curves(graders), **{kind: read_curves(stems) for kind, stems in trials.items()}},
     }
     write_json(result, run.folder / "figures.json")
     return result
+
+
+def case_files(run: Run) -> dict[str, Path]:
+    """The tables of cases that a finished run has, by how it was tested."""
+    published, folder = described(run), run.folder / "cases"
+    files = {"grouped": folder / "grouped.csv"}
+    if published.points != "annotated":
+        files["detected"] = folder / "detected.csv"
+    if published.own_split:
+        wanted = SPLIT_TABLES if published.own_split.tested_each else ("own_split",)
+        files |= {kind: run.folder / "own_split" / f"{SPLIT_TABLES[kind]}.csv" for kind in wanted}
+    return files
 
 
 def read_curves(stems: Iterable[Path]) -> dict[str, dict[str, list[float]]]:

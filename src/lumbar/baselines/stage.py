@@ -20,6 +20,7 @@ from lumbar.crop.stage import cut_view
 from lumbar.crop.store import Cutter
 from lumbar.crop.view import ViewCutter
 from lumbar.data.priors import fit_prior
+from lumbar.data.tables import write_table
 from lumbar.grade.encoder import expect_backbone
 from lumbar.grade.head import level_prior
 from lumbar.grade.predict import Predictor
@@ -33,11 +34,12 @@ from lumbar.run.stamps import Origin, fingerprint, hash_files, run_stage
 
 
 def run_system_crop(run: Run) -> None:
-    """Writes `crop/<group>/` at the points that the system's config asks for."""
+    """Writes `crop/<group>/` at the points that the system's config asks for, and these as `crop/points.csv`."""
     origin = system_crops_made_from(run)
 
     def work() -> list[str]:
         points, problems = choose_points(run)
+        write_table(points, run.system_points_file)
         for group in run.config.cells.groups:
             cut_view(run, group, SystemCutter(run.config, group), points, origin)
         return remarks_on(problems)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lumbar import __version__
-from lumbar.cli import data, ensemble, fetch, kaggle, look, phantom, stages
+from lumbar.cli import data, ensemble, fetch, kaggle, look, phantom, stages, systems
 from lumbar.errors import InputError
 from lumbar.offline import go_offline
 from lumbar.run.stamps import UNTRAINED, UntrainedError
@@ -27,6 +27,7 @@ app = typer.Typer(
 for name, command in {**stages.COMMANDS, **look.COMMANDS}.items():
     app.command(name)(command)
 app.add_typer(ensemble.app, name="ensemble")
+app.add_typer(systems.app, name="system")
 app.add_typer(phantom.app, name="phantom")
 app.add_typer(kaggle.app, name="kaggle")
 app.add_typer(data.app, name="data")

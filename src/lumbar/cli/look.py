@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lumbar.cli.options import DEMO, ConfigOption, DataOption, open_run
+from lumbar.cli.options import COMPARE, DEMO, ConfigOption, DataOption, FullSizeOption, open_run
 from lumbar.errors import InputError
 
 if TYPE_CHECKING:
@@ -110,17 +110,20 @@ def report(
 
 
 def compare(
-    config: ConfigOption = Path("configs/compare.yaml"),
+    config: ConfigOption = COMPARE,
     data: DataOption = None,
-    full_size: Annotated[
-        bool, typer.Option("--full-size", help="Every system at its paper's size, not at the config's.")
-    ] = False,
+    full_size: FullSizeOption = False,
+    systems: Annotated[
+        str | None, typer.Option(help="Some systems only, by name and comma: cnn_lstm,vgg16_frozen.")
+    ] = None,
 ) -> None:
     """Set the published systems beside the main pipeline, in one table."""
+    from lumbar.baselines.systems import on_own_folds
     from lumbar.comparison import run_compare
 
-    run = open_run(config, data)
-    typer.echo(f"\n{run_compare(run, config, full_size)}\n\nwrote {run.folder / 'compare.json'}")
+    run = on_own_folds(open_run(config, data))
+    wanted = [name.strip() for name in (systems or "").split(",") if name.strip()]
+    typer.echo(f"\n{run_compare(run, config, full_size, wanted)}\n\nwrote {run.folder / 'compare.json'}")
 
 
 def predict(

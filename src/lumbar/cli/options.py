@@ -27,7 +27,11 @@ GroupOption = Annotated[
     Group | None,
     typer.Option("--group", help="Train this condition group's graders only, take the others as they are."),
 ]
+FullSizeOption = Annotated[
+    bool, typer.Option("--full-size", help="Every system at its paper's size, not at the config's.")
+]
 DEMO = Path("configs/demo.yaml")
+COMPARE = Path("configs/compare.yaml")
 SUBMISSION = Path("submission")
 
 

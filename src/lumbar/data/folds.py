@@ -98,13 +98,14 @@ def unevenness(folds: pd.DataFrame, labels: pd.DataFrame, annotated: Collection[
 def find_folds(named: Path, root: Path, study_ids: list[int]) -> Path:
     """The fold file of a data set: `named` where that has its studies, else one that has just these.
 
-    That may be `folds.csv` in the data set's own folder `root`, or any beside `named`. Where there is none it is
-    `named`, whether or not that exists.
+    That may be `folds.csv` in the data set's own folder `root`, or any beside `named`. Where there is none it is one
+    that is not there yet: `named`, or, where that is another data set's, one beside it that bears the folder's name.
     """
     if _has_studies(named, study_ids):
         return named
     others = [root / "folds.csv", *sorted(named.parent.glob("*.csv"))]
-    return next((path for path in others if _has_studies(path, study_ids, only=True)), named)
+    own = named.with_name(f"{root.resolve().name}.csv") if named.is_file() else named
+    return next((path for path in others if _has_studies(path, study_ids, only=True)), own)
 
 
 def _has_studies(path: Path, study_ids: list[int], only: bool = False) -> bool:

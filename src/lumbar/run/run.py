@@ -77,6 +77,11 @@ class Run:
         return self.detect_folder / "training_set" / "points.csv"
 
     @property
+    def system_points_file(self) -> Path:
+        """The points that a published system's crops lie at."""
+        return self.folder / "crop" / "points.csv"
+
+    @property
     def models(self) -> Path:
         """What prediction needs, and all that a bundle carries: checkpoints, the prior and the config."""
         return self.folder / "models"

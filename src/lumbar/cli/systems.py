@@ -1,0 +1,40 @@
+"""`lumbar system`: the published systems by name."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lumbar.cli.options import COMPARE, ConfigOption, DataOption, FullSizeOption, open_run
+
+app = typer.Typer(no_args_is_help=True, help="The five published systems by name: list, show, run.")
+NameArgument = Annotated[str, typer.Argument(help="A system's name; `lumbar system list` has them.")]
+
+
+@app.command("list")
+def list_all(config: ConfigOption = COMPARE) -> None:
+    """List the systems: what each grades, how many parameters it has, and what its paper reports."""
+    from lumbar.systems.overview import format_list
+
+    typer.echo(format_list(config))
+
+
+@app.command()
+def show(name: NameArgument, config: ConfigOption = COMPARE) -> None:
+    """Show a system as its paper has it: its layers, input and training, and the paper's figures."""
+    from lumbar.systems.overview import format_show
+
+    typer.echo(format_show(config, name))
+
+
+@app.command()
+def run(
+    name: NameArgument, config: ConfigOption = COMPARE, data: DataOption = None, full_size: FullSizeOption = False
+) -> None:
+    """Run one system on the data set's own folds, at annotated points: its own figures, and what its paper shows."""
+    from lumbar.baselines.systems import read_published
+    from lumbar.systems.alone import open_system, run_system
+
+    read_published(config, name)  # before a phantom is written
+    opened = open_system(open_run(config, data), config, name, data, full_size)
+    typer.echo(f"\n{run_system(opened)}\n\nwrote {opened.folder}")
