@@ -215,7 +215,7 @@ def _complete_out_of_fold(run: Run) -> tuple[pd.DataFrame, list[str]]:
 
 
 def _read_summary(run: Run) -> list[dict[str, Any]]:
-    """The detection table, empty without a detector; a median that is infinite, because most points were missed, becomes
+    """The detection table, empty without a detector; a median that is infinite, because most points were missed, is
     None."""
     path = run.detect_folder / "summary.csv"
     rows = pd.read_csv(path).to_dict("records") if path.is_file() else []

@@ -24,7 +24,7 @@ from lumbar.run.stamps import fingerprint, key_of, run_stage
 
 def run_cases(run: Run, annotated: Run) -> None:
     """Writes the cases that a run's graders have not seen: `cases/grouped.csv`, at the points that the papers used,
-    which are those of `annotated`, and `cases/detected.csv`, at the detector's, where the run has one."""
+    which are those of `annotated`, and `cases/detected.csv`, at the detector's, where the run is cropped there."""
     folder, split = run.folder / "cases", described(run).own_split
     made = {"graders": run.folder / "grade", "crops": run.folder / "crop", "annotated": annotated.folder / "crop"}
     origin = fingerprint(
@@ -35,7 +35,7 @@ def run_cases(run: Run, annotated: Run) -> None:
 
     def work() -> None:
         write_table(predict_out_of_fold(annotated, run), folder / "grouped.csv")
-        if described(run).points != "annotated":
+        if described(run).points == "detected":
             write_table(predict_out_of_fold(run, run), folder / "detected.csv")
 
     run_stage(f"{run.config.name}: cases", folder, origin, work)
@@ -83,7 +83,7 @@ def system_answer(stem: Path, crops: Crops, examples: Examples) -> tuple[Target,
 def no_cases(run: Run) -> pd.DataFrame:
     """A table without a case, of a system that had too little to train on."""
     classes = TARGETS[described(run).target].classes
-    return pd.DataFrame(columns=[*classes, "row_id", "study_id", "copy", "truth", "predicted", "sentence"])
+    return pd.DataFrame(columns=[*classes, "row_id", "study_id", "copy", "truth", "predicted", "level", "sentence"])
 
 
 def _as_split(run: Run, crops: Crops, rows: Numbers, fold: int) -> Numbers:
@@ -95,9 +95,10 @@ def _as_split(run: Run, crops: Crops, rows: Numbers, fold: int) -> Numbers:
 
 
 def predict_cases(target: Target, outputs: torch.Tensor, crops: Crops, examples: Examples) -> pd.DataFrame:
-    """row_id, study_id, copy, truth and predicted (class names), the sentence, and the probability of each class.
+    """row_id, study_id, copy, truth and predicted (class names), level, the sentence, and each class's probability.
 
-    A target with two heads gives `level_right` as well, which is empty where nobody has annotated the slice.
+    A target with two heads predicts the level, and gives `level_right` as well, which is empty where nobody has
+    annotated the slice; of others the level is the cell's.
     """
     outputs = outputs.double()
     probabilities = target.probabilities(outputs).numpy()
@@ -115,6 +116,7 @@ def predict_cases(target: Target, outputs: torch.Tensor, crops: Crops, examples:
         copy=examples.copies,
         truth=classes[true_classes(index, target)],
         predicted=predicted,
+        level=levels,
         sentence=[
             describe(*case, graded=graded)
             for case in zip(predicted.tolist(), index["condition"], levels.tolist(), strict=True)

@@ -62,7 +62,7 @@ def case_files(run: Run) -> dict[str, Path]:
     """The tables of cases that a finished run has, by how it was tested."""
     published, folder = described(run), run.folder / "cases"
     files = {"grouped": folder / "grouped.csv"}
-    if published.points != "annotated":
+    if published.points == "detected":
         files["detected"] = folder / "detected.csv"
     if published.own_split:
         wanted = SPLIT_TABLES if published.own_split.tested_each else ("own_split",)

@@ -1,4 +1,4 @@
-"""The systems as runs: beside a main run, on its data, folds and detector, or alone, on its data and annotated points."""
+"""The systems as runs: beside a main run, on its data, folds and detector, or alone, at annotated points."""
 
 import logging
 from collections.abc import Sequence
@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from lumbar.baselines.backbones import NETWORKS
-from lumbar.config import CellsConfig, Config, ConfigError, PublishedConfig, check_config, merge, read_config, read_values
+from lumbar.config import (
+    CellsConfig,
+    Config,
+    ConfigError,
+    PublishedConfig,
+    check_config,
+    merge,
+    read_config,
+    read_values,
+)
 from lumbar.data.folds import find_folds, read_fold_file
 from lumbar.grade.encoder import expect_backbone
 from lumbar.labels import CONDITIONS, GROUPS, LEVELS, level_title
@@ -21,9 +30,7 @@ SHARED = ("seed", "phantom", "folds", "detect", "submit")
 """Sections that every system takes from the main run's config."""
 
 
-def open_systems(
-    main: Run, config_path: Path, full_size: bool = False, wanted: Sequence[str] = ()
-) -> dict[str, Run]:
+def open_systems(main: Run, config_path: Path, full_size: bool = False, wanted: Sequence[str] = ()) -> dict[str, Run]:
     """The runs of some systems, or of those that the main run's config names, each in a folder below the main run's.
 
     A config that names none means every published one. `full_size` leaves every system as its paper has it, whatever
@@ -96,7 +103,9 @@ def at_annotated_points(run: Run) -> Run:
     """
     if described(run).points != "detected":
         return run
-    return Run(_by_hand(run.config), run.competition, run.folder / "annotated", detected_in=run.detected_in or run.folder)
+    return Run(
+        _by_hand(run.config), run.competition, run.folder / "annotated", detected_in=run.detected_in or run.folder
+    )
 
 
 def _by_hand(config: Config) -> Config:

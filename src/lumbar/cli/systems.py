@@ -1,6 +1,5 @@
 """`lumbar system`: the published systems by name."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer

@@ -14,7 +14,6 @@ from lumbar.config import ViewConfig
 from lumbar.crop.crops import Crops, found_rows, open_crops
 from lumbar.grade.net import Grader
 from lumbar.grade.predict import load_grader, predict_grades
-from lumbar.labels import GRADES
 from lumbar.run.checkpoint import Card
 
 LEAST_CELLS = 6
@@ -36,21 +35,30 @@ class Attention:
     field_mm: float
 
 
-def explain(grader: nn.Module, inputs: Inputs, grade: int) -> NDArray[np.float64] | None:
-    """The map (PICTURE, PICTURE) in [0, 1] of one crop and a grade, 0 where nothing spoke for it.
+def explain(grader: nn.Module, inputs: Inputs, output: int) -> NDArray[np.float64] | None:
+    """The map (PICTURE, PICTURE) in [0, 1] of one crop and an output, 0 where nothing spoke for it.
 
-    None for a network without square feature maps, such as a vision transformer, or without an output for each grade.
+    The outputs of a net with one sigmoid are those of its two classes. None for a network without square feature maps,
+    such as a vision transformer.
     """
     layer = last_map(grader, inputs)
-    if layer is None or grader(*inputs).shape[1] != len(GRADES):
+    if layer is None:
         return None
     crops, *others = inputs
-    cam = LayerGradCam(grader, layer).attribute(
-        crops, target=grade, additional_forward_args=tuple(others), relu_attributions=True
+    cam = LayerGradCam(lambda *given: _by_class(grader(*given)), layer).attribute(
+        crops.clone().requires_grad_(),  # without it, nothing leads to the maps of a frozen net
+        target=output,
+        additional_forward_args=tuple(others),
+        relu_attributions=True,
     )
     smooth = LayerAttribution.interpolate(cam, (PICTURE, PICTURE), interpolate_mode="bicubic")
     heat = smooth.detach().mean(dim=(0, 1)).clamp(min=0).double().numpy()
     return heat / heat.max() if heat.max() > 0 else heat
+
+
+def _by_class(outputs: torch.Tensor) -> torch.Tensor:
+    """Outputs (B, O) as they are, or (B, 2) of one logit, which speaks against the first class and for the second."""
+    return torch.cat([-outputs, outputs], dim=1) if outputs.shape[1] == 1 else outputs
 
 
 def last_map(grader: nn.Module, inputs: Inputs) -> nn.Module | None:

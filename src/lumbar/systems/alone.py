@@ -11,6 +11,7 @@ from lumbar.baselines.systems import describe_cells, on_own_folds, open_alone
 from lumbar.ensemble.stage import run_ensemble
 from lumbar.pipeline import expect_weights, run_folds, score_run
 from lumbar.records import align
+from lumbar.report.system_files import write_system_files
 from lumbar.report.systems import describe_system
 from lumbar.run.run import Run
 from lumbar.systems.needs import expect_cells, expect_series
@@ -42,6 +43,7 @@ def run_system(run: Run) -> str:
         run_system_grade(run)
         run_ensemble(run)
         score, figures = score_run(run), measure_run(run)
+        write_system_files(run)
     return format_system(run, figures, score)
 
 

@@ -30,7 +30,9 @@ def expect_series(run: Run) -> None:
     path = run.competition.root / "train_series_descriptions.csv"
     if not any(listed.get(kind) for kind in needed):
         there = ", ".join(sorted(kind for kind, found in listed.items() if found)) or "none"
-        raise InputError(f"{path}: {run.config.name} looks at {' and '.join(needed)}, which no study has; it has {there}")
+        raise InputError(
+            f"{path}: {run.config.name} looks at {' and '.join(needed)}, which no study has; it has {there}"
+        )
     for kind in needed:
         lacking = sorted(studies - listed.get(kind, set()))
         if lacking:

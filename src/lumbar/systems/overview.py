@@ -7,7 +7,7 @@ from lumbar.baselines.layers import build_bare, count_all, format_layers
 from lumbar.baselines.papers import PAPERS, Paper
 from lumbar.baselines.systems import describe_cells, list_systems, read_published
 from lumbar.config import Config
-from lumbar.records import align
+from lumbar.records import Record, align
 from lumbar.systems.needs import series_needed
 
 UNKNOWN = "-"
@@ -39,10 +39,10 @@ def _describe_input(config: Config) -> Iterator[tuple[str, str]]:
     view = config.crop.view(config.cells.groups[0])
     seen = "whole slices" if published.slices.whole_slice else f"{view.size * view.mm_per_pixel:g} mm around the point"
     prepared = [name for name in ("mirror", "equalise", "denoise") if getattr(published.slices, name)]
-    channels = "3 channels, the grey repeated" if published.input.repeat_channels else f"{view.slices} channels"
+    channels = "its grey in 3 channels" if published.input.repeat_channels else f"{view.slices} in a row"
     yield "cells", describe_cells(config.cells)
     yield "series", ", ".join(series_needed(published))
-    yield "input", f"{grade.image_size} x {grade.image_size}, {channels}; {seen}"
+    yield "input", f"{grade.image_size} x {grade.image_size} pixels of a slice, {channels}; {seen}"
     yield "prepared", ", ".join([*prepared, f"scaling {published.input.scaling}"])
     if published.input.coordinates:
         yield "second input", "x and y of the point, as shares of the slice"
@@ -58,17 +58,17 @@ def _describe_training(config: Config) -> Iterator[tuple[str, str]]:
     yield "watches", f"{fit.watched or 'nothing'}{patience}"
     yield "class weights", fit.class_weights
     yield "trained", "what comes behind the backbone" if fit.frozen else "all of it"
-    yield "augmentation", _words(examples.augmentation)
-    yield "examples", _words(examples.model_dump(exclude={"augmentation"}))
+    changes = examples.augmentation
+    yield "augmentation", changes if isinstance(changes, str) else _words(changes)
+    kept = "without studies that are normal everywhere, " if examples.drop_all_normal else ""
+    to = f" to {examples.balance_to} of each class" if examples.balance_to else ""
+    yield "examples", f"{kept}balance {examples.balance}{to}"
     yield "own split", _words(split) if split else "the folds"
 
 
-def _words(settings: object) -> str:
-    """Settings that say something, as `name value`; `nothing` without any."""
-    values = settings if isinstance(settings, dict) else dict(settings) if hasattr(settings, "__iter__") else {}
-    if isinstance(settings, str):
-        return settings
-    said = [f"{name} {value}" for name, value in values.items() if value not in (0, False, None, "none")]
+def _words(settings: Record) -> str:
+    """The settings of a section that are not off; `nothing` where all are."""
+    said = [f"{name} {value}" for name, value in settings if value not in (0, False, None)]
     return ", ".join(said).replace("_", " ") or "nothing"
 
 
