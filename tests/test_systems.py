@@ -17,7 +17,7 @@ from lumbar.config import CompareConfig, ConfigError, FoldsConfig
 from lumbar.data.competition import Competition
 from lumbar.data.tables import write_table
 from lumbar.errors import InputError
-from lumbar.report.system_files import NAMES
+from lumbar.report.system_names import NAMES
 from lumbar.run.run import Run
 from lumbar.systems.alone import open_system, run_system
 from lumbar.systems.overview import format_list, format_show
@@ -116,6 +116,15 @@ def test_the_tables_beside_the_pictures_say_what_the_figures_say(alone):
             mine = history[(history["split"] == split) & (history["grader"] == grader)]
             np.testing.assert_allclose(mine["loss"], of["loss"])
     assert "grouped folds" in (run.folder / "classification_report.txt").read_text()
+
+
+def test_the_report_of_a_system_shows_crops_as_it_saw_them_and_links_its_files(alone):
+    run, _ = alone
+    page = (run.folder / "report.html").read_text()
+    assert 'href="confusion_matrix.png"' in page
+    cells = page.partition('<section id="cells">')[2].partition("</section>")[0]
+    assert cells.count('aria-label="crop of ') == cells.count('aria-label="Grad-CAM of ') > 0
+    assert "the system has no crop of this cell" not in cells
 
 
 def test_a_system_that_is_run_again_trains_nothing(alone):

@@ -18,6 +18,7 @@ from lumbar.grade.predict import load_grader
 from lumbar.metric import paired_difference, study_losses
 from lumbar.pipeline import STAGES, run_through, score_run
 from lumbar.records import align, write_json, write_text
+from lumbar.report.system_files import write_system_files
 from lumbar.run.run import MAIN, Run
 from lumbar.run.stamps import stage_seconds
 
@@ -89,8 +90,10 @@ def _write(rows: Sequence[TableRow], main: Run) -> str:
 
 
 def _measure(name: str, run: Run, main: Run) -> TableRow:
-    """Scores a run, measures it in its own classes, and gives its row of the table."""
+    """Scores a run, measures it in its own classes, draws a system's figures, and gives its row of the table."""
     figures, score = measure_run(run), score_run(run)
+    if run.config.published:
+        write_system_files(run)
     cells = run.config.cells
     return {
         "system": name,

@@ -19,6 +19,7 @@ from lumbar.config import POOLED, Config, Member, ViewConfig
 from lumbar.crop.stage import cut_view
 from lumbar.crop.store import Cutter
 from lumbar.crop.view import ViewCutter
+from lumbar.data.points import KEY
 from lumbar.data.priors import fit_prior
 from lumbar.data.tables import write_table
 from lumbar.grade.encoder import expect_backbone
@@ -34,12 +35,12 @@ from lumbar.run.stamps import Origin, fingerprint, hash_files, run_stage
 
 
 def run_system_crop(run: Run) -> None:
-    """Writes `crop/<group>/` at the points that the system's config asks for, and these as `crop/points.csv`."""
+    """Writes `crop/<group>/` at the points that the system's config asks for, and one of them for each cell as `crop/points.csv`."""
     origin = system_crops_made_from(run)
 
     def work() -> list[str]:
         points, problems = choose_points(run)
-        write_table(points, run.system_points_file)
+        write_table(points.drop_duplicates(KEY), run.system_points_file)
         for group in run.config.cells.groups:
             cut_view(run, group, SystemCutter(run.config, group), points, origin)
         return remarks_on(problems)

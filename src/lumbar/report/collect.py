@@ -16,6 +16,7 @@ from lumbar.ensemble.report import REPORT_FILE
 from lumbar.errors import InputError
 from lumbar.labels import GRADE_WEIGHTS, GRADES, GROUPS
 from lumbar.metric import EPSILON, normalise
+from lumbar.report.system_names import Link, link_files
 from lumbar.run.checkpoint import Card, read_card
 from lumbar.run.run import MAIN, Run
 
@@ -45,6 +46,8 @@ class Compared:
     """`cv.json` of the pipeline in the comparison, with the prior and the oracle."""
     figures: dict[str, dict[str, Any]]
     """Each system's `figures.json`, where it has one."""
+    files: dict[str, tuple[Link, ...]]
+    """What each of these systems shows in files."""
     other_run: Path | None = None
     """The run that the comparison was made in, where it is not the reported one."""
 
@@ -58,7 +61,7 @@ class Findings:
     cells: pd.DataFrame | None
     """The 25 cells of every study, see `join_cells`."""
     points: pd.DataFrame | None
-    """`detect/points.csv`."""
+    """`detect/points.csv`, or where a system that ran alone has cropped, a point for each cell."""
     errors: pd.DataFrame | None
     """`detect/errors.csv`: study_id, condition, level, group, distance, in_plane (mm, infinite where missed)."""
     cards: dict[str, Card]
@@ -66,6 +69,8 @@ class Findings:
     crops: Path | None
     """The folder of the crops."""
     compared: Compared | None
+    alone: dict[str, Any] | None
+    """`figures.json` of a published system that ran alone."""
     blend: dict[str, Any] | None
     """The ensemble's own report."""
     missing: list[Missing]
@@ -77,12 +82,13 @@ def collect(run: Run, config_path: Path) -> Findings:
     Raises ReportError where there is nothing at all to show.
     """
     missing: list[Missing] = []
-    folder = run.folder
+    folder, alone = run.folder, run.config.published is not None
 
     def find(what: str, path: Path, target: str, read: Callable[[Path], Value]) -> Value | None:
         if path.exists():
             return read(path)
         command = f"make {target}" if target == "compare" else f"make {target} CONFIG={config_path}"
+        command = f"make system NAME={run.config.name}" if alone else command
         missing.append(Missing(what, path, command))
         return None
 
@@ -94,11 +100,16 @@ def collect(run: Run, config_path: Path) -> Findings:
     findings = Findings(
         result=find("The score", folder / "cv.json", "cv", read_json),
         cells=find("Grades out of fold", folder / "oof.csv", "cv", lambda path: join_cells(run, path)),
-        points=find("Detected points", folder / "detect" / "points.csv", "detect", read_points),
-        errors=find("Detection errors", folder / "detect" / "errors.csv", "detect", pd.read_csv),
+        points=find("The points", run.system_points_file, "system", read_points)
+        if alone
+        else find("Detected points", folder / "detect" / "points.csv", "detect", read_points),
+        errors=None if alone else find("Detection errors", folder / "detect" / "errors.csv", "detect", pd.read_csv),
         cards=cards,
         crops=find("Crops", folder / "crop" / "stamp.json", "crop", lambda path: path.parent),
-        compared=find("The five published systems", comparison, "compare", lambda path: _read_comparison(path, folder)),
+        compared=None
+        if alone
+        else find("The five published systems", comparison, "compare", lambda path: _read_comparison(path, folder)),
+        alone=find("The system's own figures", folder / "figures.json", "system", read_json) if alone else None,
         blend=find("The ensemble's weights", folder / "ensemble" / REPORT_FILE, "ensemble", read_json),
         missing=missing,
     )
@@ -130,7 +141,8 @@ def _read_comparison(path: Path, reported: Path) -> Compared:
     figures = {name: read_json(place) for name, place in places.items() if place.is_file()}
     reference = folder / "cv.json"
     prior_and_oracle = read_json(reference) if reference.is_file() else None
-    return Compared(rows, prior_and_oracle, figures, None if folder == reported else folder)
+    files = {name: link_files(places[name].parent, reported) for name in figures}
+    return Compared(rows, prior_and_oracle, figures, files, None if folder == reported else folder)
 
 
 def join_cells(run: Run, predictions: Path) -> pd.DataFrame:

@@ -4,15 +4,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 import pandas as pd
 
 from lumbar.config import ViewConfig
 from lumbar.data.points import KEY, NO_SLICE, PATIENT
-from lumbar.labels import CONDITIONS, GRADES, GROUPS
+from lumbar.labels import CONDITIONS, GRADES, GROUPS, level_title
 from lumbar.mri.geometry import BACK, Array, Plane
 from lumbar.report.gradcam import Attention, Explainer
-from lumbar.report.slices import Picture, Scans, Spot, draw_square, mark, overlay_uri
+from lumbar.report.grades import GRADE_STYLES
+from lumbar.report.slices import Picture, Scans, Spot, draw_square, grey_uri, mark, overlay_uri
+from lumbar.report.system_view import SystemView
 from lumbar.report.words import finding_words, grade_words
 from lumbar.run.run import Run
 
@@ -141,9 +144,10 @@ def show_galleries(
     galleries: list[Gallery],
     points: pd.DataFrame,
     errors: pd.DataFrame | None,
-    explainer: Explainer | None,
+    explainer: Explainer | SystemView | None,
 ) -> Iterator[Exhibition]:
-    """Draws every chosen cell; `errors` gives the distances to the annotated points."""
+    """Draws every chosen cell; `errors` gives the distances to the annotated points. A published system's crops are
+    shown as it saw them."""
     for gallery in galleries:
         rows = gallery.cells.merge(points.drop(columns="fold"), on=KEY, how="left")
         if errors is not None:
@@ -151,23 +155,46 @@ def show_galleries(
         yield Exhibition(gallery.kind, tuple(_show(run, scans, explainer, row) for row in rows.itertuples()))
 
 
-def _show(run: Run, scans: Scans, explainer: Explainer | None, row: Any) -> Exhibit:
-    name = run.config.crop.own_view(row.group)
-    view = run.config.crop.view(name) if name else ViewConfig(group=row.group)
-    attention = None
-    if explainer is not None and name is not None:
-        attention = explainer.explain(row.row_id, name, int(row.fold), int(row.predicted))
+def _show(run: Run, scans: Scans, explainer: Explainer | SystemView | None, row: Any) -> Exhibit:
+    if isinstance(explainer, SystemView):
+        picture, overlay = _show_seen(explainer, row)
+    else:
+        picture, overlay = _show_anew(run, scans, explainer, row)
     return Exhibit(
         title=finding_words(int(row.predicted), row.condition, row.level),
         probability=getattr(row, GRADES[int(row.predicted)]),
-        picture=_picture(scans, row, view),
-        overlay=_overlay(attention, row, view),
+        picture=picture,
+        overlay=overlay,
         bar=bar_of(row),
         truth=grade_words(int(row.grade)),
         notes=tuple(_notes(row)),
         study_id=int(row.study_id),
         fold=int(row.fold),
     )
+
+
+def _show_anew(run: Run, scans: Scans, explainer: Explainer | None, row: Any) -> tuple[Picture, Overlay | None]:
+    """A cell's crop drawn from its series, and what spoke for its grade."""
+    name = run.config.crop.own_view(row.group)
+    view = run.config.crop.view(name) if name else ViewConfig(group=row.group)
+    attention = None
+    if explainer is not None and name is not None:
+        attention = explainer.explain(row.row_id, name, int(row.fold), int(row.predicted))
+    return _picture(scans, row, view), _overlay(attention, row, view)
+
+
+def _show_seen(view: SystemView, row: Any) -> tuple[Picture, Overlay | None]:
+    """A cell's crop as a system's net was given it, with its point, and what spoke for the class that it answered."""
+    rows = view.rows_of(row.row_id)
+    if not len(rows):
+        return Picture("", None, SIDE, note="the system has no crop of this cell"), None
+    (seen,) = view.look(rows[:1])
+    pixels = cv2.resize(np.rint(255 * seen.image).astype(np.uint8), (SIDE, SIDE))
+    (x, y), level = seen.place, level_title(row.level)
+    spot = Spot(round(SIDE * x, 1), round(SIDE * y, 1), str(row.source), GRADE_STYLES[int(row.grade)], level, level)
+    heat = view.explain(seen)["class"]
+    overlay = None if heat is None else Overlay(overlay_uri(heat), 0.0, float(SIDE))
+    return Picture("", grey_uri(pixels.astype(np.uint8)), SIDE, (spot,)), overlay
 
 
 def bar_of(row: Any) -> Bar:

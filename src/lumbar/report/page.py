@@ -17,7 +17,9 @@ from lumbar.report.grades import GRADE_STYLES, grade_panels
 from lumbar.report.score import loss_table, score_plot, score_rows, score_tiles
 from lumbar.report.slices import Scans
 from lumbar.report.studies import show_studies
-from lumbar.report.systems import compare_systems
+from lumbar.report.system_names import link_files
+from lumbar.report.system_view import SystemView
+from lumbar.report.systems import compare_systems, describe_system
 from lumbar.report.training import training_charts
 from lumbar.report.words import COMPONENT_TITLES, breakable, figure, grade_words, percent
 from lumbar.run.run import Run
@@ -64,6 +66,9 @@ def describe(run: Run, findings: Findings, studies: int) -> dict[str, Any]:
         **_draw_cells(run, findings, studies),
         "blend": describe_blend(findings.blend) if findings.blend else None,
         "comparison": compare_systems(findings.compared) if findings.compared else None,
+        "alone": describe_system(run.config.title, findings.alone, link_files(run.folder, run.folder))
+        if findings.alone
+        else None,
     }
 
 
@@ -83,6 +88,9 @@ def _draw_cells(run: Run, findings: Findings, studies: int) -> dict[str, Any]:
     if cells is None or points is None:
         return {"galleries": None, "pages": None}
     scans = Scans(run.competition)
-    explainer = Explainer(run.models, findings.crops, findings.cards) if findings.crops else None
+    explainer: Explainer | SystemView | None = None
+    if findings.crops:
+        system = SystemView(run, run.config.cells.graders[0]) if run.config.published else None
+        explainer = system or Explainer(run.models, findings.crops, findings.cards)
     galleries = show_galleries(run, scans, choose_cells(cells), points, findings.errors, explainer)
     return {"galleries": list(galleries), "pages": show_studies(scans, choose_studies(cells, studies), cells, points)}

@@ -116,6 +116,8 @@ def _draw_curves(axis: Axes, history: pd.DataFrame, quantity: str) -> None:
                 said = f"{grader}, {'watched' if style == '--' else 'training'}"
                 axis.plot(rows["epoch"], rows[name], style, color=f"C{number}", marker=".", label=said)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if quantity == "accuracy":
+        axis.set_ylim(0, 1.02)
     axis.legend(fontsize=7)
 
 

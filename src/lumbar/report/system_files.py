@@ -1,36 +1,20 @@
 """The files that a paper would show of its system, in the folder of the system's run."""
 
 import json
-from pathlib import Path
 
 import pandas as pd
 
 from lumbar.baselines.figures import case_files
 from lumbar.report.system_charts import write_charts
+from lumbar.report.system_names import NAMES
 from lumbar.report.system_pictures import write_pictures
 from lumbar.report.system_regions import write_regions
 from lumbar.report.system_view import SystemView
 from lumbar.run.run import Run
 
-NAMES = (
-    "training_curves.png",
-    "history.csv",
-    "confusion_matrix.png",
-    "confusion_matrix.csv",
-    "classification_report.txt",
-    "roc_curve.png",
-    "class_counts.png",
-    "regions.png",
-    "sample_predictions.png",
-    "predictions.png",
-    "augmented_samples.png",
-    "gradcam.png",
-)
-"""All that there may be, in the order in which they are listed."""
-
 
 def write_system_files(run: Run) -> list[str]:
-    """Writes the files of a measured system into its folder, see `NAMES`, and returns the names of those there are.
+    """Writes the files of a measured system into its folder, see `system_names`, and returns their names.
 
     What has nothing to show is left out, such as augmented samples of a system that does not augment.
     """
@@ -41,9 +25,4 @@ def write_system_files(run: Run) -> list[str]:
     written += write_pictures(SystemView(run, run.config.cells.graders[0]), folder)
     for name in set(NAMES) - set(written):
         (folder / name).unlink(missing_ok=True)
-    return list_files(folder)
-
-
-def list_files(folder: Path) -> list[str]:
-    """The names of the files that a system's run has."""
-    return [name for name in NAMES if (folder / name).is_file()]
+    return written

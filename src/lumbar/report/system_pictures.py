@@ -41,7 +41,7 @@ def write_pictures(view: SystemView, folder: Path) -> list[str]:
     drawn = {
         "sample_predictions.png": tile([_sample(each) for each in seen[:SAMPLES]], SAMPLES),
         "predictions.png": tile([_titled(each) for each in seen], SAMPLES),
-        "gradcam.png": tile([each for one in seen[:EXPLAINED] for each in _explained(view, one)], 2),
+        "gradcam.png": _explain(view, seen[:EXPLAINED]),
     }
     if changes_of(view.run.config.system.examples.augmentation):
         drawn["augmented_samples.png"] = tile(_augmented(view), 1 + COPIES)
@@ -78,12 +78,15 @@ def _titled(seen: Seen) -> Tile:
     return lambda axis: _grey(axis, seen.image, title)
 
 
-def _explained(view: SystemView, seen: Seen) -> list[Tile]:
-    """A crop, and the same under the Grad-CAM of each of the net's heads."""
-    words = {"class": class_words(seen.predicted), "level": level_title(seen.level)}
-    maps = [(words[head], heat) for head, heat in view.explain(seen).items()]
-    plain = [_sample(seen)] * len(maps)  # each head has a row
-    return [each for pair in zip(plain, [_overlaid(seen, *said) for said in maps], strict=True) for each in pair]
+def _explain(view: SystemView, chosen: Sequence[Seen]) -> Figure:
+    """A row for each crop: as it is, and under the Grad-CAM of each of the net's heads."""
+    tiles, columns = [], 1
+    for seen in chosen:
+        words = {"class": class_words(seen.predicted), "level": level_title(seen.level)}
+        maps = view.explain(seen)
+        tiles += [_sample(seen), *(_overlaid(seen, words[head], heat) for head, heat in maps.items())]
+        columns = 1 + len(maps)
+    return tile(tiles, columns)
 
 
 def _overlaid(seen: Seen, words: str, heat: NDArray[np.float64] | None) -> Tile:

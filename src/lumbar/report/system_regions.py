@@ -1,8 +1,10 @@
 """Slices with the annotated regions of a system's cells: a box and a name for each finding, or "No finding"."""
 
+from collections.abc import Iterable
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -22,13 +24,15 @@ SHOWN = 8
 COLUMNS = 4
 BOX_MM = 24.0
 """Side of the box around a point where the system sees whole slices: about a disc's depth."""
+COLOURS = ("gold", "cyan", "lime", "orange", "magenta")
+"""Of the boxes and their names, on a dark slice."""
 SLICE = ["study_id", "series_id", "instance_number"]
 
 
 def write_regions(run: Run, path: Path) -> list[str]:
     """Writes annotated slices of different studies as a picture, and returns its name; nothing without any."""
     shown: list[Tile] = []
-    for _, rows in choose_slices(list_regions(run), run.config.seed):
+    for rows in choose_slices(list_regions(run), run.config.seed):
         series = _open(run, rows) if len(shown) < SHOWN else None
         if series is not None:
             shown.append(
@@ -60,16 +64,23 @@ def list_regions(run: Run) -> pd.DataFrame:
     return mine.merge(grades, on=["study_id", "condition", "level"])
 
 
-def choose_slices(regions: pd.DataFrame, seed: int) -> list[tuple[int, pd.DataFrame]]:
-    """The regions of one slice of each study, with the study's id, in a random order; slices with a finding and
-    without take turns."""
+def choose_slices(regions: pd.DataFrame, seed: int) -> list[pd.DataFrame]:
+    """The regions of one slice of each study, in a random order: slices with a finding, from half of the studies that
+    have one, and slices without take turns."""
     slices = [rows for _, rows in regions.groupby(SLICE)]
+    order = [slices[number] for number in np.random.default_rng(seed).permutation(len(slices))]
+    found = _one_of_each_study(rows for rows in order if (rows["grade"] > 0).any())
+    found = dict(list(found.items())[: max(SHOWN // 2, len(found) // 2)])
+    healthy = _one_of_each_study(rows for rows in order if not (rows["grade"] > 0).any())
+    others = [rows for study_id, rows in healthy.items() if study_id not in found]
+    return [rows for pair in zip_longest(found.values(), others) for rows in pair if rows is not None]
+
+
+def _one_of_each_study(slices: Iterable[pd.DataFrame]) -> dict[int, pd.DataFrame]:
     by_study: dict[int, pd.DataFrame] = {}
-    for number in np.random.default_rng(seed).permutation(len(slices)):
-        by_study.setdefault(int(slices[number]["study_id"].iloc[0]), slices[number])
-    found = [item for item in by_study.items() if (item[1]["grade"] > 0).any()]
-    healthy = [item for item in by_study.items() if not (item[1]["grade"] > 0).any()]
-    return [item for pair in zip_longest(found, healthy) for item in pair if item is not None]
+    for rows in slices:
+        by_study.setdefault(int(rows["study_id"].iloc[0]), rows)
+    return by_study
 
 
 def box_mm(config: Config, condition: str) -> float:
@@ -85,8 +96,9 @@ def _draw(axis: Axes, series: Series, rows: pd.DataFrame, side_mm: float) -> Non
     found = rows[rows["grade"] > 0]
     axis.set_title(f"study {rows['study_id'].iloc[0]}" + ("" if len(found) else ": No finding"), fontsize=8)
     for number, row in enumerate(found.itertuples()):
-        width, height = side_mm / x_mm, side_mm / y_mm
+        width, height, colour = side_mm / x_mm, side_mm / y_mm, COLOURS[number % len(COLOURS)]
         corner = (row.x - width / 2, row.y - height / 2)
-        axis.add_patch(plt.Rectangle(corner, width, height, fill=False, color=f"C{number}", linewidth=1.2))
+        axis.add_patch(plt.Rectangle(corner, width, height, fill=False, color=colour, linewidth=1.2))
         words = f"{grade_words(row.grade)} {class_words(row.condition)} {level_title(row.level)}"
-        axis.text(0.02, 0.98 - 0.07 * number, words, color=f"C{number}", fontsize=7, transform=axis.transAxes, va="top")
+        where: dict[str, Any] = {"transform": axis.transAxes, "va": "top", "bbox": {"color": "black", "pad": 1.0}}
+        axis.text(0.02, 0.98 - 0.08 * number, words, color=colour, fontsize=7, **where)

@@ -9,6 +9,7 @@ import numpy as np
 from lumbar.report.charts import Chart, DotPlot, Mark, Row, round_axis, share_axis
 from lumbar.report.collect import Compared
 from lumbar.report.grades import Count, count_rows
+from lumbar.report.system_names import Link
 from lumbar.report.training import EpochCurve, curve_charts
 from lumbar.report.words import NONE, class_words, figure, minus, percent
 from lumbar.run.run import MAIN
@@ -57,9 +58,11 @@ class System:
     figures: tuple[tuple[str, tuple[str, ...]], ...]
     matrices: tuple[Confusion, ...]
     charts: tuple[Chart, ...]
+    files: tuple[Link, ...] = ()
+    """What its run shows beside the page."""
 
 
-def describe_system(title: str, found: Mapping[str, Any]) -> System:
+def describe_system(title: str, found: Mapping[str, Any], files: tuple[Link, ...] = ()) -> System:
     """From a system's `figures.json`; what it lacks is left out."""
     measured = {split: found[split] for split in SPLITS if found.get(split)}
     names = tuple(class_words(name) for name in found.get("classes", ()))
@@ -80,6 +83,7 @@ def describe_system(title: str, found: Mapping[str, Any]) -> System:
         tuple(_figures(measured)),
         tuple(matrices),
         tuple(curve_charts(curves, list(SPLITS.values()))),
+        files,
     )
 
 
@@ -112,7 +116,7 @@ def compare_systems(compared: Compared) -> Comparison:
         HEADS,
         tuple(_cells(row) for row in rows),
         tuple(
-            describe_system(_name(row), compared.figures[row["system"]])
+            describe_system(_name(row), compared.figures[row["system"]], compared.files[row["system"]])
             for row in rows
             if row.get("system") in compared.figures
         ),

@@ -78,7 +78,7 @@ class Run:
 
     @property
     def system_points_file(self) -> Path:
-        """The points that a published system's crops lie at."""
+        """The points that a published system's crops lie at, one for each cell."""
         return self.folder / "crop" / "points.csv"
 
     @property

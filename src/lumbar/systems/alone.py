@@ -11,10 +11,14 @@ from lumbar.baselines.systems import describe_cells, on_own_folds, open_alone
 from lumbar.ensemble.stage import run_ensemble
 from lumbar.pipeline import expect_weights, run_folds, score_run
 from lumbar.records import align
+from lumbar.report.page import write_report
 from lumbar.report.system_files import write_system_files
 from lumbar.report.systems import describe_system
 from lumbar.run.run import Run
 from lumbar.systems.needs import expect_cells, expect_series
+
+STUDIES = 4
+"""With a page of their own in the system's report."""
 
 
 def open_system(main: Run, config_path: Path, name: str, data: Path | None, full_size: bool = False) -> Run:
@@ -44,6 +48,7 @@ def run_system(run: Run) -> str:
         run_ensemble(run)
         score, figures = score_run(run), measure_run(run)
         write_system_files(run)
+        write_report(run, Path("configs") / "published" / f"{run.config.name}.yaml", STUDIES)
     return format_system(run, figures, score)
 
 
