@@ -194,6 +194,24 @@ def test_a_second_comparison_trains_nothing(compared):
     assert touched() == before
 
 
+def test_some_systems_can_be_compared_and_those_that_are_finished_train_nothing(compared, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(compared.folder, folder)
+    shutil.rmtree(folder / "cnn_coordinates")
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
+    run_compare(Run(compared.config, compared.competition, folder), CONFIG, wanted=["cnn_coordinates", "cnn_lstm"])
+    rows = json.loads((folder / "compare.json").read_text())
+    assert [row["system"] for row in rows] == ["main", "cnn_coordinates", "cnn_lstm"]
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert list((folder / "cnn_coordinates").rglob("*.safetensors"))
+
+
+def test_every_system_leaves_what_its_paper_shows(compared):
+    for name in SYSTEMS:
+        assert (compared.folder / name / "confusion_matrix.png").is_file()
+        assert (compared.folder / name / "gradcam.png").is_file()
+
+
 def test_a_system_with_too_little_to_train_on_still_has_a_row(compared, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(compared.folder, folder)
@@ -223,6 +241,12 @@ def test_a_system_can_be_submitted(compared, tmp_path, name, graded):
 
 
 # The pieces
+
+
+def test_a_config_that_names_no_system_means_all_of_them_as_published(trained):
+    systems = open_systems(Run(trained.config, trained.competition, trained.folder), CONFIG)
+    assert list(systems) == sorted(SYSTEMS)
+    assert systems["cnn_lstm"].config.grade.image_size == 128
 
 
 def test_an_unknown_system_lists_the_known_ones(trained):
