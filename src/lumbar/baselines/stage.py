@@ -35,7 +35,7 @@ from lumbar.run.stamps import Origin, fingerprint, hash_files, run_stage
 
 
 def run_system_crop(run: Run) -> None:
-    """Writes `crop/<group>/` at the points that the system's config asks for, and `crop/points.csv`, one of each cell."""
+    """Writes `crop/<group>/` at the points that the config asks for, and `crop/points.csv`, one of each cell."""
     origin = system_crops_made_from(run)
 
     def work() -> list[str]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lumbar.baselines.data import SystemDataset, changes_of
 from lumbar.baselines.samplers import Examples, true_classes
+from lumbar.baselines.targets import TARGETS
 from lumbar.labels import level_title
 from lumbar.report.system_charts import save
 from lumbar.report.system_view import Seen, SystemView, middle_slice
@@ -34,7 +35,7 @@ def write_pictures(view: SystemView, folder: Path) -> list[str]:
 
     Returns the files' names; without a trained net there is none.
     """
-    if not view.has_nets:
+    if not view.has_answers:
         return []
     seed = view.run.config.seed
     seen = list(view.look(view.choose(TITLED, seed)))
@@ -104,7 +105,7 @@ def _overlaid(seen: Seen, words: str, heat: NDArray[np.float64] | None) -> Tile:
 def _augmented(view: SystemView) -> list[Tile]:
     """A row for each class: a crop as it is, and augmented copies of it."""
     config, crops = view.run.config, view.crops
-    target = view.net(int(crops.index["fold"].iloc[view.rows[0]])).target
+    target = TARGETS[config.system.target]
     tiles = []
     for row in view.choose(len(target.classes), config.seed).tolist():
         name = class_words(target.classes[true_classes(crops.index.iloc[[row]], target)[0]])

@@ -15,6 +15,7 @@ from lumbar.baselines.net import SystemNet
 from lumbar.baselines.predict import load_system, outputs_of
 from lumbar.baselines.samplers import Examples, Numbers, true_classes
 from lumbar.baselines.systems import at_annotated_points
+from lumbar.baselines.targets import TARGETS
 from lumbar.crop.crops import Crops
 from lumbar.labels import LEVELS
 from lumbar.report.gradcam import explain
@@ -50,9 +51,9 @@ class SystemView:
         self._nets: dict[int, SystemNet] = {}
 
     @property
-    def has_nets(self) -> bool:
-        """Whether a fold had enough to train on."""
-        return any(self._stem(fold).with_suffix(".json").is_file() for fold in self.run.fold_numbers)
+    def has_answers(self) -> bool:
+        """Whether a net was trained that has not seen some of the crops."""
+        return len(self._predicted_rows()) > 0
 
     def net(self, fold: int) -> SystemNet:
         """The net that has not seen a fold's studies."""
@@ -64,7 +65,7 @@ class SystemView:
         """So many crops of different studies if possible, of the true classes by turns, in a random order."""
         order = np.random.default_rng(seed).permutation(self._predicted_rows())
         index = self.crops.index.iloc[order]
-        classes = true_classes(index, self.net(int(index["fold"].iloc[0])).target) if len(order) else order
+        classes = true_classes(index, TARGETS[self.run.config.system.target])
         table = pd.DataFrame({"row": order, "class": classes, "study_id": index["study_id"].to_numpy()})
         table["again"] = table.groupby("study_id").cumcount()
         table = table.sort_values("again", kind="stable")
