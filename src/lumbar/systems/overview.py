@@ -55,7 +55,7 @@ def _describe_training(config: Config) -> Iterator[tuple[str, str]]:
     yield "optimiser", f"{fit.optimiser}, learning rate {grade.learning_rate:g}, schedule {fit.schedule}"
     yield "epochs", f"at most {grade.epochs}, batches of {grade.batch_size}"
     patience = f", stops after {fit.patience} epochs without progress" if fit.patience else ""
-    yield "watches", f"{fit.watched or 'nothing'}{patience}"
+    yield "watches", f"{(fit.best_by or 'nothing').replace('_', ' ')}{patience}"
     yield "class weights", fit.class_weights
     yield "trained", "what comes behind the backbone" if fit.frozen else "all of it"
     changes = examples.augmentation
