@@ -11,6 +11,13 @@ from lumbar.records import Record, align
 from lumbar.systems.needs import series_needed
 
 UNKNOWN = "-"
+WATCHED = {
+    None: "nothing",
+    "watched_loss": "the loss of a part that is not trained on",
+    "watched_accuracy": "the accuracy on a part that is not trained on",
+    "accuracy": "the accuracy on what is trained on",
+}
+"""What a training's best epoch is the best by, in words."""
 
 
 def format_list(config_path: Path) -> str:
@@ -55,7 +62,7 @@ def _describe_training(config: Config) -> Iterator[tuple[str, str]]:
     yield "optimiser", f"{fit.optimiser}, learning rate {grade.learning_rate:g}, schedule {fit.schedule}"
     yield "epochs", f"at most {grade.epochs}, batches of {grade.batch_size}"
     patience = f", stops after {fit.patience} epochs without progress" if fit.patience else ""
-    yield "watches", f"{(fit.best_by or 'nothing').replace('_', ' ')}{patience}"
+    yield "watches", f"{WATCHED[fit.best_by]}{patience}"
     yield "class weights", fit.class_weights
     yield "trained", "what comes behind the backbone" if fit.frozen else "all of it"
     changes = examples.augmentation
