@@ -32,11 +32,29 @@ def test_grad_cam_lights_up_what_spoke_for_the_grade():
     crop = torch.zeros(1, 1, 8, 8)
     crop[..., 1, 6] = 3.0
     grader = BrightnessGrader()
-    heat = explain(grader, (crop,), grade=2)
+    heat = explain(grader, (crop,), output=2)
     row, column = np.unravel_index(heat.argmax(), heat.shape)
     assert (row // 8, column // 8) == (1, 6)
     assert heat.max() == 1
-    assert explain(grader, (crop,), grade=1).max() == 0, "brightness speaks against moderate"
+    assert explain(grader, (crop,), output=1).max() == 0, "brightness speaks against moderate"
+
+
+class OneLogit(nn.Module):
+    """Says by one number how bright the picture is, and does not learn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.same = nn.Conv2d(1, 1, 1, bias=False).requires_grad_(False)
+        self.same.weight.fill_(1.0)
+
+    def forward(self, crops: torch.Tensor) -> torch.Tensor:
+        return self.same(crops).mean(dim=(1, 2, 3))[:, None]
+
+
+def test_one_logit_of_a_frozen_net_speaks_for_the_second_class_and_against_the_first():
+    crop = torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    assert explain(OneLogit(), (crop,), output=1).max() == 1
+    assert explain(OneLogit(), (crop,), output=0).max() == 0
 
 
 @pytest.mark.parametrize(
@@ -56,7 +74,7 @@ def test_a_transformer_without_maps_gets_no_overlay():
     grader = nn.Module()
     grader.backbone, grader.forward = backbone, backbone.forward
     size = backbone.patch_embed.img_size[0]
-    assert explain(grader, (torch.zeros(1, 1, size, size),), grade=0) is None
+    assert explain(grader, (torch.zeros(1, 1, size, size),), output=0) is None
 
 
 def colours_of(theme: str) -> dict[str, np.ndarray]:
