@@ -37,7 +37,7 @@ def prepare(competition: Competition, folder: Path, name: str) -> Run:
     return open_system(Run(small, competition, folder / "runs" / "small"), CONFIG, name, None)
 
 
-@pytest.fixture(scope="module", params=SYSTEMS)
+@pytest.fixture(scope="module", params=PAPERS)
 def alone(competition: Competition, tmp_path_factory: pytest.TempPathFactory, request) -> tuple[Run, str]:
     """A system that has been run by itself, and what it said."""
     run = prepare(competition, tmp_path_factory.mktemp("alone"), request.param)
@@ -146,9 +146,7 @@ def without_rows(competition: Competition, root: Path, table: str, column: str, 
 def test_data_without_the_series_that_a_system_looks_at_are_refused(competition, tmp_path):
     table = "train_series_descriptions.csv"
     other = without_rows(competition, tmp_path / "sagittal", table, "series_description", "Axial T2")
-    message = (
-        r"train_series_descriptions\.csv: cnn_lstm looks at Axial T2 series, which no study has; listed: Sagittal T1"
-    )
+    message = r"train_series_descriptions\.csv: cnn_lstm looks at Axial T2, which no study has; it has Sagittal T1, Sagittal T2"
     with pytest.raises(InputError, match=message):
         run_system(prepare(other, tmp_path, "cnn_lstm"))
 

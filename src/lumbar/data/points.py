@@ -16,8 +16,9 @@ PATIENT = ["patient_x", "patient_y", "patient_z"]
 """Millimetres in patient space."""
 NORMAL = ["normal_x", "normal_y", "normal_z"]
 """The unit normal of the slice that a point lies on."""
-SOURCES = ("detected", "interpolated", "annotated", "clustered")
-"""The detector's boxes and what lies between them; points by hand; axial slices put to levels by their height."""
+SOURCES = ("detected", "interpolated", "annotated", "clustered", "unannotated")
+"""The detector's boxes and what lies between them; points by hand; axial slices put to levels by their height; slices
+that nobody has annotated."""
 NO_SLICE = 0
 """The series and the instance of a point that is a place in the patient and on no slice: of a cell whose own series is
 missing, or does not show it. What sees it on another series needs no more."""
