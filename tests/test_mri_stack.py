@@ -192,6 +192,14 @@ def test_what_is_unusual_and_does_no_harm_is_a_remark_and_no_problem(tmp_path):
         assert words in told
 
 
+def test_a_file_without_pixels_costs_itself_and_says_so(tmp_path):
+    write_scan(tmp_path, sagittal_planes([0, 4, 8]), [0, 0, 0])
+    write_image(tmp_path / "4.dcm", RAMP, 4, PixelData=b"")
+    series = read_series(tmp_path)
+    assert series.instance_numbers == [1, 2, 3]
+    assert "4.dcm: cannot be read; left out: ValueError: the file has no pixels" in series.problems[0]
+
+
 def test_what_cannot_be_looked_at_in_a_series_costs_itself(tmp_path, forbid):
     write_scan(tmp_path, sagittal_planes([0, 4, 8]), [0, 0, 0])
     (tmp_path / "locked").mkdir()

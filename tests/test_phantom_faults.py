@@ -44,8 +44,6 @@ FITTING = [
     (name, kind) for name in OF_FILES for kind in SERIES_DESCRIPTIONS if kind.startswith(FAULTS[name].description)
 ]
 HARMLESS = [(name, kind) for name, kind in FITTING if FAULTS[name].harmless]
-COMPRESSED = "compressed pixels (RLE Lossless)"
-"""What is said of every series of a phantom, as of the competition's."""
 
 
 def write_series(folder: Path, description: str, study_id: int = 0) -> None:
@@ -138,8 +136,7 @@ def assert_sound(series: Series) -> None:
 def test_a_healthy_series_is_nothing_to_speak_of(healthy):
     series = salvage_series_descriptions(healthy / SERIES_TABLE)[0]
     for row in series.head(3).itertuples():
-        (told,) = say(healthy / "test_images" / str(row.study_id) / str(row.series_id), row.series_description)
-        assert COMPRESSED in told
+        assert say(healthy / "test_images" / str(row.study_id) / str(row.series_id), row.series_description) == []
 
 
 @pytest.mark.parametrize(("name", "description"), FITTING)

