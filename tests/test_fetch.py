@@ -133,6 +133,6 @@ def test_the_groups_of_the_command_are_those_of_the_documentation():
     from typer.main import get_command
 
     groups = {name for name, command in get_command(app).commands.items() if hasattr(command, "commands")}
-    assert groups == {"ensemble", "phantom", "kaggle", "data", "weights"}
+    assert groups == {"ensemble", "system", "phantom", "kaggle", "data", "weights"}
     kaggle = get_command(app).commands["kaggle"].commands
     assert set(kaggle) == {"bundle", "train", "lint", "rehearse", "replay", "push"}

@@ -266,7 +266,7 @@ def test_compared_systems_stand_best_first_and_lack_what_they_lack():
         {"system": "main", "title": "This pipeline", "score": 0.7, "ci95": [0.6, 0.8], "parameters": 1234567},
         {"system": "c", "score": None},
     ]
-    comparison = compare_systems(Compared(rows, {"prior": {"score": 0.8}}, {}))
+    comparison = compare_systems(Compared(rows, {"prior": {"score": 0.8}}, {}, {}))
     assert [row[0] for row in comparison.rows] == ["This pipeline", "b", "c"]
     assert "1,234,567" in comparison.rows[0]
     assert comparison.rows[1][-1] == "0.2000 (0.100 to 0.300)"

@@ -14,6 +14,7 @@ from lumbar.baselines.data import SystemDataset
 from lumbar.baselines.net import SystemNet
 from lumbar.baselines.predict import load_system, outputs_of
 from lumbar.baselines.samplers import Examples, Numbers, true_classes
+from lumbar.baselines.stage import labelled_rows
 from lumbar.baselines.systems import at_annotated_points
 from lumbar.baselines.targets import TARGETS
 from lumbar.crop.crops import Crops
@@ -47,7 +48,9 @@ class SystemView:
 
     def __init__(self, run: Run, grades: str) -> None:
         self.run, self.grades = run, grades
-        self.crops, self.rows = open_cases(at_annotated_points(run), grades)
+        annotated = at_annotated_points(run)
+        self.crops, _ = open_cases(annotated, grades)
+        self.rows = labelled_rows(annotated, self.crops.index)  # also those that the paper drops
         self._nets: dict[int, SystemNet] = {}
 
     @property
