@@ -6,7 +6,7 @@ import typer
 
 from lumbar.cli.options import COMPARE, ConfigOption, DataOption, FullSizeOption, open_run
 
-app = typer.Typer(no_args_is_help=True, help="The five published systems by name: list, show, run.")
+app = typer.Typer(no_args_is_help=True, help="The five published systems by name: list, show, run, backbones.")
 NameArgument = Annotated[str, typer.Argument(help="A system's name; `lumbar system list` has them.")]
 
 
@@ -37,3 +37,20 @@ def run(
     read_published(config, name)  # before a phantom is written
     opened = open_system(open_run(config, data), config, name, data, full_size)
     typer.echo(f"\n{run_system(opened)}\n\nwrote {opened.folder}")
+
+
+@app.command()
+def backbones(
+    name: NameArgument,
+    config: ConfigOption = COMPARE,
+    data: DataOption = None,
+    full_size: FullSizeOption = False,
+    only: Annotated[str, typer.Option(help="The nets to train, by name, with commas; without it, all.")] = "",
+) -> None:
+    """Train a system with each backbone of its paper's table, and set that beside the paper's figures."""
+    from lumbar.systems.backbone_run import run_backbones
+    from lumbar.systems.backbones import choose_backbones, open_backbones
+
+    chosen = choose_backbones(name, [each.strip() for each in only.split(",") if each.strip()])
+    shared = open_backbones(open_run(config, data), config, name, data, full_size)
+    typer.echo(f"\n{run_backbones(shared, chosen)}\n\nwrote {shared.folder}")

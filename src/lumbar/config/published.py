@@ -216,3 +216,5 @@ class CompareConfig(Record):
 
     systems: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """In the table's order, each with what differs from its config at this size."""
+    backbones: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """What differs further where `lumbar system backbones` trains a system with many backbones, by its name."""

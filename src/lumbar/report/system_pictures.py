@@ -112,9 +112,10 @@ def _augmented(view: SystemView) -> list[Tile]:
         dataset = SystemDataset(crops, Examples(np.full(1 + COPIES, row), np.arange(1 + COPIES)), config)
         images = [middle_slice(dataset[number]["crop"]) for number in range(len(dataset))]
         titles = [f"{name}, as it is", *[f"{name}, augmented"] * COPIES]
-        tiles += [_named(*each) for each in zip(images, titles, strict=True)]
+        tiles += [named(*each) for each in zip(images, titles, strict=True)]
     return tiles
 
 
-def _named(image: NDArray[np.float64], title: str) -> Tile:
+def named(image: NDArray[np.float64], title: str) -> Tile:
+    """A grey image (S, S) in [0, 1] below a title."""
     return lambda axis: _grey(axis, image, title)
