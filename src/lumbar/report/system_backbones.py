@@ -76,7 +76,7 @@ def draw_one_crop(runs: Mapping[str, Run], path: Path) -> None:
     tiles, truth = [], ""
     for title, view in able.items():
         (seen,) = view.look(np.array([row]))
-        truth = f"true: {class_words(seen.truth)}"
+        truth = f"true: {class_words(seen.truth)} (study {seen.study_id})"
         said = f"{class_words(seen.predicted)}, {level_title(seen.level)}\n{percent(seen.probability)}"
         tiles.append(named(seen.image, f"{title}\n{said}"))
     figure = tile(tiles, COLUMNS)

@@ -36,9 +36,16 @@ DIGITS = {"epochs": 1, "batch_size": 0, "seconds": 0}
 SPLIT_WORDS = {"own_split": "own split", "grouped": "grouped folds", PAPER: "the paper"}
 LEGEND = """\
 own split: rows split as the paper split them. grouped folds: a study's rows are all on one side. the paper: as it
-prints them, on its own data. Precision, recall, F1 and F-beta are micro averages at .5, AUC and PR-AUC are micro, and
-RMSE is of the probabilities, as the papers must have computed them. train accuracy: in the epoch that was kept.
-seconds: training and testing of all nets of the split."""
+prints them, on its own data."""
+NOTES = {
+    "train_accuracy": "train accuracy: in the epoch that was kept.",
+    "precision_as_published": "precision, recall, F1, F-beta: micro averages at .5, as the paper must have computed them.",
+    "roc_auc_as_published": "the areas: micro, each class of each case a question of its own.",
+    "rmse_as_published": "RMSE: of the probabilities.",
+    "seconds": "seconds: training and testing of all nets of the split, when they were last made.",
+    "final_loss": "final loss: in training, in the last epoch.",
+}
+"""What is said of a column, where a table has it."""
 OVERFIT = 0.15
 """So much more accuracy in training than on the rows of its own split is told of a net."""
 
@@ -52,7 +59,8 @@ def format_table(config: Config, rows: Sequence[TableRow]) -> str:
     head = f"{PAPERS[config.name].title}: its backbones ({describe_cells(config.cells)})"
     size = f"{config.grade.image_size} x {config.grade.image_size} pixels, at most {config.grade.epochs} epochs"
     said = [f"- {sentence}" for sentence in write_highlights(rows)]
-    return "\n".join([head, size, "", *said, "", *align(lines, left=(0, 1, 3)), "", LEGEND])
+    notes = [note for key, note in NOTES.items() if key in columns]
+    return "\n".join([head, size, "", *said, "", *align(lines, left=(0, 1, 3)), "", LEGEND, *notes])
 
 
 def _names(row: TableRow) -> tuple[str, str, str]:
