@@ -39,7 +39,7 @@ own split: rows split as the paper split them. grouped folds: a study's rows are
 prints them, on its own data."""
 NOTES = {
     "train_accuracy": "train accuracy: in the epoch that was kept.",
-    "precision_as_published": "precision, recall, F1, F-beta: micro averages at .5, as the paper must have computed them.",
+    "precision_as_published": "precision, recall, F1, F-beta: micro at .5, the likeliest reading of the paper.",
     "roc_auc_as_published": "the areas: micro, each class of each case a question of its own.",
     "rmse_as_published": "RMSE: of the probabilities.",
     "seconds": "seconds: training and testing of all nets of the split, when they were last made.",
