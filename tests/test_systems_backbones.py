@@ -16,18 +16,18 @@ from lumbar.baselines.systems import read_published
 from lumbar.config import CompareConfig, Config, ConfigError, FitConfig, FoldsConfig, check_config, merge, read_config
 from lumbar.data.competition import Competition
 from lumbar.run.run import Run
-from lumbar.systems.backbone_rows import as_number, kept_epoch, read_printed
-from lumbar.systems.backbone_run import run_backbones
-from lumbar.systems.backbone_table import format_table, write_highlights
 from lumbar.systems.backbones import (
     BACKBONES,
+    COLUMNS,
     TRANSFORMER,
-    Backbone,
     choose_backbones,
     find_weights,
     open_backbones,
+    run_backbones,
     with_backbone,
 )
+from lumbar.systems.table_rows import as_number, kept_epoch, read_printed
+from lumbar.systems.table_text import format_table, write_highlights
 from miniature import tiny_run
 from test_comparison import CONFIG, SYSTEMS
 
@@ -59,8 +59,8 @@ def test_a_table_has_all_nets_of_its_paper_in_the_papers_order():
     for name, backbones in BACKBONES.items():
         printed = [row[0] for row in PAPERS[name].tables[0].rows]
         assert [backbone.title for backbone in backbones] == [*printed, TRANSFORMER.title]
-        assert all(read_printed(name, backbone)["accuracy"] > 0.5 for backbone in backbones[:-1])
-        assert read_printed(name, TRANSFORMER) == {}
+        assert all(read_printed(name, backbone.title)["accuracy"] > 0.5 for backbone in backbones[:-1])
+        assert read_printed(name, TRANSFORMER.title) == {}
 
 
 def test_a_net_of_timms_sees_grey_in_three_channels_and_the_papers_own_sees_it_once():
@@ -98,9 +98,8 @@ def test_a_wrong_system_or_net_lists_the_right_ones():
 
 def test_figures_are_read_as_they_are_printed():
     assert [as_number(text) for text in (".618", "88.2 %", "-")] == [0.618, 0.882, None]
-    resnet = Backbone("ResNet50", "resnet50")
     expected = {"train_accuracy": 0.994, "accuracy": 0.607, "roc_auc_as_published": 0.799}
-    assert read_printed("cnn_coordinates", resnet) == expected
+    assert read_printed("cnn_coordinates", "ResNet50") == expected
 
 
 def test_the_epoch_that_was_kept_is_the_best_by_what_was_watched():
@@ -127,7 +126,7 @@ TABLE = [
 
 
 def test_the_table_sets_both_splits_beside_what_the_paper_prints():
-    lines = format_table(read_published(CONFIG, "cnn_coordinates"), TABLE).splitlines()
+    lines = format_table(read_published(CONFIG, NAME), TABLE, COLUMNS[NAME]).splitlines()
     start = next(number for number, line in enumerate(lines) if line.startswith("net "))
     assert lines[start].split()[:6] == ["net", "weights", "parameters", "split", "train", "accuracy"]
     assert lines[start + 1].split()[:8] == ["VGG16", "from", "scratch", "1,234,567", "own", "split", "0.990", "0.700"]
@@ -155,7 +154,7 @@ def test_a_net_that_had_too_little_to_train_on_has_dashes_and_no_sentence():
     rows = [made_up("VGG16", split, None) for split in ("own_split", "grouped")]  # type: ignore[arg-type]
     assert write_highlights(rows) == []
     assert "VGG16  from scratch   1,234,567  own split" in format_table(
-        read_published(CONFIG, "inception_two_head"), rows
+        read_published(CONFIG, NAME), rows, COLUMNS[NAME]
     )
 
 

@@ -6,7 +6,7 @@ import typer
 
 from lumbar.cli.options import COMPARE, ConfigOption, DataOption, FullSizeOption, open_run
 
-app = typer.Typer(no_args_is_help=True, help="The five published systems by name: list, show, run, backbones.")
+app = typer.Typer(no_args_is_help=True, help="The five published systems by name: list, show, run, backbones, sweep.")
 NameArgument = Annotated[str, typer.Argument(help="A system's name; `lumbar system list` has them.")]
 
 
@@ -48,9 +48,24 @@ def backbones(
     only: Annotated[str, typer.Option(help="The nets to train, by name, with commas; without it, all.")] = "",
 ) -> None:
     """Train a system with each backbone of its paper's table, and set that beside the paper's figures."""
-    from lumbar.systems.backbone_run import run_backbones
-    from lumbar.systems.backbones import choose_backbones, open_backbones
+    from lumbar.systems.backbones import choose_backbones, open_backbones, run_backbones
 
     chosen = choose_backbones(name, [each.strip() for each in only.split(",") if each.strip()])
     shared = open_backbones(open_run(config, data), config, name, data, full_size)
     typer.echo(f"\n{run_backbones(shared, chosen)}\n\nwrote {shared.folder}")
+
+
+@app.command()
+def sweep(
+    name: NameArgument,
+    over: Annotated[str, typer.Option(help="The setting; a wrong one lists those that there are.")],
+    config: ConfigOption = COMPARE,
+    data: DataOption = None,
+    full_size: FullSizeOption = False,
+) -> None:
+    """Train a system with each value of one setting, such as those that a paper tried."""
+    from lumbar.systems.sweeps import expect_sweep, run_sweep
+
+    expect_sweep(name, over)  # before a phantom is written
+    text, folder = run_sweep(open_run(config, data), config, name, over, data, full_size)
+    typer.echo(f"\n{text}\n\nwrote {folder}")

@@ -10,6 +10,7 @@ from lumbar.baselines.backbones import NETWORKS
 from lumbar.config import CompareConfig, Config, ConfigError, GradeConfig, check_config, merge
 from lumbar.run.run import Run
 from lumbar.systems.alone import open_system
+from lumbar.systems.table_run import run_table
 
 WEIGHTS = Path("weights")
 """Where `make weights` puts what a backbone can start from, below the folder that the command is run in."""
@@ -53,6 +54,30 @@ BACKBONES = {
 """The nets of each system's table in the paper's order. The papers seldom say which size of a net they took; these are
 the smallest of their kind."""
 
+COLUMNS = {
+    "cnn_coordinates": {
+        "train_accuracy": "train accuracy",
+        "accuracy": "accuracy",
+        "precision_as_published": "precision",
+        "recall_as_published": "recall",
+        "roc_auc_as_published": "AUC",
+        "pr_auc_as_published": "PR-AUC",
+        "rmse_as_published": "RMSE",
+        "f1_as_published": "F1",
+        "f_beta_as_published": "F-beta",
+    },
+    "inception_two_head": {
+        "accuracy": "accuracy",
+        "epochs": "epochs",
+        "batch_size": "batch",
+        "seconds": "seconds",
+        "final_loss": "final loss",
+        "roc_auc_as_published": "ROC-AUC",
+        "level_accuracy": "level accuracy",
+    },
+}
+"""The columns of each paper's table: keys of a row, and their heads."""
+
 
 def choose_backbones(name: str, only: Sequence[str] = ()) -> tuple[Backbone, ...]:
     """A system's nets, or those named in `only`; ConfigError, which lists the right names, for a wrong one."""
@@ -74,6 +99,13 @@ def open_backbones(main: Run, config_path: Path, name: str, data: Path | None, f
     config = main.config.model_copy(update={"compare": CompareConfig(systems={name: changes})})
     system = open_system(Run(config, main.competition, main.folder), config_path, name, data, full_size)
     return Run(system.config, system.competition, system.folder / "backbones")
+
+
+def run_backbones(shared: Run, backbones: Sequence[Backbone]) -> str:
+    """Trains and measures a system with each backbone and returns the table, see `table_run.run_table`; `shared` is of
+    `open_backbones`."""
+    runs = [open_row(shared, backbone) for backbone in backbones]
+    return run_table(shared, runs, COLUMNS[shared.config.name], shared.folder / "backbones")
 
 
 def open_row(shared: Run, backbone: Backbone) -> Run:

@@ -1,4 +1,4 @@
-"""What a net of a paper's table of backbones comes to: on the paper's own split, on the folds, and in the paper."""
+"""What a variant of a system comes to: on its paper's own split, on the folds, and in the paper."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +10,6 @@ from lumbar.baselines.papers import PAPERS
 from lumbar.config import FitConfig
 from lumbar.run.run import Run
 from lumbar.run.stamps import stage_seconds
-from lumbar.systems.backbones import Backbone
 
 PAPER = "paper"
 """In place of a split: what the paper prints."""
@@ -39,20 +38,21 @@ MEASURED = (
 )
 """The figures that are taken as `baselines.figures.measure` gives them."""
 TableRow = dict[str, Any]
-"""One net under one split, or in the paper, by the table's keys."""
+"""One variant under one split, or in the paper, by the table's keys."""
 
 
-def describe_net(system: str, backbone: Backbone, run: Run, figures: Mapping[str, Any]) -> list[TableRow]:
-    """The rows of a net that has been trained and measured: its own split, the folds, and the paper if it has it."""
+def describe_variant(system: str, run: Run, figures: Mapping[str, Any]) -> list[TableRow]:
+    """The rows of a system's variant, which goes by its title, once it is measured: its own split, the folds, and the
+    paper if that has it."""
     told = {
-        "net": backbone.title,
-        "backbone": backbone.name,
+        "net": run.config.title,
+        "backbone": run.config.grade.backbone,
         "weights": "pretrained" if run.config.grade.weights else "from scratch",
         "parameters": count_all(build_bare(run.config)),
         "batch_size": run.config.grade.batch_size,
     }
     rows = [told | {"split": split, **_describe_split(run, split, figures)} for split in STAGES]
-    printed = read_printed(system, backbone)
+    printed = read_printed(system, run.config.title)
     return [*rows, told | {"split": PAPER, **printed}] if printed else rows
 
 
@@ -89,10 +89,10 @@ def kept_epoch(curves: Mapping[str, Sequence[float]], fit: FitConfig) -> int:
     return int(best(curves[fit.best_by]))
 
 
-def read_printed(system: str, backbone: Backbone) -> TableRow:
-    """What the paper's table says of a net; nothing of a net that is not in it."""
+def read_printed(system: str, net: str) -> TableRow:
+    """What the first table of a system's paper says of a net; nothing of one that is not in it."""
     table = PAPERS[system].tables[0]
-    row = next((row for row in table.rows if row[0] == backbone.title), None)
+    row = next((row for row in table.rows if row[0] == net), None)
     if row is None:
         return {}
     return {PRINTED[head]: as_number(text) for head, text in zip(table.heads[1:], row[1:], strict=True)}

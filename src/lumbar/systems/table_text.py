@@ -1,4 +1,4 @@
-"""The table of a system's backbones as text, and what it says in words."""
+"""The table of a system's variants as text, and what it says in words."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,31 +6,8 @@ from lumbar.baselines.papers import PAPERS
 from lumbar.baselines.systems import describe_cells
 from lumbar.config import Config
 from lumbar.records import align, figure
-from lumbar.systems.backbone_rows import PAPER, TableRow
+from lumbar.systems.table_rows import PAPER, TableRow
 
-COLUMNS = {
-    "cnn_coordinates": {
-        "train_accuracy": "train accuracy",
-        "accuracy": "accuracy",
-        "precision_as_published": "precision",
-        "recall_as_published": "recall",
-        "roc_auc_as_published": "AUC",
-        "pr_auc_as_published": "PR-AUC",
-        "rmse_as_published": "RMSE",
-        "f1_as_published": "F1",
-        "f_beta_as_published": "F-beta",
-    },
-    "inception_two_head": {
-        "accuracy": "accuracy",
-        "epochs": "epochs",
-        "batch_size": "batch",
-        "seconds": "seconds",
-        "final_loss": "final loss",
-        "roc_auc_as_published": "ROC-AUC",
-        "level_accuracy": "level accuracy",
-    },
-}
-"""The columns of each paper's table: keys of a row, and their heads."""
 DIGITS = {"epochs": 1, "batch_size": 0, "seconds": 0}
 """Decimals of the columns that do not have three."""
 SPLIT_WORDS = {"own_split": "own split", "grouped": "grouped folds", PAPER: "the paper"}
@@ -50,13 +27,12 @@ OVERFIT = 0.15
 """So much more accuracy in training than on the rows of its own split is told of a net."""
 
 
-def format_table(config: Config, rows: Sequence[TableRow]) -> str:
-    """The highlights and the table of a system's nets."""
-    columns = COLUMNS[config.name]
+def format_table(config: Config, rows: Sequence[TableRow], columns: Mapping[str, str]) -> str:
+    """The highlights and the table of a system's nets; `columns` are keys of a row, and their heads."""
     lines = [("net", "weights", "parameters", "split", *columns.values())]
     for row in rows:
         lines.append((*_names(row), SPLIT_WORDS[row["split"]], *(_figure(row, key) for key in columns)))
-    head = f"{PAPERS[config.name].title}: its backbones ({describe_cells(config.cells)})"
+    head = f"{PAPERS[config.name].title}: variants ({describe_cells(config.cells)})"
     size = f"{config.grade.image_size} x {config.grade.image_size} pixels, at most {config.grade.epochs} epochs"
     said = [f"- {sentence}" for sentence in write_highlights(rows)]
     notes = [note for key, note in NOTES.items() if key in columns]
