@@ -18,7 +18,7 @@ from lumbar.report.words import class_words, percent
 from lumbar.run.run import Run
 
 COLUMNS = 4
-"""Of nets beside each other."""
+"""Nets beside each other, at most."""
 MARKS = {"own_split": "o", "grouped": "D", "paper": "x"}
 OFFSETS = {"own_split": 0.16, "grouped": -0.16, "paper": 0.0}
 """Where a split's marks lie in a net's line, so that none hides another."""
@@ -79,6 +79,6 @@ def draw_one_crop(runs: Mapping[str, Run], path: Path) -> None:
         truth = f"true: {class_words(seen.truth)} (study {seen.study_id})"
         said = f"{class_words(seen.predicted)}, {level_title(seen.level)}\n{percent(seen.probability)}"
         tiles.append(named(seen.image, f"{title}\n{said}"))
-    figure = tile(tiles, COLUMNS)
+    figure = tile(tiles, min(COLUMNS, len(tiles)))
     figure.suptitle(truth, fontsize=9)
     save(figure, path)
