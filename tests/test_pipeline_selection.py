@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from lumbar.config import ConfigError, FoldsConfig
+from lumbar.data.competition import Competition
 from lumbar.data.tables import write_table
 from lumbar.detect.training import detectors_made_from
 from lumbar.errors import InputError
@@ -101,6 +102,21 @@ def test_a_fold_that_does_not_exist_is_refused(copied):
 
 
 # Runs that others only use
+
+
+@pytest.mark.parametrize("table", ["train.csv", "folds.csv"])
+def test_models_can_be_asked_of_studies_that_they_were_not_trained_on(copied, tmp_path, caplog, table):
+    root = tmp_path / "others"
+    shutil.copytree(copied.competition.root, root, ignore=shutil.ignore_patterns("train_images"))
+    folds = copied.config.folds.model_copy(update={"file": tmp_path / "folds.csv"})
+    if table == "train.csv":
+        shutil.copyfile(copied.folds_file, tmp_path / "folds.csv")
+        (root / table).unlink()
+    caplog.set_level("INFO")
+    other = copied.config.model_copy(update={"folds": folds})
+    tell_changes(Run(other, Competition(root), copied.folder))
+    assert f"{root}: not the data that the models were trained on" in caplog.text
+    assert "taken as it is" not in caplog.text
 
 
 def test_nothing_is_trained_for_those_who_only_use_the_models_and_they_are_told_what_has_changed(copied, caplog):

@@ -72,9 +72,7 @@ def test_a_system_is_shown_with_its_layers_its_training_and_its_papers_figures()
 
 
 def test_a_wrong_name_lists_the_right_ones():
-    with pytest.raises(
-        ConfigError, match=r"resnet: there is no .*resnet\.yaml; there are classical_forest, cl"
-    ):
+    with pytest.raises(ConfigError, match=r"resnet: there is no .*resnet\.yaml; there are classical_forest, cl"):
         format_show(CONFIG, "resnet")
 
 

@@ -17,7 +17,7 @@ from lumbar.data.folds import make_folds, studies_of_fold
 from lumbar.data.points import read_points
 from lumbar.data.priors import PRIOR_FILE, fit_prior, nested_prior
 from lumbar.data.rows import complete_rows
-from lumbar.data.tables import write_table
+from lumbar.data.tables import TableError, write_table
 from lumbar.detect.stage import points_made_from, run_detect
 from lumbar.ensemble import report as ensemble_report
 from lumbar.ensemble.methods import MEAN
@@ -147,8 +147,16 @@ def expect_models(folder: Path, command: str) -> None:
 
 
 def tell_changes(run: Run) -> None:
-    """Warns of every finished stage that is of other code, data or config than there are now, and kept as it is."""
-    for stage, now in _origins(run).items():
+    """Warns of every finished stage that is of other code, data or config than there are now, and kept as it is.
+
+    Models may be asked of studies that they were not trained on: data without these folds, or without training tables.
+    """
+    try:
+        origins = _origins(run)
+    except TableError as error:
+        logger.info("%s: not the data that the models were trained on (%s)", run.competition.root, error)
+        origins = {}
+    for stage, now in origins.items():
         then = stamped(run.folder / stage)
         if then and (changes := now.changes_from(then)):
             logger.warning("%s: taken as it is; changed since it was made: %s", stage, ", ".join(changes))
