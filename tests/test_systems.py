@@ -128,6 +128,7 @@ def test_the_report_of_a_system_shows_crops_as_it_saw_them_and_links_its_files(a
     assert "the system has no crop of this cell" not in cells
 
 
+@pytest.mark.parametrize("alone", ["cnn_lstm"], indirect=True)
 def test_a_system_that_is_run_again_trains_nothing(alone):
     run, text = alone
     before = {path: path.stat().st_mtime_ns for path in run.folder.rglob("*.safetensors")}
