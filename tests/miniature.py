@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lumbar.config import Config
+from lumbar.config import CompareConfig, Config, FoldsConfig
 from lumbar.data.competition import Competition
 from lumbar.run.run import Run
 
@@ -37,3 +37,11 @@ def tiny_run(competition: Competition, folder: Path) -> Run:
         }
     )
     return Run(config, competition, folder / "run")
+
+
+def small_run(competition: Competition, folder: Path, compare: CompareConfig) -> Run:
+    """A run called small beside which published systems are run; its folds are not made yet."""
+    folds = FoldsConfig(count=2, file=folder / "folds" / "small.csv")
+    changes = {"name": "small", "folds": folds, "compare": compare}
+    config = tiny_run(competition, folder).config.model_copy(update=changes)
+    return Run(config, competition, folder / "runs" / "small")

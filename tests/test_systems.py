@@ -21,20 +21,13 @@ from lumbar.report.system_names import NAMES
 from lumbar.run.run import Run
 from lumbar.systems.alone import open_system, run_system
 from lumbar.systems.overview import format_list, format_show
-from miniature import tiny_run
+from miniature import small_run, tiny_run
 from test_comparison import CLASSICAL, CONFIG, SYSTEMS
 
 
 def prepare(competition: Competition, folder: Path, name: str) -> Run:
     """A system's run in miniature, beside a run called small."""
-    small = tiny_run(competition, folder).config.model_copy(
-        update={
-            "name": "small",
-            "folds": FoldsConfig(count=2, file=folder / "folds" / "small.csv"),
-            "compare": CompareConfig(systems=SYSTEMS),
-        }
-    )
-    return open_system(Run(small, competition, folder / "runs" / "small"), CONFIG, name, None)
+    return open_system(small_run(competition, folder, CompareConfig(systems=SYSTEMS)), CONFIG, name, None)
 
 
 @pytest.fixture(scope="module", params=PAPERS)

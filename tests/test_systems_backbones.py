@@ -13,7 +13,7 @@ from lumbar.baselines.backbones import NETWORKS
 from lumbar.baselines.layers import build_bare
 from lumbar.baselines.papers import PAPERS
 from lumbar.baselines.systems import read_published
-from lumbar.config import CompareConfig, Config, ConfigError, FitConfig, FoldsConfig, check_config, merge, read_config
+from lumbar.config import CompareConfig, Config, ConfigError, FitConfig, check_config, merge, read_config
 from lumbar.data.competition import Competition
 from lumbar.run.run import Run
 from lumbar.systems.backbones import (
@@ -28,7 +28,7 @@ from lumbar.systems.backbones import (
 )
 from lumbar.systems.table_rows import as_number, kept_epoch, read_printed
 from lumbar.systems.table_text import format_table, write_highlights
-from miniature import tiny_run
+from miniature import small_run
 from test_comparison import CONFIG, SYSTEMS
 
 ROWS = [(name, backbone) for name, backbones in BACKBONES.items() for backbone in backbones]
@@ -162,15 +162,8 @@ def test_a_net_that_had_too_little_to_train_on_has_dashes_and_no_sentence():
 def finished(competition: Competition, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, str]:
     """A table of two nets that has been made in miniature, and the text."""
     folder = tmp_path_factory.mktemp("backbones")
-    small = tiny_run(competition, folder).config.model_copy(
-        update={
-            "name": "small",
-            "folds": FoldsConfig(count=2, file=folder / "folds" / "small.csv"),
-            "compare": CompareConfig(systems=SYSTEMS, backbones={NAME: {"grade": {"learning_rate": 0.01}}}),
-        }
-    )
-    main = Run(small, competition, folder / "runs" / "small")
-    shared = open_backbones(main, CONFIG, NAME, None)
+    compare = CompareConfig(systems=SYSTEMS, backbones={NAME: {"grade": {"learning_rate": 0.01}}})
+    shared = open_backbones(small_run(competition, folder, compare), CONFIG, NAME, None)
     return shared, run_backbones(shared, choose_backbones(NAME, NETS))
 
 

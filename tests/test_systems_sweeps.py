@@ -9,11 +9,10 @@ import pytest
 from lumbar.baselines.layers import build_bare, count_all
 from lumbar.baselines.papers import PAPERS
 from lumbar.baselines.systems import read_published
-from lumbar.config import CompareConfig, Config, ConfigError, FoldsConfig
+from lumbar.config import CompareConfig, Config, ConfigError
 from lumbar.data.competition import Competition
-from lumbar.run.run import Run
 from lumbar.systems.sweeps import SWEEPS, expect_sweep, run_sweep, with_value
-from miniature import tiny_run
+from miniature import small_run
 from test_comparison import CONFIG, SYSTEMS
 
 NAME = "cnn_coordinates"
@@ -66,14 +65,7 @@ def test_a_wrong_setting_or_system_lists_the_right_ones():
 def swept(competition: Competition, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     """A sweep in miniature: its text and its folder."""
     folder = tmp_path_factory.mktemp("sweep")
-    small = tiny_run(competition, folder).config.model_copy(
-        update={
-            "name": "small",
-            "folds": FoldsConfig(count=2, file=folder / "folds" / "small.csv"),
-            "compare": CompareConfig(systems=SYSTEMS),
-        }
-    )
-    return run_sweep(Run(small, competition, folder / "runs" / "small"), CONFIG, NAME, "activation")
+    return run_sweep(small_run(competition, folder, CompareConfig(systems=SYSTEMS)), CONFIG, NAME, "activation")
 
 
 def test_a_sweep_has_a_row_for_each_value_and_split_and_a_plot(swept):

@@ -14,6 +14,7 @@ from lumbar.data.tables import TableError, write_table
 from lumbar.detect.landmarks import CLASS_NAMES
 from lumbar.detect.training_set import write_training_set
 from lumbar.errors import InputError
+from lumbar.export.tables import PLACE
 from lumbar.records import write_text
 from lumbar.run.remarks import remarks_on
 
@@ -22,7 +23,7 @@ COMMITTED = Path("folds/rsna2024.csv")
 FOLDS, SEED = 5, 2024
 """How folds are made where there is no fold file of the data set."""
 PARTS = ("train", "val")
-WHOLE = ["study_id", "series_id", "instance_number", "boxes"]
+WHOLE = [*PLACE, "boxes"]
 COLUMNS = ["part", "image", "label", *WHOLE, "classes"]
 """Of an image: its part and files, relative to the set, its slice, and how many boxes of which classes it has."""
 UNFLIPPED = "left and right are classes: train with fliplr=0"

@@ -15,14 +15,14 @@ from lumbar.data.problems import Problems, problem_table
 from lumbar.data.studies import Study, map_studies, series_by_id
 from lumbar.data.tables import write_table
 from lumbar.errors import InputError
-from lumbar.export.tables import join_annotations
-from lumbar.labels import CONDITIONS, GRADES, grade_title
+from lumbar.export.tables import GRADE_TITLES, join_annotations
+from lumbar.labels import CONDITIONS, GRADES
 from lumbar.mri.sampling import sample_square
 from lumbar.mri.series import Series, Slice
 from lumbar.records import align, write_json
 from lumbar.run.remarks import remarks_on
 
-FOLDERS = tuple(grade_title(grade).replace("/", "_") for grade in GRADES)
+FOLDERS = tuple(name.replace("/", "_") for name in GRADE_TITLES.values())
 """`Normal_Mild`, `Moderate` and `Severe`."""
 COLUMNS = ["file", *KEY, "series_id", "instance_number", "grade"]
 Written = list[tuple[object, ...]]

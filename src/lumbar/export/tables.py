@@ -12,6 +12,8 @@ from lumbar.labels import GRADES, grade_title, level_title, title
 PLACE = ["study_id", "series_id", "instance_number"]
 MASTER = [*PLACE, "condition", "level", "x", "y", "series_description", "severity"]
 ANNOTATIONS = [*PLACE, "path", "series_description", "condition", "level", "x", "y", "label"]
+GRADE_TITLES = {number: grade_title(grade) for number, grade in enumerate(GRADES)}
+"""What the competition calls each grade, by its number."""
 
 
 def join_annotations(competition: Competition) -> pd.DataFrame:
@@ -24,7 +26,7 @@ def join_annotations(competition: Competition) -> pd.DataFrame:
 def master_table(competition: Competition) -> pd.DataFrame:
     """The `MASTER` columns of every annotated point; `severity` is the label, empty where there is none."""
     rows = join_annotations(competition)
-    return _spelled(rows).assign(severity=rows["grade"].map(_grade_names()))[MASTER]
+    return _spelled(rows).assign(severity=rows["grade"].map(GRADE_TITLES))[MASTER]
 
 
 def annotation_table(competition: Competition) -> pd.DataFrame:
@@ -32,7 +34,7 @@ def annotation_table(competition: Competition) -> pd.DataFrame:
     data folder, and `label` the grade, empty where there is none."""
     rows = join_annotations(competition)
     paths = [_path_of(competition, *place) for place in rows[PLACE].itertuples(index=False)]
-    return _spelled(rows).assign(path=paths, label=rows["grade"].map(_grade_names()))[ANNOTATIONS]
+    return _spelled(rows).assign(path=paths, label=rows["grade"].map(GRADE_TITLES))[ANNOTATIONS]
 
 
 def _path_of(competition: Competition, study_id: int, series_id: int, instance_number: int) -> str:
@@ -42,10 +44,6 @@ def _path_of(competition: Competition, study_id: int, series_id: int, instance_n
 
 def _spelled(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(condition=rows["condition"].map(title), level=rows["level"].map(level_title))
-
-
-def _grade_names() -> dict[int, str]:
-    return {number: grade_title(grade) for number, grade in enumerate(GRADES)}
 
 
 def export_master(competition: Competition, out: Path) -> list[str]:

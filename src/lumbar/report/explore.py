@@ -9,12 +9,12 @@ import pandas as pd
 from lumbar.data.competition import Competition
 from lumbar.data.points import KEY
 from lumbar.data.tables import write_table
-from lumbar.labels import CONDITIONS, GRADES, LEVELS, SERIES_DESCRIPTIONS, grade_title, level_title, title
+from lumbar.export.tables import GRADE_TITLES
+from lumbar.labels import CONDITIONS, LEVELS, SERIES_DESCRIPTIONS, level_title, title
 from lumbar.records import align, write_text
 
 Tables = Mapping[str, pd.DataFrame]
 """Each table by its name, which is also that of its CSV; its first column names its rows."""
-GRADE_TITLES = {number: grade_title(grade) for number, grade in enumerate(GRADES)}
 TITLES = {
     "contents": "What there is",
     "conditions": "Annotated points by condition",

@@ -12,9 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from lumbar.export.tables import GRADE_TITLES
 from lumbar.labels import CONDITIONS, title
 from lumbar.records import written_whole
-from lumbar.report.explore import GRADE_TITLES, TITLES, Tables
+from lumbar.report.explore import TITLES, Tables
 from lumbar.report.grades import GRADE_STYLES
 
 RIGHT_SIDE = 0.6

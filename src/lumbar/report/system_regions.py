@@ -13,6 +13,8 @@ from matplotlib.axes import Axes
 
 from lumbar.baselines.samplers import is_graded
 from lumbar.config import Config
+from lumbar.data.points import KEY
+from lumbar.export.tables import PLACE
 from lumbar.labels import GROUPS, group_of, level_title
 from lumbar.mri.series import Series, SeriesError, read_series
 from lumbar.report.system_charts import save
@@ -26,7 +28,6 @@ BOX_MM = 24.0
 """Side of the box around a point where the system sees whole slices: about a disc's depth."""
 COLOURS = ("gold", "cyan", "lime", "orange", "magenta")
 """Of the boxes and their names, on a dark slice."""
-SLICE = ["study_id", "series_id", "instance_number"]
 
 
 def write_regions(run: Run, path: Path) -> list[str]:
@@ -60,14 +61,13 @@ def list_regions(run: Run) -> pd.DataFrame:
     """The annotated points of a system's cells, as the competition's table has them, with the grade of each."""
     points = run.competition.coordinates
     mine = points[is_graded(points, run.config.cells)]
-    grades = run.competition.labels[["study_id", "condition", "level", "grade"]]
-    return mine.merge(grades, on=["study_id", "condition", "level"])
+    return mine.merge(run.competition.labels[[*KEY, "grade"]], on=KEY)
 
 
 def choose_slices(regions: pd.DataFrame, seed: int) -> list[pd.DataFrame]:
     """The regions of one slice of each study, in a random order: slices with a finding, from half of the studies that
     have one, and slices without take turns."""
-    slices = [rows for _, rows in regions.groupby(SLICE)]
+    slices = [rows for _, rows in regions.groupby(PLACE)]
     order = [slices[number] for number in np.random.default_rng(seed).permutation(len(slices))]
     found = _one_of_each_study(rows for rows in order if (rows["grade"] > 0).any())
     found = dict(list(found.items())[: max(SHOWN // 2, len(found) // 2)])
