@@ -72,8 +72,7 @@ def _compare(main: Run, systems: Mapping[str, Run]) -> str:
     text = _write(rows, main)
     for name, run in systems.items():
         logger.info("compare: %s", name)
-        with run.held():
-            run.enter()
+        with run.entered():
             for stage in AFTER_DETECTION:
                 STAGES[stage](run)
             rows.append(_measure(name, run, main))

@@ -147,6 +147,13 @@ class Run:
         with hold(self.folder, self.selection.fold):
             yield
 
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """`held`, and claimed as `enter` does, for what makes results in the run's folder."""
+        with self.held():
+            self.enter()
+            yield
+
     def enter(self) -> None:
         """Claims the run's folder; InputError where an earlier version has left results that this one cannot use."""
         refuse_other_layout(self.folder)

@@ -39,8 +39,7 @@ def run_system(run: Run) -> str:
     expect_net(run.config)
     expect_weights(run.config)
     expect_series(run)
-    with run.held():
-        run.enter()
+    with run.entered():
         run_folds(run)
         run_system_crop(run)
         expect_cells(run)

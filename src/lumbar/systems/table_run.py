@@ -36,8 +36,7 @@ def run_table(shared: Run, runs: Sequence[Run], columns: Mapping[str, str], plac
         expect_net(run.config)
         expect_weights(run.config)
     expect_series(shared)
-    with shared.held():
-        shared.enter()
+    with shared.entered():
         run_folds(shared)
         run_system_crop(shared)
         expect_cells(shared)
@@ -57,8 +56,7 @@ def _run_rows(shared: Run, runs: Sequence[Run], columns: Mapping[str, str], plac
 
 def _train(run: Run, crops: Path) -> dict[str, Any]:
     """Trains and measures one variant on shared crops; returns its figures."""
-    with run.held():
-        run.enter()
+    with run.entered():
         share_crops(run, crops)
         run_system_grade(run)
         return measure_run(run)
