@@ -96,7 +96,7 @@ report: install ## Draw what a run has found: runs/<name>/report.html (STUDIES=<
 	$(LUMBAR) report $(OPTIONS) $(if $(STUDIES),--studies $(STUDIES))
 
 test: install ## Run the tests
-	.venv/bin/python -m pytest -n 2 --dist loadfile
+	.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 fuzz: install ## Read thousands of broken files: each must be read or named (COUNT=20000)
 	.venv/bin/python tests/fuzz_reader.py --count $(or $(COUNT),20000)

@@ -45,3 +45,8 @@ def small_run(competition: Competition, folder: Path, compare: CompareConfig) ->
     changes = {"name": "small", "folds": folds, "compare": compare}
     config = tiny_run(competition, folder).config.model_copy(update=changes)
     return Run(config, competition, folder / "runs" / "small")
+
+
+def dated(folder: Path, *patterns: str) -> dict[Path, int]:
+    """When each file below a folder that fits a pattern was last written."""
+    return {path: path.stat().st_mtime_ns for pattern in patterns for path in folder.rglob(pattern)}

@@ -20,8 +20,10 @@ from lumbar.data.priors import nested_prior
 from lumbar.data.tables import write_table
 from lumbar.labels import CONDITIONS, GRADES, GROUPS, LEVELS
 from lumbar.report.collect import collect
+from lumbar.report.system_names import SHOWN
 from lumbar.run.run import MAIN, Run
 from lumbar.submit.stage import predict_submission
+from miniature import dated
 
 CONFIG = Path(__file__).parents[1] / "configs" / "compare.yaml"
 SMALL = {"size": 32, "slices": 1}
@@ -185,31 +187,28 @@ def test_as_many_rows_are_trained_on_in_both_splits(compared, rows):
         assert trained_on == pytest.approx(rows.loc[name, "training_rows"], abs=of_a_study), name
 
 
-def test_a_second_comparison_trains_nothing(compared):
-    def touched() -> dict[Path, int]:
-        return {path: path.stat().st_mtime_ns for path in compared.folder.rglob("*.safetensors")}
-
-    before, text = touched(), (compared.folder / "compare.txt").read_text()
+def test_a_second_comparison_trains_and_draws_nothing(compared):
+    before, text = dated(compared.folder, "*.safetensors", "*.png"), (compared.folder / "compare.txt").read_text()
     assert run_compare(Run(compared.config, compared.competition, compared.folder), CONFIG) + "\n" == text
-    assert touched() == before
+    assert dated(compared.folder, "*.safetensors", "*.png") == before
 
 
 def test_some_systems_can_be_compared_and_those_that_are_finished_train_nothing(compared, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(compared.folder, folder)
     shutil.rmtree(folder / "cnn_coordinates")
-    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
+    before = dated(folder, "*.safetensors")
     run_compare(Run(compared.config, compared.competition, folder), CONFIG, wanted=["cnn_coordinates", "cnn_lstm"])
     rows = json.loads((folder / "compare.json").read_text())
     assert [row["system"] for row in rows] == ["main", "cnn_coordinates", "cnn_lstm"]
-    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert before.items() <= dated(folder, "*.safetensors").items()
     assert list((folder / "cnn_coordinates").rglob("*.safetensors"))
 
 
 def test_every_system_leaves_what_its_paper_shows(compared):
     for name in SYSTEMS:
-        assert (compared.folder / name / "confusion_matrix.png").is_file()
-        assert (compared.folder / name / "gradcam.png").is_file()
+        assert (compared.folder / name / SHOWN / "confusion_matrix.png").is_file()
+        assert (compared.folder / name / SHOWN / "gradcam.png").is_file()
 
 
 def test_a_system_with_too_little_to_train_on_still_has_a_row(compared, tmp_path):

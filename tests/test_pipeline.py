@@ -23,7 +23,7 @@ from lumbar.pipeline import format_table, run_through, score_run
 from lumbar.run.checkpoint import read_card
 from lumbar.run.run import Run
 from lumbar.submit.stage import predict_submission
-from miniature import tiny_run
+from miniature import dated, tiny_run
 
 
 def submit(trained: Run, competition: Competition, folder: Path) -> tuple[pd.DataFrame, dict]:
@@ -53,9 +53,9 @@ def test_every_study_is_predicted_by_the_fold_that_has_not_seen_it(trained):
 
 
 def test_a_second_run_with_nothing_changed_trains_nothing(trained):
-    before = {path: path.stat().st_mtime_ns for path in trained.models.iterdir()}
+    before = dated(trained.models, "*")
     run_through(Run(trained.config, trained.competition, trained.folder))
-    assert {path: path.stat().st_mtime_ns for path in trained.models.iterdir()} == before
+    assert dated(trained.models, "*") == before
 
 
 def test_a_finished_training_leaves_nothing_to_resume_from(trained):

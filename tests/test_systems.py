@@ -17,11 +17,11 @@ from lumbar.config import CompareConfig, ConfigError, FoldsConfig
 from lumbar.data.competition import Competition
 from lumbar.data.tables import write_table
 from lumbar.errors import InputError
-from lumbar.report.system_names import NAMES
+from lumbar.report.system_names import NAMES, SHOWN
 from lumbar.run.run import Run
 from lumbar.systems.alone import open_system, run_system
 from lumbar.systems.overview import format_list, format_show
-from miniature import small_run, tiny_run
+from miniature import dated, small_run, tiny_run
 from test_comparison import CLASSICAL, CONFIG, SYSTEMS
 
 
@@ -91,8 +91,9 @@ def test_a_system_is_run_on_folds_that_are_made_for_its_data(alone):
 def test_a_system_leaves_what_its_paper_shows(alone):
     run, _ = alone
     left_out = {"augmented_samples.png"} if run.config.name == "cnn_coordinates" else set()
-    assert {name for name in NAMES if (run.folder / name).is_file()} == set(NAMES) - left_out
-    for path in run.folder.glob("*.png"):
+    shown = run.folder / SHOWN
+    assert {name for name in NAMES if (shown / name).is_file()} == set(NAMES) - left_out
+    for path in shown.glob("*.png"):
         image = plt.imread(path)
         assert min(image.shape[:2]) > 200, path.name
         assert image[..., :3].std() > 0.05, path.name
@@ -101,32 +102,32 @@ def test_a_system_leaves_what_its_paper_shows(alone):
 def test_the_tables_beside_the_pictures_say_what_the_figures_say(alone):
     run, _ = alone
     figures = json.loads((run.folder / "figures.json").read_text())
-    confusion = pd.read_csv(run.folder / "confusion_matrix.csv")
+    confusion = pd.read_csv(run.folder / SHOWN / "confusion_matrix.csv")
     for split, rows in confusion.groupby("split"):
         assert rows[figures["classes"]].to_numpy().tolist() == figures[split]["confusion_matrix"]
-    history = pd.read_csv(run.folder / "history.csv")
+    history = pd.read_csv(run.folder / SHOWN / "history.csv")
     for split, curves in figures["curves"].items():
         for grader, of in curves.items():
             mine = history[(history["split"] == split) & (history["grader"] == grader)]
             np.testing.assert_allclose(mine["loss"], of["loss"])
-    assert "grouped folds" in (run.folder / "classification_report.txt").read_text()
+    assert "grouped folds" in (run.folder / SHOWN / "classification_report.txt").read_text()
 
 
 def test_the_report_of_a_system_shows_crops_as_it_saw_them_and_links_its_files(alone):
     run, _ = alone
     page = (run.folder / "report.html").read_text()
-    assert 'href="confusion_matrix.png"' in page
+    assert 'href="shown/confusion_matrix.png"' in page
     cells = page.partition('<section id="cells">')[2].partition("</section>")[0]
     assert cells.count('aria-label="crop of ') == cells.count('aria-label="Grad-CAM of ') > 0
     assert "the system has no crop of this cell" not in cells
 
 
 @pytest.mark.parametrize("alone", ["cnn_lstm"], indirect=True)
-def test_a_system_that_is_run_again_trains_nothing(alone):
+def test_a_system_that_is_run_again_trains_and_draws_nothing(alone):
     run, text = alone
-    before = {path: path.stat().st_mtime_ns for path in run.folder.rglob("*.safetensors")}
+    before = dated(run.folder, "*.safetensors", "*.png")
     assert run_system(Run(run.config, run.competition, run.folder)) == text
-    assert {path: path.stat().st_mtime_ns for path in run.folder.rglob("*.safetensors")} == before
+    assert dated(run.folder, "*.safetensors", "*.png") == before
 
 
 def without_rows(competition: Competition, root: Path, table: str, column: str, value: str) -> Competition:

@@ -28,7 +28,7 @@ from lumbar.systems.backbones import (
 )
 from lumbar.systems.table_rows import as_number, kept_epoch, read_printed
 from lumbar.systems.table_text import format_table, write_highlights
-from miniature import small_run
+from miniature import dated, small_run
 from test_comparison import CONFIG, SYSTEMS
 
 ROWS = [(name, backbone) for name, backbones in BACKBONES.items() for backbone in backbones]
@@ -205,7 +205,7 @@ def test_the_plot_and_the_picture_show_something(finished):
 
 def test_a_table_that_is_made_again_trains_nothing(finished):
     shared, text = finished
-    before = {path: path.stat().st_mtime_ns for path in shared.folder.rglob("*.safetensors")}
+    before = dated(shared.folder, "*.safetensors")
     assert len(before) == 6
     assert run_backbones(Run(shared.config, shared.competition, shared.folder), choose_backbones(NAME, NETS)) == text
-    assert {path: path.stat().st_mtime_ns for path in shared.folder.rglob("*.safetensors")} == before
+    assert dated(shared.folder, "*.safetensors") == before

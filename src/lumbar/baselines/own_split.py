@@ -86,7 +86,7 @@ def _trials(run: Run, annotated: Run, split: OwnSplitConfig, grades: str) -> lis
         rows = choose_rows(crops.index, rows, wanted + split.tested_each * len(target.classes), run.config.seed)
         return _with_and_without_copies(run, split, crops, rows, grades)
     rows = choose_rows(crops.index, rows, wanted / (1 - split.share), run.config.seed)
-    tested_in = split_rows(true_classes(crops.index.iloc[rows], target), split, run)
+    tested_in = split_rows(true_classes(crops.index.iloc[rows], target), split, run.config.seed)
     trials = []
     for number in range(min(split.repeats, tested_in.max() + 1)):
         trained = _balance(run, crops, rows[tested_in != number])
@@ -123,10 +123,10 @@ def choose_rows(index: pd.DataFrame, rows: Numbers, count: float, seed: int) -> 
     return rows[np.isin(study_ids, studies[:enough])]
 
 
-def split_rows(classes: Numbers, split: OwnSplitConfig, run: Run) -> Numbers:
+def split_rows(classes: Numbers, split: OwnSplitConfig, seed: int) -> Numbers:
     """The part (N,) that each row is tested in, of as many as the split's share allows."""
     kind = StratifiedKFold if split.stratified else KFold
-    splitter = kind(round(1 / split.share), shuffle=True, random_state=run.config.seed)
+    splitter = kind(round(1 / split.share), shuffle=True, random_state=seed)
     tested_in = np.zeros(len(classes), dtype=np.int64)
     for number, (_, tested) in enumerate(splitter.split(np.zeros(len(classes)), classes)):
         tested_in[tested] = number

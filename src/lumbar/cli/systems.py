@@ -1,5 +1,6 @@
 """`lumbar system`: the published systems by name."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -28,15 +29,34 @@ def show(name: NameArgument, config: ConfigOption = COMPARE) -> None:
 
 @app.command()
 def run(
-    name: NameArgument, config: ConfigOption = COMPARE, data: DataOption = None, full_size: FullSizeOption = False
+    name: NameArgument,
+    config: ConfigOption = COMPARE,
+    data: DataOption = None,
+    full_size: FullSizeOption = False,
+    boxes: Annotated[
+        Path | None, typer.Option(help="vgg16_frozen's own kind of data: a CSV of boxes around lesions, and --images.")
+    ] = None,
+    images: Annotated[Path | None, typer.Option(help="The folder of the images that --boxes names.")] = None,
 ) -> None:
     """Run one system on the data set's own folds, at annotated points: its own figures, and what its paper shows."""
     from lumbar.baselines.systems import read_published
     from lumbar.systems.alone import open_system, run_system
 
+    if boxes or images:
+        _run_on_boxes(name, config, boxes, images, full_size)
+        return
     read_published(config, name)  # before a phantom is written
     opened = open_system(open_run(config, data), config, name, data, full_size)
     typer.echo(f"\n{run_system(opened)}\n\nwrote {opened.folder}")
+
+
+def _run_on_boxes(name: str, config: Path, boxes: Path | None, images: Path | None, full_size: bool) -> None:
+    from lumbar.systems.boxed import open_boxed, run_boxed
+
+    if boxes is None or images is None:
+        raise typer.BadParameter("a table of boxes and a folder of images go together", param_hint="--boxes, --images")
+    folder = Path("runs") / images.resolve().name / "systems" / name
+    typer.echo(f"\n{run_boxed(open_boxed(config, name, full_size), boxes, images, folder)}\n\nwrote {folder}")
 
 
 @app.command()

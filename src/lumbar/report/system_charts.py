@@ -25,22 +25,21 @@ Cases = Mapping[str, pd.DataFrame]
 """The cases, see `baselines.cases.predict_cases`, by the split that they were tested in."""
 
 
-def write_charts(figures: Mapping[str, Any], cases: Cases, folder: Path) -> list[str]:
-    """Writes what a system's `figures.json` and its cases say of how well it does, and returns the files' names.
+def write_charts(figures: Mapping[str, Any], cases: Cases, folder: Path) -> None:
+    """Writes what a system's `figures.json` and its cases say of how well it does.
 
     A panel, or a part of a table, is of the paper's own split, the other of the folds; one without a case is left out.
     """
     tested = {split: cases[split] for split in SPLITS if split in cases and len(cases[split])}
     history = tabulate_history(figures["curves"])
-    written = []
     if len(history):
         write_table(history, folder / "history.csv")
         save(_draw_history(history), folder / "training_curves.png")
-        written += ["training_curves.png", "history.csv"]
-    return [*written, *_write_tested(figures["classes"], tested, folder)] if tested else written
+    if tested:
+        _write_tested(figures["classes"], tested, folder)
 
 
-def _write_tested(classes: Sequence[str], tested: Cases, folder: Path) -> list[str]:
+def _write_tested(classes: Sequence[str], tested: Cases, folder: Path) -> None:
     write_table(tabulate_confusion(tested, classes), folder / "confusion_matrix.csv")
     write_text(format_reports(tested, classes), folder / "classification_report.txt")
     drawn: dict[str, Callable[[Axes, pd.DataFrame, Sequence[str]], None]] = {
@@ -50,7 +49,6 @@ def _write_tested(classes: Sequence[str], tested: Cases, folder: Path) -> list[s
     }
     for name, draw in drawn.items():
         save(_draw_splits(tested, classes, draw), folder / name)
-    return [*drawn, "confusion_matrix.csv", "classification_report.txt"]
 
 
 def tabulate_history(curves: Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]) -> pd.DataFrame:

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+SHOWN = "shown"
+"""The folder of these files in a run's."""
 NAMES = (
     "training_curves.png",
     "history.csv",
@@ -24,5 +26,6 @@ Link = tuple[str, str]
 
 def link_files(folder: Path, page: Path) -> tuple[Link, ...]:
     """The files of a system's run in a folder, as a page in the folder `page` links them."""
-    base = Path(os.path.relpath(folder, page))
-    return tuple((name, (base / name).as_posix()) for name in NAMES if (folder / name).is_file())
+    shown = folder / SHOWN
+    base = Path(os.path.relpath(shown, page))
+    return tuple((name, (base / name).as_posix()) for name in NAMES if (shown / name).is_file())

@@ -30,13 +30,13 @@ TILE = 2.5
 Tile = Callable[[Axes], None]
 
 
-def write_pictures(view: SystemView, folder: Path) -> list[str]:
+def write_pictures(view: SystemView, folder: Path) -> None:
     """Writes what a system saw, with what it said of it, what spoke for that, and how its crops are augmented.
 
-    Returns the files' names; without a trained net there is none.
+    Without a trained net there is nothing.
     """
     if not view.has_answers:
-        return []
+        return
     seed = view.run.config.seed
     seen = list(view.look(view.choose(TITLED, seed)))
     drawn = {
@@ -48,7 +48,6 @@ def write_pictures(view: SystemView, folder: Path) -> list[str]:
         drawn["augmented_samples.png"] = tile(_augmented(view), 1 + COPIES)
     for name, figure in drawn.items():
         save(figure, folder / name)
-    return list(drawn)
 
 
 def tile(tiles: Sequence[Tile], columns: int) -> Figure:
@@ -85,17 +84,19 @@ def _explain(view: SystemView, chosen: Sequence[Seen]) -> Figure:
     for seen in chosen:
         words = {"class": class_words(seen.predicted), "level": level_title(seen.level)}
         maps = view.explain(seen)
-        tiles += [_sample(seen), *(_overlaid(seen, words[head], heat) for head, heat in maps.items())]
+        tiles += [_sample(seen), *(overlaid(seen.image, words[head], heat) for head, heat in maps.items())]
         columns = 1 + len(maps)
     return tile(tiles, columns)
 
 
-def _overlaid(seen: Seen, words: str, heat: NDArray[np.float64] | None) -> Tile:
+def overlaid(image: NDArray[np.float64], words: str, heat: NDArray[np.float64] | None) -> Tile:
+    """A grey image (S, S) in [0, 1] under the map of what spoke for something."""
+
     def draw(axis: Axes) -> None:
         spoke = "no feature map to read" if heat is None else f"what spoke for {words}"
-        _grey(axis, seen.image, spoke)
+        _grey(axis, image, spoke)
         if heat is not None:
-            side = len(seen.image)
+            side = len(image)
             extent = (-0.5, side - 0.5, side - 0.5, -0.5)
             axis.imshow(heat, cmap="inferno", alpha=0.6 * np.sqrt(heat), vmin=0, vmax=1, extent=extent)
 

@@ -30,8 +30,8 @@ COLOURS = ("gold", "cyan", "lime", "orange", "magenta")
 """Of the boxes and their names, on a dark slice."""
 
 
-def write_regions(run: Run, path: Path) -> list[str]:
-    """Writes annotated slices of different studies as a picture, and returns its name; nothing without any."""
+def write_regions(run: Run, path: Path) -> None:
+    """Writes annotated slices of different studies as a picture; nothing without any."""
     shown: list[Tile] = []
     for rows in choose_slices(list_regions(run), run.config.seed):
         series = _open(run, rows) if len(shown) < SHOWN else None
@@ -39,10 +39,8 @@ def write_regions(run: Run, path: Path) -> list[str]:
             shown.append(
                 partial(_draw, series=series, rows=rows, side_mm=box_mm(run.config, rows["condition"].iloc[0]))
             )
-    if not shown:
-        return []
-    save(tile(shown, COLUMNS), path)
-    return [path.name]
+    if shown:
+        save(tile(shown, COLUMNS), path)
 
 
 def _open(run: Run, rows: pd.DataFrame) -> Series | None:

@@ -14,13 +14,13 @@ NOT_COMPUTING = ("config", "errors", "offline", "records", "report", "run")
 def hash_code(*modules: str) -> str:
     """A short hash of modules such as `detect.train`, and of every module of the package that they need.
 
-    Comments, docstrings and layout do not count, and neither does what is `NOT_COMPUTING`.
+    Comments, docstrings and layout do not count, and of what is `NOT_COMPUTING` only the modules named.
     """
     found: set[str] = set()
     left = list(modules)
     while left:
         name = left.pop()
-        if name not in found and name.split(".")[0] not in NOT_COMPUTING:
+        if name not in found and (name in modules or name.split(".")[0] not in NOT_COMPUTING):
             found.add(name)
             left += imported_by(_path_of(name))
     digest = hashlib.sha256()
