@@ -1,7 +1,9 @@
 """The stages as commands, each of which runs those before it as far as they have anything new to do."""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +18,9 @@ from lumbar.cli.options import (
     open_run,
     open_trained_run,
 )
+
+if TYPE_CHECKING:
+    from lumbar.run.run import Run
 
 
 def folds(config: ConfigOption = DEMO, data: DataOption = None) -> None:
@@ -55,18 +60,36 @@ def submit(
 
 
 def cv(
-    config: ConfigOption = DEMO, data: DataOption = None, fold: FoldOption = None, group: GroupOption = None
+    config: ConfigOption = DEMO,
+    data: DataOption = None,
+    fold: FoldOption = None,
+    group: GroupOption = None,
+    workers: Annotated[int, typer.Option(min=1, help="Train so many folds at a time, each in its own process.")] = 1,
 ) -> None:
     """Run every stage on the training studies and score what they predict out of fold."""
     from lumbar.pipeline import format_table, run_through, score_run
     from lumbar.records import write_text
 
     run = open_run(config, data, fold, group)
+    if workers > 1:
+        _train_beside(run, config, data, workers)
     with run.held():
         run_through(run)
         table = format_table(score_run(run))
         write_text(table + "\n", run.folder / "cv.txt")
     typer.echo(f"\n{table}\n\nwrote {run.folder / 'cv.json'}")
+
+
+def _train_beside(run: Run, config: Path, data: Path | None, workers: int) -> None:
+    from lumbar.pipeline import run_through
+    from lumbar.run.run import Selection
+    from lumbar.workers import plan_jobs, run_jobs
+
+    if run.selection != Selection():
+        raise typer.BadParameter("--fold and --group are for one process of its own", param_hint="--workers")
+    run_through(run, last="folds")
+    options = ("--config", str(config), *(("--data", str(data)) if data else ()))
+    run_jobs(plan_jobs(run, options), workers, run.folder / "jobs")
 
 
 def _run_through(

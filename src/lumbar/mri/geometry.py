@@ -5,6 +5,7 @@ Patient space is DICOM's: millimetres, +x to the patient's left, +y to the back,
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -61,7 +62,7 @@ class Plane:
             raise ValueError(f"pixel spacing must be above 0, got {row_spacing} and {column_spacing}")
         return cls(np.asarray(position, dtype=np.float64), x_axis, y_axis, column_spacing, row_spacing)
 
-    @property
+    @cached_property
     def normal(self) -> Array:
         """The unit normal (3,), x_axis × y_axis."""
         return np.cross(self.x_axis, self.y_axis)

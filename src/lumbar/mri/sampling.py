@@ -15,7 +15,7 @@ def sample_square(
 
     What lies outside the slice is black. A slice finer than `mm_per_pixel` is averaged first, so that nothing aliases.
     """
-    pixels, plane = _shrink(series.windowed(image), image.plane, mm_per_pixel)
+    pixels, plane = _shrink(series, image, mm_per_pixel)
     target = _square(displayed(plane, image.anatomical_plane), centre, size, mm_per_pixel)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return cv2.warpAffine(pixels, _matrix(target, plane), (size, size), flags=flags).astype(np.uint8), target
@@ -36,13 +36,12 @@ def _square(plane: Plane, centre: NDArray[np.float64], size: int, mm_per_pixel: 
     return Plane(corner, plane.x_axis, plane.y_axis, mm_per_pixel, mm_per_pixel)
 
 
-def _shrink(pixels: NDArray[np.uint8], plane: Plane, mm_per_pixel: float) -> tuple[NDArray[np.uint8], Plane]:
+def _shrink(series: Series, image: Slice, mm_per_pixel: float) -> tuple[NDArray[np.uint8], Plane]:
     """Averages whole blocks of pixels where the slice is at least twice as fine as the target."""
-    factor = min(int(mm_per_pixel / max(plane.x_spacing, plane.y_spacing)), *pixels.shape)
+    plane = image.plane
+    factor = min(int(mm_per_pixel / max(plane.x_spacing, plane.y_spacing)), *image.pixels.shape)
     if factor < 2:
-        return pixels, plane
-    rows, columns = (length // factor for length in pixels.shape)
-    blocks = pixels[: rows * factor, : columns * factor].reshape(rows, factor, columns, factor)
+        return series.windowed(image), plane
     middle = (factor - 1) / 2
     shrunk = Plane(
         plane.to_patient([middle, middle]),
@@ -51,4 +50,4 @@ def _shrink(pixels: NDArray[np.uint8], plane: Plane, mm_per_pixel: float) -> tup
         plane.x_spacing * factor,
         plane.y_spacing * factor,
     )
-    return blocks.mean(axis=(1, 3)).round().astype(np.uint8), shrunk
+    return series.windowed(image, factor), shrunk

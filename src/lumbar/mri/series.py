@@ -58,7 +58,7 @@ class Slice:
     anatomical_plane: str
     padding: NDArray[np.bool_] | None = None
 
-    @property
+    @cached_property
     def centre(self) -> NDArray[np.float64]:
         """The patient point (3,) in the middle of the image."""
         rows, columns = self.pixels.shape
@@ -123,8 +123,20 @@ class Series:
         low, high = np.percentile(sample, WINDOW_PERCENTILES)
         return float(low), float(max(high, low + 1e-3))
 
-    def windowed(self, image: Slice) -> NDArray[np.uint8]:
-        """A slice's pixels (rows, columns) as 0-255 between the series' black and white."""
+    @cached_property
+    def _windowed(self) -> dict[tuple[int, int], NDArray[np.uint8]]:
+        """What `windowed` has made, by instance number and shrinking: each slice is sampled many times."""
+        return {}
+
+    def windowed(self, image: Slice, shrink: int = 1) -> NDArray[np.uint8]:
+        """A slice's pixels (rows, columns) as 0-255 between the series' black and white, or the means of blocks of
+        `shrink` x `shrink` of them. Not to be written to: it is kept."""
+        key = image.instance_number, shrink
+        if key not in self._windowed:
+            self._windowed[key] = self._window(image) if shrink == 1 else _block_means(self.windowed(image), shrink)
+        return self._windowed[key]
+
+    def _window(self, image: Slice) -> NDArray[np.uint8]:
         low, high = self.window
         grey = (np.clip((image.pixels - low) / (high - low), 0, 1) * 255).astype(np.uint8)
         return grey if image.padding is None else np.where(image.padding, np.uint8(0), grey)
@@ -147,6 +159,13 @@ class Series:
         # Not sign, which is 0 for a scout across the stack: every point would lie on it.
         turns = np.copysign(1.0, [plane.normal @ self.normal for plane in planes])
         return turns * [float(plane.distance(point)) for plane in planes]
+
+
+def _block_means(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """The mean of each whole block of pixels, rounded."""
+    rows, columns = (length // side for length in pixels.shape)
+    blocks = pixels[: rows * side, : columns * side].reshape(rows, side, columns, side)
+    return blocks.mean(axis=(1, 3)).round().astype(np.uint8)
 
 
 def nearest_slice(stacks: Iterable[Series], point: NDArray[np.float64]) -> tuple[Series, Slice] | None:

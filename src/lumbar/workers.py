@@ -1,0 +1,156 @@
+"""A run's folds trained beside each other: one process of the command for each, a few at a time, and when each ran.
+
+A fold trained apart is the same to the byte, where it has as many threads; what folds share is made by one of them,
+while the others wait.
+"""
+
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import torch
+from tqdm import tqdm
+
+from lumbar.errors import InputError
+from lumbar.records import Record, write_json, written_whole
+from lumbar.run.run import Run
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.2
+TOLD = 12
+"""Last lines of what a failed job said."""
+COMMAND = (sys.executable, "-m", "lumbar.cli")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A part of a run that a process makes by itself, and what the command is told for it."""
+
+    name: str
+    arguments: tuple[str, ...]
+
+
+@dataclass
+class Running:
+    """A job's process."""
+
+    job: Job
+    worker: int
+    process: subprocess.Popen[bytes]
+    began: float = field(default_factory=time.time)
+
+
+class Ran(Record):
+    """When a job ran, in seconds since the epoch, and on which worker."""
+
+    job: str
+    worker: int
+    began: float
+    ended: float
+
+
+def plan_jobs(run: Run, options: Sequence[str]) -> list[list[Job]]:
+    """The run's jobs, in rounds: each needs the rounds before it, and nothing of its own round.
+
+    `options` name the config and the data, as the command takes them.
+    """
+
+    def by_fold(stage: str) -> list[Job]:
+        return [Job(f"{stage} fold {fold}", (stage, *options, "--fold", str(fold))) for fold in run.fold_numbers]
+
+    return [by_fold("detect"), [Job("crop", ("crop", *options))], by_fold("grade")]
+
+
+def run_jobs(rounds: Sequence[Sequence[Job]], workers: int, folder: Path) -> None:
+    """Runs the jobs, so many at a time; writes what each says to `<name>.log` in `folder`, and when each ran to
+    `timeline.json` and `timeline.png`.
+
+    InputError where one fails, with the end of what it said; the others are stopped, and go on when asked again.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    finished = list[Ran]()
+    with tqdm(total=sum(map(len, rounds)), desc=f"{workers} workers", unit="job") as progress:
+        for jobs in rounds:
+            for done in _run_round(jobs, workers, folder):
+                finished.append(Ran(job=done.job.name, worker=done.worker, began=done.began, ended=time.time()))
+                progress.update()
+    write_json([each.model_dump() for each in finished], folder / "timeline.json")
+    _draw_timeline(finished, folder / "timeline.png")
+
+
+def _run_round(jobs: Sequence[Job], workers: int, folder: Path) -> Iterator[Running]:
+    """Gives each job's process when it has ended well."""
+    waiting, running = list(jobs), list[Running]()
+    with _stopping(running):
+        while waiting or running:
+            free = sorted(set(range(workers)) - {each.worker for each in running})
+            while waiting and free:
+                running.append(_start(waiting.pop(0), free.pop(0), workers, folder))
+            time.sleep(POLL_SECONDS)
+            for each in [each for each in running if each.process.poll() is not None]:
+                running.remove(each)
+                _expect_success(each, folder)
+                yield each
+
+
+@contextmanager
+def _stopping(running: Sequence[Running]) -> Iterator[None]:
+    """Ends what is still running when the block ends, however it does."""
+    try:
+        yield
+    finally:
+        for each in running:
+            each.process.terminate()
+        for each in running:
+            each.process.wait()
+
+
+def _start(job: Job, worker: int, workers: int, folder: Path) -> Running:
+    logger.info("%s ... (%s)", job.name, _log_of(job, folder))
+    with _log_of(job, folder).open("wb") as log:
+        process = subprocess.Popen(
+            [*COMMAND, *job.arguments], stdout=log, stderr=subprocess.STDOUT, env=environment(worker, workers)
+        )
+    return Running(job, worker, process)
+
+
+def environment(worker: int, workers: int) -> Mapping[str, str]:
+    """What a worker is told by the environment: its share of the cores, and one of the GPUs, where there are some."""
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    gpus = torch.cuda.device_count()
+    its_gpu = {"CUDA_VISIBLE_DEVICES": str(worker % gpus)} if gpus else {}
+    return {**os.environ, "OMP_NUM_THREADS": str(threads), **its_gpu}
+
+
+def _expect_success(done: Running, folder: Path) -> None:
+    status, log = done.process.returncode, _log_of(done.job, folder)
+    if status != 0:
+        said = log.read_text(encoding="utf-8", errors="replace").replace("\r", "\n").splitlines()
+        last = "\n".join(line for line in said[-TOLD:] if line.strip())
+        raise InputError(f"{log}: {done.job.name} ended with status {status}:\n{last}")
+
+
+def _log_of(job: Job, folder: Path) -> Path:
+    return folder / f"{job.name.replace(' ', '_')}.log"
+
+
+def _draw_timeline(finished: Sequence[Ran], path: Path) -> None:
+    """A bar for each job from its beginning to its end, in minutes, a row for each worker."""
+    start = min(each.began for each in finished)
+    figure, axis = plt.subplots(figsize=(9, 2.5), layout="constrained")
+    for number, each in enumerate(finished):
+        began, ended = (each.began - start) / 60, (each.ended - start) / 60
+        axis.barh(each.worker, ended - began, left=began, color=f"C{number % 10}")
+        axis.text((began + ended) / 2, each.worker, each.job, ha="center", va="center", fontsize=7)
+    axis.set(xlabel="minutes", ylabel="worker", yticks=sorted({each.worker for each in finished}))
+    with written_whole(path) as beside:
+        figure.savefig(beside, format="png", dpi=110)
+    plt.close(figure)

@@ -1,0 +1,91 @@
+"""Folds trained beside each other: the same models as one after the other, and a failure that says what failed."""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from conftest import REPOSITORY
+from lumbar import workers
+from lumbar.cli import app
+from lumbar.errors import InputError
+from lumbar.workers import Job, environment, plan_jobs, run_jobs
+
+
+@pytest.fixture
+def python(monkeypatch):
+    """Jobs whose arguments are a line of Python."""
+    monkeypatch.setattr(workers, "COMMAND", (sys.executable, "-c"))
+
+
+def test_a_run_by_two_workers_is_the_run_of_one_to_the_byte(trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY / "src"))
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)  # a thread each, as the run beside it had
+    Path("tiny.yaml").write_text(yaml.safe_dump(trained.config.model_dump(mode="json")))
+    root = str(trained.competition.root)
+    result = CliRunner().invoke(app, ["cv", "--config", "tiny.yaml", "--data", root, "--workers", "2"])
+    assert result.exit_code == 0, result.output
+    for path in sorted(trained.models.glob("*.safetensors")):
+        assert (Path("runs/tiny/models") / path.name).read_bytes() == path.read_bytes(), path.name
+    assert Path("runs/tiny/oof.csv").read_bytes() == (trained.folder / "oof.csv").read_bytes()
+    ran = json.loads(Path("runs/tiny/jobs/timeline.json").read_text())
+    assert [each["job"] for each in ran if "grade" not in each["job"]][-1] == "crop"
+    assert {each["worker"] for each in ran} == {0, 1}
+    assert plt.imread("runs/tiny/jobs/timeline.png").std() > 0.05
+
+
+def test_a_run_has_a_job_for_each_fold_and_stage_that_trains(trained):
+    rounds = plan_jobs(trained, ("--config", "a.yaml"))
+    assert [[job.name for job in jobs] for jobs in rounds] == [
+        ["detect fold 0", "detect fold 1"],
+        ["crop"],
+        ["grade fold 0", "grade fold 1"],
+    ]
+    assert rounds[0][1].arguments == ("detect", "--config", "a.yaml", "--fold", "1")
+
+
+def test_a_round_waits_for_the_one_before_it_and_no_more_run_at_a_time_than_there_are_workers(python, tmp_path):
+    work = "import time; time.sleep(0.3)"
+    run_jobs([[Job(f"a{number}", (work,)) for number in range(3)], [Job("b", (work,))]], 2, tmp_path)
+    ran = {each["job"]: each for each in json.loads((tmp_path / "timeline.json").read_text())}
+    assert ran["a2"]["began"] >= min(ran["a0"]["ended"], ran["a1"]["ended"])
+    assert ran["b"]["began"] >= max(ran[f"a{number}"]["ended"] for number in range(3))
+
+
+def test_a_job_that_fails_is_named_with_what_it_said_and_ends_the_others(python, tmp_path):
+    failing = Job("detect fold 0", ("import time; time.sleep(0.5); print('no such weights'); raise SystemExit(2)",))
+    hanging = Job("detect fold 1", (f"import os, pathlib, time; pathlib.Path({str(tmp_path / 'pid')!r}).write_text("
+                                    "str(os.getpid())); time.sleep(600)",))  # fmt: skip
+    message = r"detect_fold_0\.log: detect fold 0 ended with status 2:\nno such weights"
+    started = time.monotonic()
+    with pytest.raises(InputError, match=message):
+        run_jobs([[failing, hanging]], 2, tmp_path)
+    assert time.monotonic() - started < 60
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_workers_share_the_cores_and_take_turns_on_the_gpus(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(workers.torch.cuda, "device_count", lambda: 2)
+    given = [environment(worker, 3) for worker in range(3)]
+    assert {each["OMP_NUM_THREADS"] for each in given} == {"2"}
+    assert [each["CUDA_VISIBLE_DEVICES"] for each in given] == ["0", "1", "0"]
+    monkeypatch.setattr(workers.torch.cuda, "device_count", lambda: 0)
+    assert "CUDA_VISIBLE_DEVICES" not in environment(0, 3) or "CUDA_VISIBLE_DEVICES" in os.environ
+
+
+def test_workers_and_a_selection_exclude_each_other(trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.yaml").write_text(yaml.safe_dump(trained.config.model_dump(mode="json")))
+    asked = ["cv", "--config", "tiny.yaml", "--data", str(trained.competition.root), "--workers", "2", "--fold", "0"]
+    result = CliRunner().invoke(app, asked)
+    assert result.exit_code == 2
+    assert "--workers" in result.output
