@@ -64,6 +64,8 @@ class SystemNet(nn.Module):
         images = crops if self.published.input.scaling == "unit" else standardise(crops)
         if self.published.input.repeat_channels:
             images = images.expand(-1, COLOURS, -1, -1)
+        if self.grade.backbone not in NETWORKS:  # timm's are faster so, up to 40 % on a CPU; the papers' own are not
+            images = images.contiguous(memory_format=torch.channels_last)
         features: torch.Tensor = self.backbone(images)
         return features
 
