@@ -1,59 +1,26 @@
-"""What the published systems are made of: their targets, examples and augmentation, each a named option."""
+"""What the published systems are made of: their configs, grades and augmentation, each a named option."""
 
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from lumbar.baselines.data import SystemDataset, changes_of
-from lumbar.baselines.net import SystemNet, severe_shares
-from lumbar.baselines.points import without_mark
+from lumbar.baselines.net import SystemNet
 from lumbar.baselines.predict import predict_system
-from lumbar.baselines.samplers import (
-    NO_CONDITION,
-    UNANNOTATED,
-    Examples,
-    all_normal_studies,
-    balance,
-    choose_each,
-    hold_out,
-    is_graded,
-    loss_weights,
-    trained_with,
-    true_classes,
-)
-from lumbar.baselines.targets import TARGETS, Cells, answer
-from lumbar.config import (
-    AugmentationConfig,
-    CellsConfig,
-    Config,
-    ExamplesConfig,
-    GradeConfig,
-    PublishedConfig,
-    read_config,
-)
+from lumbar.baselines.samplers import Examples, balance
+from lumbar.baselines.targets import TARGETS
+from lumbar.config import AugmentationConfig, Config, GradeConfig, PublishedConfig, read_config
 from lumbar.crop.crops import Crops
-from lumbar.data.competition import read_coordinates, split_row_ids
-from lumbar.data.priors import fit_prior
+from lumbar.data.competition import split_row_ids
 from lumbar.grade.data import cut_centre, reseed
 from lumbar.labels import CONDITIONS, GRADES, LEVELS, finding
 from scans import bright_centre
 
 SEEDS_FOLDER = Path(__file__).parents[1] / "configs" / "published"
 SEEDS = sorted(SEEDS_FOLDER.glob("*.yaml"))
-ANYWHERE = Cells(torch.tensor([0]), torch.tensor([0]), torch.full((5, 5), 0.2))
-"""A cell in which one of five affected is severe."""
-
-
-def answered(target: str, probabilities, trained) -> list[float]:
-    """The best answer of one case, as numbers."""
-    row = torch.tensor([probabilities], dtype=torch.float64)
-    return answer(target, row, torch.tensor(trained, dtype=torch.float64), ANYWHERE)[0].tolist()
 
 
 # The systems' configs
@@ -133,195 +100,6 @@ def test_a_finding_reads_like_a_sentence():
     assert finding("spinal_canal_stenosis", "l5_s1", "normal_mild") == "normal or mild spinal canal stenosis at L5/S1"
 
 
-# Targets and answers
-
-
-def test_an_unweighted_posterior_is_answered_with_the_metrics_weights():
-    # .6 × 1, .3 × 2, .1 × 4 of a sum of 1.6.
-    np.testing.assert_allclose(answered("grades", [0.6, 0.3, 0.1], [1, 1, 1]), [0.375, 0.375, 0.25])
-
-
-def test_outputs_trained_with_the_metrics_weights_are_the_answer_already():
-    np.testing.assert_allclose(answered("grades", [0.6, 0.3, 0.1], [1, 2, 4]), [0.6, 0.3, 0.1])
-
-
-def test_affected_is_split_as_moderate_and_severe_are_in_the_cell():
-    # Affected weighed threefold: .5 and .5 / 3 are .75 and .25; .25 is .2 and .05; times 1, 2, 4 of a sum of 1.35.
-    expected = np.array([0.75, 0.4, 0.2]) / 1.35
-    np.testing.assert_allclose(answered("affected", [0.5, 0.5], [1, 3]), expected)
-
-
-def test_a_condition_is_weighed_against_healthy_alone():
-    # .2 of .2 + .6 is a quarter affected: .75, .2, .05 as above; what the other conditions have does not count.
-    expected = np.array([0.75, 0.4, 0.2]) / 1.35
-    np.testing.assert_allclose(answered("condition_and_level", [0.2, 0.1, 0.1, 0, 0, 0.6], [1] * 6), expected)
-
-
-@given(st.lists(st.floats(0.01, 1), min_size=3, max_size=3), st.lists(st.floats(0.1, 10), min_size=3, max_size=3))
-def test_the_answer_does_not_depend_on_the_weights_that_a_net_was_trained_with(shares, weights):
-    posterior, trained = np.array(shares) / sum(shares), np.array(weights)
-    outputs = posterior * trained / (posterior * trained).sum()
-    best = posterior * (1, 2, 4) / (posterior * (1, 2, 4)).sum()
-    np.testing.assert_allclose(answered("grades", outputs.tolist(), weights), best, rtol=1e-6)
-
-
-def test_raw_outputs_are_left_as_they_are_when_asked():
-    for kind, expected in {"raw": [0.6, 0.3, 0.1], "weighted": [0.375, 0.375, 0.25]}.items():
-        published = PublishedConfig.model_validate({"fit": {"class_weights": "none"}, "answer": kind})
-        grader = SystemNet(Config(name="x", grade=GradeConfig(backbone="test_resnet"), published=published), slices=1)
-        grades = grader.grades(torch.log(torch.tensor([[0.6, 0.3, 0.1]])), ANYWHERE.conditions, ANYWHERE.levels)
-        np.testing.assert_allclose(grades[0], expected, rtol=1e-6)
-
-
-def test_the_share_of_severe_counts_cases_and_not_their_weights():
-    cells = [(study, "spinal_canal_stenosis", "l1_l2", grade) for study, grade in enumerate([0] * 6 + [1] * 3 + [2])]
-    labels = pd.DataFrame(cells, columns=["study_id", "condition", "level", "grade"])
-    shares = severe_shares(fit_prior(labels))
-    # Three moderate, one severe, and a little of the prior's smoothing.
-    assert shares[0, 0] == pytest.approx(0.25, abs=1e-3)
-
-
-def test_the_classes_of_the_targets():
-    grades, conditions = np.array([0, 1, 2, 0]), np.array([0, 2, 4, 3])
-    assert TARGETS["grades"].truth(grades, conditions).tolist() == [0, 1, 2, 0]
-    assert TARGETS["affected"].truth(grades, conditions).tolist() == [0, 1, 1, 0]
-    assert TARGETS["affected_condition_and_level"].truth(grades, conditions).tolist() == [5, 2, 4, 5]
-    assert TARGETS["condition_and_level"].truth(grades, conditions).tolist() == [0, 2, 4, 3]
-
-
-def test_healthy_is_a_slice_without_an_annotation_and_no_annotated_one():
-    index = pd.DataFrame(
-        {
-            "condition": "spinal_canal_stenosis",
-            "grade": [0, 2, np.nan],
-            "source": ["annotated", "annotated", UNANNOTATED],
-        }
-    )
-    target = TARGETS["condition_and_level"]
-    classes = [target.classes[number] for number in true_classes(index, target)]
-    assert classes == ["spinal_canal_stenosis", "spinal_canal_stenosis", "healthy"]
-
-
-def test_a_slice_without_an_annotation_teaches_no_level():
-    target, outputs = TARGETS["condition_and_level"], torch.zeros(2, 11, requires_grad=True)
-    loss = target.loss(outputs, torch.tensor([NO_CONDITION, 0]), {"level": torch.tensor([0, 4])}, torch.ones(6))
-    assert loss.item() == pytest.approx(np.log(6) + np.log(5), rel=1e-6)
-    loss.backward()
-    assert not outputs.grad[0, 6:].any()
-    assert outputs.grad[1, 6:].all()
-    alone = target.loss(outputs[:1], torch.tensor([NO_CONDITION]), {"level": torch.tensor([0])}, torch.ones(6))
-    assert alone.item() == pytest.approx(np.log(6), rel=1e-6)
-
-
-def test_both_heads_are_trained():
-    outputs = torch.zeros(2, 11, requires_grad=True)
-    target = TARGETS["affected_condition_and_level"]
-    loss = target.loss(outputs, torch.tensor([5, 0]), {"level": torch.tensor([0, 4])}, torch.ones(6))
-    assert loss.item() == pytest.approx(np.log(6) + np.log(5), rel=1e-6)
-    loss.backward()
-    assert outputs.grad.abs().min() > 0
-
-
-def test_the_binary_loss_is_a_weighted_mean():
-    outputs, truth = torch.tensor([[0.0], [2.0]]), torch.tensor([1, 0])
-    each = np.array([np.log(2), np.log1p(np.exp(2))])
-    loss = TARGETS["affected"].loss(outputs, truth, {}, torch.tensor([1.0, 3.0]))
-    assert float(loss) == pytest.approx((3 * each[0] + each[1]) / 4, rel=1e-6)
-
-
-# Examples
-
-CLASSES = np.array([0] * 6 + [1] * 3 + [2])
-ROWS = np.arange(10) + 100
-
-
-def test_balancing_fills_up_with_copies_after_every_crop_was_taken_once():
-    examples = balance(ROWS, CLASSES, ExamplesConfig(balance="augment"), seed=0)
-    classes = CLASSES[examples.rows - 100]
-    assert np.bincount(classes).tolist() == [6, 6, 6]
-    assert examples.copies[classes == 0].tolist() == [0] * 6
-    assert sorted(examples.copies[classes == 1]) == [0, 0, 0, 1, 1, 1]
-    assert sorted(examples.copies[classes == 2]) == [0, 1, 2, 3, 4, 5]
-
-
-def test_balancing_to_a_number_leaves_out_what_is_above_it():
-    examples = balance(ROWS, CLASSES, ExamplesConfig(balance="augment", balance_to=4), seed=0)
-    assert np.bincount(CLASSES[examples.rows - 100]).tolist() == [4, 4, 4]
-    assert len(set(zip(examples.rows, examples.copies, strict=True))) == 12
-
-
-def test_training_on_copies_alone_shows_no_crop_as_it_is():
-    examples = balance(ROWS, CLASSES, ExamplesConfig(balance="copies", balance_to=4), seed=0)
-    classes = CLASSES[examples.rows - 100]
-    assert np.bincount(classes).tolist() == [4, 4, 4]
-    assert examples.copies[classes == 0].tolist() == [1] * 4
-    assert sorted(examples.copies[classes == 2]) == [1, 2, 3, 4]
-
-
-def test_as_many_of_each_class_are_chosen_and_no_more_than_the_rarest_has():
-    classes = np.array([0] * 6 + [1] * 3 + [2] * 2)
-    rows = np.arange(len(classes)) + 100
-    for count, share, expected in ((1, 1.0, 1), (100, 1.0, 2), (100, 0.5, 1)):
-        chosen = choose_each(rows, classes, count, share, seed=0)
-        assert np.bincount(classes[chosen]).tolist() == [expected] * 3
-
-
-def test_an_equal_training_set_has_as_many_of_each_as_of_the_rarest():
-    examples = balance(ROWS, CLASSES, ExamplesConfig(balance="equal"), seed=0)
-    assert np.bincount(CLASSES[examples.rows - 100]).tolist() == [1, 1, 1]
-    assert not examples.copies.any()
-
-
-def test_without_balancing_everything_is_taken_once():
-    examples = balance(ROWS, CLASSES, ExamplesConfig(), seed=0)
-    assert examples.rows.tolist() == ROWS.tolist()
-
-
-def test_what_balancing_does_is_part_of_what_was_trained_with():
-    # The second class is shown twice as often, and weighed threefold.
-    weights = trained_with(np.array([0, 0, 1]), np.array([0, 0, 1, 1]), np.array([1.0, 3.0, 5.0]))
-    assert weights.tolist() == [1, 6, 1]
-
-
-def test_balanced_weights_give_each_class_the_same_sum():
-    weights = loss_weights(CLASSES, PublishedConfig.model_validate({"fit": {"class_weights": "balanced"}}))
-    np.testing.assert_allclose(weights * np.bincount(CLASSES), [10 / 3] * 3)
-
-
-def test_a_study_with_every_graded_cell_normal_is_dropped_and_one_with_an_empty_cell_is_not():
-    cells = CellsConfig(conditions=("left_subarticular_stenosis",), levels=("l4_l5", "l5_s1"))
-    rows = [(1, "l4_l5", 0), (1, "l5_s1", 0), (2, "l4_l5", 0), (3, "l4_l5", 0), (3, "l5_s1", 1), (1, "l1_l2", 2)]
-    labels = pd.DataFrame(rows, columns=["study_id", "level", "grade"]).assign(condition="left_subarticular_stenosis")
-    assert all_normal_studies(labels, cells).tolist() == [1]
-
-
-def test_dropping_leaves_the_rows_that_the_paper_has(real_labels, rsna):
-    cells = read_config(SEEDS_FOLDER / "cnn_coordinates.yaml").cells
-    coordinates = read_coordinates(rsna / "train_label_coordinates.csv")
-    left = real_labels[~real_labels["study_id"].isin(all_normal_studies(real_labels, cells))]
-    left = left[is_graded(left, cells)].merge(coordinates, on=["study_id", "condition", "level"])
-    assert np.bincount(left["grade"]).tolist() == [3701, 1834, 912]
-
-
-def test_annotations_and_slices_without_one_are_the_papers_images(rsna):
-    coordinates = read_coordinates(rsna / "train_label_coordinates.csv")
-    healthy = without_mark(pd.read_csv(rsna / "image_inventory.csv.gz"), coordinates).sum()
-    assert (len(coordinates), healthy, len(coordinates) + healthy) == (48_668, 122_677, 171_345)
-
-
-def test_what_is_watched_is_never_torn_apart():
-    units = np.repeat(np.arange(20), 5)
-    watched = hold_out(units, 0.15, seed=1)
-    assert set(units[watched]).isdisjoint(units[~watched])
-    assert watched.sum() == 15
-
-
-def test_only_the_cells_of_the_config_are_graded():
-    index = pd.DataFrame([(name, level) for name in CONDITIONS for level in LEVELS], columns=["condition", "level"])
-    cells = CellsConfig(conditions=("left_subarticular_stenosis",), levels=("l4_l5",))
-    assert index[is_graded(index, cells)].to_numpy().tolist() == [["left_subarticular_stenosis", "l4_l5"]]
-
-
 def crops_of(conditions: list[str], studies: int = 4, slices: int = 1, size: int = 40) -> Crops:
     """Crops of noise for every level of some conditions."""
     cells = [(study, name, level) for study in range(studies) for name in conditions for level in LEVELS]
@@ -396,13 +174,6 @@ def test_a_copy_is_changed_once_and_its_original_is_trained_on_as_it_is():
     np.testing.assert_array_equal(drawn(training, (1, 3)), drawn(training, (1, 4)))
     np.testing.assert_array_equal(drawn(training, (1, 3)), drawn(testing, 1))
     assert not np.array_equal(drawn(training, (1, 3)), drawn(training, (2, 3)))
-
-
-def test_the_rarer_classes_alone_get_copies_where_augmentation_is_for_balance():
-    config = read_config(SEEDS_FOLDER / "cnn_lstm.yaml")
-    examples = balance(ROWS, CLASSES, config.system.examples, seed=0)
-    assert not examples.copies[CLASSES[examples.rows - 100] == 0].any()
-    assert np.bincount(CLASSES[examples.rows - 100]).tolist() == [6, 6, 6]
 
 
 def test_every_image_of_a_training_on_copies_is_changed():
