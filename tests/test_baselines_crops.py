@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lumbar.baselines.crops import SystemCutter, crop_slices, place_in_slice, pool_views
+from lumbar.baselines.crops import SystemCutter, crop_slices, place_in_slice, pool_crops, pool_views
 from lumbar.baselines.points import cluster_heights, clustered_points, unannotated_points
 from lumbar.baselines.samplers import UNANNOTATED, all_normal_studies
 from lumbar.baselines.stage import SYSTEM, chosen_rows
 from lumbar.config import CellsConfig, Config, ExamplesConfig, PublishedConfig, SliceConfig, ViewConfig
-from lumbar.crop.crops import open_crops
+from lumbar.crop.crops import Crops, open_crops
 from lumbar.crop.store import write_crops
 from lumbar.data.annotations import annotated_points
 from lumbar.data.competition import Competition
@@ -161,3 +161,12 @@ def test_pooled_crops_are_those_of_all_groups(competition, tmp_path):
     pixels = np.concatenate([part.pixels for part in parts])
     for number, row in enumerate(pooled.index["row_id"]):
         np.testing.assert_array_equal(pooled.pixels[number], pixels[number], err_msg=row)
+
+
+def test_groups_of_which_one_lacks_a_fact_are_pooled_without_a_warning(recwarn):
+    whole = pd.DataFrame({"study_id": [1], "grade": [2.0], "place_x": [0.5]})
+    lacking = pd.DataFrame({"study_id": [2], "grade": [np.nan]})
+    pooled = pool_crops([Crops(np.zeros((1, 1, 2, 2), np.uint8), table) for table in (whole, lacking)])
+    assert pooled.index.columns.tolist() == ["study_id", "grade", "place_x"]
+    assert pooled.index["grade"].isna().tolist() == [False, True]
+    assert not recwarn.list

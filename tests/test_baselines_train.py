@@ -12,6 +12,7 @@ from lumbar.baselines.train import train_system
 from lumbar.config import Config, GradeConfig, PublishedConfig
 from lumbar.crop.crops import Crops
 from lumbar.data.priors import fit_prior
+from lumbar.errors import InputError
 from lumbar.grade.head import level_prior
 
 
@@ -102,3 +103,9 @@ def test_the_share_that_is_watched_is_the_configs(crops, rows, tmp_path):
     # Of 8 studies four are watched: 20 crops are trained on, in batches of 8 without the last four; 20 are watched, of
     # which two batches are also looked at before.
     assert counting.reads == 16 + 20 + 16
+
+
+def test_a_single_study_of_which_a_part_would_be_watched_is_refused(crops, tmp_path):
+    one = np.flatnonzero(crops.index["study_id"] == crops.index["study_id"].iloc[0])
+    with pytest.raises(InputError, match=r"test: 5 crops of one study, all of them watched; expected more studies"):
+        train(crops, one, tmp_path, SCHEDULES["best"], batch_size=2)

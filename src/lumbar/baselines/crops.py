@@ -96,7 +96,9 @@ class _Joined:
 
 def pool_crops(groups: Sequence[Crops]) -> Crops:
     """The crops of several groups as if they were of one."""
-    index = pd.concat([crops.index for crops in groups], ignore_index=True)
+    columns = dict.fromkeys(name for crops in groups for name in crops.index)
+    known = [crops.index.dropna(axis="columns", how="all") for crops in groups]  # pandas wants no others
+    index = pd.concat(known, ignore_index=True).reindex(columns=list(columns))
     return Crops(_Joined([crops.pixels for crops in groups]), index)
 
 

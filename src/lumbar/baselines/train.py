@@ -23,6 +23,7 @@ from lumbar.baselines.samplers import (
 from lumbar.baselines.targets import TARGETS
 from lumbar.config import FitConfig, PublishedConfig
 from lumbar.crop.crops import Crops
+from lumbar.errors import InputError
 from lumbar.grade.train import Curves, NetModule, State, batches_of, fit, may_fuse, seed_training, steps_of
 
 PLATEAU_PATIENCE = 2
@@ -121,6 +122,8 @@ def train_on(
     units = crops.index[kept_together].to_numpy()[examples.rows] if kept_together else np.arange(len(examples))
     watched = hold_out(units, how.watched_share, seed) if how.holds_out else np.zeros(len(examples), bool)
     shown = examples.where(~watched)
+    if not len(shown):
+        raise InputError(f"{label}: {len(examples)} crops of one study, all of them watched; expected more studies")
     training = batches_of(SystemDataset(crops, shown, config, seed), batch_size, seed)
     weights = loss_weights(_classes(crops, shown.rows, published), published)
     module = SystemModule(net, steps_of(training, net.grade), weights, seed)
