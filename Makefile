@@ -7,7 +7,7 @@ OPTIONS = --config "$(CONFIG)" $(if $(DATA),--data "$(DATA)")
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo cv compare system ablation submission predict folds detect crop grade ensemble data weights bundle bundle-training inference-kernel \
-	lint-kaggle push replay rehearse report test fuzz lint pictures clean
+	lint-kaggle push replay rehearse report test bench fuzz lint pictures clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -23,11 +23,11 @@ install: .venv/installed ## Create .venv and install the package into it
 	touch $@
 
 demo: ## The whole pipeline on a synthetic competition: CV table, cv.json, submission.csv
-	$(MAKE) --no-print-directory cv CONFIG=configs/demo.yaml DATA=
+	$(MAKE) --no-print-directory cv CONFIG=configs/demo.yaml DATA= WORKERS=2
 	$(MAKE) --no-print-directory submission CONFIG=configs/demo.yaml DATA=
 
-cv: install ## Run every stage on the training studies and score it
-	$(LUMBAR) cv $(OPTIONS)
+cv: install ## Run every stage on the training studies and score it (WORKERS=2: so many folds at a time)
+	$(LUMBAR) cv $(OPTIONS) $(if $(WORKERS),--workers $(WORKERS))
 
 submission: install ## Predict the test studies with the run's models and write submission/submission.csv
 	$(LUMBAR) submit $(OPTIONS)
@@ -97,6 +97,13 @@ report: install ## Draw what a run has found: runs/<name>/report.html (STUDIES=<
 
 test: install ## Run the tests
 	.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# What is timed are the demo's models, which are made where they are not there.
+runs/demo/models/ensemble.json: | .venv/installed
+	$(LUMBAR) cv --config configs/demo.yaml --workers 2
+bench: install runs/demo/models/ensemble.json ## How fast each stage is beside its floor: a table, and build/bench.json
+	mkdir -p build
+	.venv/bin/python -m pytest tests/bench_speed.py -p no:xdist --benchmark-json build/bench.json --benchmark-columns min,mean,stddev,rounds
 
 fuzz: install ## Read thousands of broken files: each must be read or named (COUNT=20000)
 	.venv/bin/python tests/fuzz_reader.py --count $(or $(COUNT),20000)
