@@ -26,7 +26,8 @@ KINDS = {
     for grader in config.trained_graders.values()
 }
 """Each backbone and pooling once: what differs otherwise is only what is cropped."""
-CELLS = 4
+CELLS = 2
+"""A step of the optimiser an epoch: the real nets take seconds for each."""
 
 
 def crops_for(config: Config, grader: GraderConfig) -> Crops:

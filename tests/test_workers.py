@@ -15,6 +15,7 @@ from conftest import REPOSITORY
 from lumbar import workers
 from lumbar.cli import app
 from lumbar.errors import InputError
+from lumbar.submit.stage import predict_submission
 from lumbar.workers import Job, environment, plan_jobs, run_jobs
 
 
@@ -24,7 +25,9 @@ def python(monkeypatch):
     monkeypatch.setattr(workers, "COMMAND", (sys.executable, "-c"))
 
 
-def test_a_run_by_two_workers_is_the_run_of_one_to_the_byte(trained, tmp_path, monkeypatch):
+def test_the_same_seed_gives_the_same_models_and_submission_to_the_byte_also_by_two_workers(
+    trained, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY / "src"))
     monkeypatch.setattr(os, "cpu_count", lambda: 2)  # a thread each, as the run beside it had
@@ -35,6 +38,9 @@ def test_a_run_by_two_workers_is_the_run_of_one_to_the_byte(trained, tmp_path, m
     for path in sorted(trained.models.glob("*.safetensors")):
         assert (Path("runs/tiny/models") / path.name).read_bytes() == path.read_bytes(), path.name
     assert Path("runs/tiny/oof.csv").read_bytes() == (trained.folder / "oof.csv").read_bytes()
+    for name, models in (("one", trained.models), ("two", Path("runs/tiny/models"))):
+        predict_submission(models, trained.competition, tmp_path / name, tmp_path / f"{name}.csv")
+    assert (tmp_path / "two.csv").read_bytes() == (tmp_path / "one.csv").read_bytes()
     ran = json.loads(Path("runs/tiny/jobs/timeline.json").read_text())
     assert [each["job"] for each in ran if "grade" not in each["job"]][-1] == "crop"
     assert {each["worker"] for each in ran} == {0, 1}
