@@ -7,12 +7,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from lumbar.config import DetectConfig
 from lumbar.detect.detector import Detector
 from lumbar.detect.train import LandmarkTraining, train_detector
+from lumbar.run.loggers import open_logger
 
 TRACKERS = ("clearml", "comet_ml", "dvclive", "mlflow", "neptune", "ray", "tensorboard", "wandb")
 """The packages that Ultralytics tells of a training where they are installed."""
@@ -82,6 +84,15 @@ def test_an_interrupted_training_ends_with_the_weights_of_the_one_that_was_not(i
 def test_another_seed_trains_other_weights(images, uninterrupted, tmp_path):
     other = train_detector(CONFIG, images, tmp_path / "training", SEED + 1, "other")
     assert any(not torch.equal(tensor, uninterrupted[name]) for name, tensor in other.items())
+
+
+def test_a_logger_is_told_of_each_epoch_and_changes_nothing(images, uninterrupted, tmp_path):
+    logger = open_logger("csv", "run", tmp_path, "detector_fold0")
+    logged = train_detector(CONFIG, images, tmp_path / "training", SEED, "logged", logger)
+    assert all(torch.equal(tensor, uninterrupted[name]) for name, tensor in logged.items())
+    told = pd.read_csv(tmp_path / "logs" / "detector_fold0" / "version_0" / "metrics.csv")
+    assert told["step"].tolist() == list(range(CONFIG.epochs))
+    assert (told[["box_loss", "cls_loss", "dfl_loss"]] > 0).all(axis=None)
 
 
 def test_what_training_resumes_from_holds_no_code(images, tmp_path):

@@ -20,6 +20,7 @@ from lumbar.grade.predict import load_grader, looks_of, predict_grades
 from lumbar.grade.train import train_grader
 from lumbar.labels import GRADES, LEVELS
 from lumbar.run.checkpoint import Card, CheckpointError, save_checkpoint
+from lumbar.run.loggers import open_logger
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +65,16 @@ def test_an_untrained_grader_predicts_the_prior(crops, rows, backbone):
     predicted = predict_grades(grader.eval(), crops, rows)
     expected = prior_of(crops)[[LEVELS.index(level) for level in crops.index["level"]]]
     np.testing.assert_allclose(predicted[list(GRADES)], expected, rtol=1e-6)
+
+
+def test_a_logger_is_told_of_each_epoch_and_changes_nothing(crops, rows, tmp_path):
+    state, losses = train(crops, rows, tmp_path / "alone")
+    logger = open_logger("csv", "run", tmp_path, "spinal_fold0")
+    logged, _ = train_grader(grader_at_prior(crops), crops, rows, tmp_path / "logged", 1, "test", logger)
+    assert all(torch.equal(tensor, state[name]) for name, tensor in logged.items())
+    told = pd.read_csv(tmp_path / "logs" / "spinal_fold0" / "version_0" / "metrics.csv")
+    assert told["epoch"].tolist() == list(range(len(losses)))
+    np.testing.assert_allclose(told["loss"], losses, atol=1e-4)
 
 
 def test_the_levels_prior_takes_both_sides_together():

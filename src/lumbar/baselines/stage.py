@@ -87,7 +87,7 @@ def _train(run: Run, training: Training) -> tuple[State, Curves]:
     known = labelled_rows(run, index)
     known = known[index["fold"].to_numpy()[known] != training.fold]
     where = (training.folder, training.seed, training.label)
-    return train_system(net, training.crops, training.rows.astype(np.int64), known, *where)
+    return train_system(net, training.crops, training.rows.astype(np.int64), known, *where, training.logger(run))
 
 
 def labelled_rows(run: Run, index: pd.DataFrame) -> Numbers:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from pytorch_lightning.loggers import Logger
 
 from lumbar.baselines.classical import FittedHead
 from lumbar.baselines.data import SystemDataset
@@ -83,7 +84,14 @@ class SystemModule(NetModule):
 
 
 def train_system(
-    net: SystemNet, crops: Crops, rows: Numbers, known: Numbers, folder: Path, seed: int, label: str
+    net: SystemNet,
+    crops: Crops,
+    rows: Numbers,
+    known: Numbers,
+    folder: Path,
+    seed: int,
+    label: str,
+    logger: Logger | None = None,
 ) -> tuple[State, Curves]:
     """Trains on some rows of the crops, whose index has `grade`; returns the weights and the figures of each epoch.
 
@@ -95,7 +103,7 @@ def train_system(
     examples = balance(rows, _classes(crops, rows, published), published.examples, seed)
     classes, shown = (_classes(crops, some, published) for some in (known, examples.rows))
     net.trained_with.copy_(torch.from_numpy(trained_with(classes, shown, loss_weights(shown, published))))
-    return train_on(net, crops, examples, "study_id", folder, seed, label)
+    return train_on(net, crops, examples, "study_id", folder, seed, label, logger)
 
 
 def _classes(crops: Crops, rows: Numbers, published: PublishedConfig) -> Numbers:
@@ -110,6 +118,7 @@ def train_on(
     folder: Path,
     seed: int,
     label: str,
+    logger: Logger | None = None,
 ) -> tuple[State, Curves]:
     """Trains on examples as they are given; returns the weights and the figures of each epoch, as `train_system`.
 
@@ -129,7 +138,7 @@ def train_on(
     module = SystemModule(net, steps_of(training, net.grade), weights, seed)
     held_out = SystemDataset(crops, examples.where(watched), config)
     watching, callbacks = batches_of(held_out, batch_size) if how.holds_out else None, _watch(how, folder)
-    fit(module, training, net.grade, folder, label, watching, callbacks)
+    fit(module, training, net.grade, folder, label, watching, callbacks, logger)
     if callbacks:
         best = callbacks[0].best_model_path  # type: ignore[attr-defined]  # the first is a ModelCheckpoint
         module.load_state_dict(torch.load(best, weights_only=True)["state_dict"])

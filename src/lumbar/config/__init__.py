@@ -21,7 +21,7 @@ from lumbar.config.published import (
     PublishedConfig,
     SliceConfig,
 )
-from lumbar.config.run import Config, FoldsConfig, Member, PhantomConfig, SubmitConfig
+from lumbar.config.run import Config, FoldsConfig, LoggerName, Member, PhantomConfig, SubmitConfig
 
 __all__ = [
     "LOOKS_WITH",
@@ -40,6 +40,7 @@ __all__ = [
     "GraderConfig",
     "HeadConfig",
     "InputConfig",
+    "LoggerName",
     "Member",
     "OwnSplitConfig",
     "PhantomConfig",

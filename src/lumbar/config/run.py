@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
@@ -83,6 +83,9 @@ class AblationConfig(Record):
     """The run, of the same data, folds and detector, whose points are cropped at; it is made where it is not there."""
 
 
+LoggerName = Literal["none", "csv", "tensorboard", "wandb", "mlflow"]
+
+
 class Config(Record):
     """A whole run."""
 
@@ -90,6 +93,9 @@ class Config(Record):
     """The run's name, and its folder's under `runs/`."""
     seed: int = Field(0, ge=0, le=LARGEST_SEED)
     """Seed of everything but the phantom."""
+    logger: LoggerName = "none"
+    """Who is told of each training's figures by epoch: nobody, CSV files, TensorBoard, or Weights & Biases (offline) or
+    MLflow, which must be installed; in `logs/` of the run's folder. No result depends on it."""
     phantom: PhantomConfig = PhantomConfig()
     folds: FoldsConfig = FoldsConfig()
     detect: DetectConfig = DetectConfig()

@@ -10,6 +10,7 @@ from typing import Any, cast
 from unittest import mock
 
 import torch
+from pytorch_lightning.loggers import Logger
 from tqdm import tqdm
 from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.utils import LOGGER
@@ -37,8 +38,16 @@ class LandmarkTraining(DetectionTrainer):
     figures and weights, for every class that has `Trainer` in its name: hence this one's.
     """
 
-    def __init__(self, config: DetectConfig, images: list[Path], folder: Path, seed: int, label: str) -> None:
-        self.config = config
+    def __init__(
+        self,
+        config: DetectConfig,
+        images: list[Path],
+        folder: Path,
+        seed: int,
+        label: str,
+        logger: Logger | None = None,
+    ) -> None:
+        self.config, self.told = config, logger
         self.progress = tqdm(total=config.epochs, desc=label, unit="epoch")
         self.image_list, self.state = folder / "train.txt", folder / "last.ckpt"
         folder.mkdir(parents=True, exist_ok=True)
@@ -49,7 +58,7 @@ class LandmarkTraining(DetectionTrainer):
         super().__init__(overrides=_overrides(config, folder, seed))
         self.callbacks.clear()  # they are Ultralytics' telemetry
         self.add_callback("on_train_epoch_start", lambda _: self._reseed())
-        self.add_callback("on_train_epoch_end", lambda _: self.progress.update())
+        self.add_callback("on_train_epoch_end", lambda _: self._tell_epoch())
         self.add_callback("on_train_end", lambda _: self.progress.close())
 
     def get_dataset(self) -> dict[str, Any]:
@@ -112,6 +121,14 @@ class LandmarkTraining(DetectionTrainer):
         self.start_epoch = state["epoch"] + 1
         self.progress.update(self.start_epoch)
 
+    def _tell_epoch(self) -> None:
+        """The epoch's losses for the logger, if there is one, and the bar."""
+        if self.told:
+            losses: Any = self.tloss
+            self.told.log_metrics({name: float(value) for name, value in losses.items()}, self.epoch)
+            self.told.save()
+        self.progress.update()
+
     def _reseed(self) -> None:
         """Lets an epoch's order and augmentation depend on nothing but the seed and the epoch.
 
@@ -165,11 +182,11 @@ def _overrides(config: DetectConfig, folder: Path, seed: int) -> dict[str, Any]:
 
 
 def train_detector(
-    config: DetectConfig, images: list[Path], folder: Path, seed: int, label: str
+    config: DetectConfig, images: list[Path], folder: Path, seed: int, label: str, logger: Logger | None = None
 ) -> dict[str, torch.Tensor]:
     """Trains a detector on images with label files beside them, and returns its averaged weights (float32)."""
     threads = torch.get_num_threads()
-    trainer = LandmarkTraining(config, images, folder, seed, label)
+    trainer = LandmarkTraining(config, images, folder, seed, label, logger)
     try:
         # Ultralytics tries mixed precision on a model that it downloads for that.
         with mock.patch("ultralytics.engine.trainer.check_amp", lambda _: True):

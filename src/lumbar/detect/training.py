@@ -15,6 +15,7 @@ from lumbar.detect.training_set import write_training_set
 from lumbar.errors import InputError
 from lumbar.run.checkpoint import Card, current_commit, is_current, save_checkpoint
 from lumbar.run.code import hash_code
+from lumbar.run.loggers import open_logger
 from lumbar.run.remarks import remarks_on
 from lumbar.run.run import Run
 from lumbar.run.stamps import Origin, fingerprint, hash_files, run_stage
@@ -113,7 +114,9 @@ def train_fold(run: Run, fold: int, audit: Audit) -> None:
     chosen = chosen[~chosen["study_id"].isin(contradicted)]
     folder, seed = run.folder / "detect", run.config.seed + fold
     work = folder / f"training_fold{fold}_{made_from}"
-    state = train_detector(run.config.detect, image_paths(run, chosen), work, seed, f"detect: train fold {fold}")
+    logger = open_logger(run.config.logger, run.config.name, run.folder, stem.name)
+    paths, label = image_paths(run, chosen), f"detect: train fold {fold}"
+    state = train_detector(run.config.detect, paths, work, seed, label, logger)
     card = Card(
         kind="detector",
         classes=CLASS_NAMES,

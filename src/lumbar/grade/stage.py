@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from pytorch_lightning.loggers import Logger
 
 from lumbar.config import Config, GraderConfig, Member, ViewConfig
 from lumbar.crop.crops import NOWHERE, Crops, found_rows, join_views, open_crops
@@ -27,6 +28,7 @@ from lumbar.labels import CONDITIONS, GRADES
 from lumbar.records import write_record
 from lumbar.run.checkpoint import BY_EPOCH, Card, current_commit, is_current, remove_checkpoint, save_checkpoint
 from lumbar.run.code import hash_code
+from lumbar.run.loggers import open_logger
 from lumbar.run.run import Run
 from lumbar.run.stamps import Origin, fingerprint, hash_files, key_of, run_stage, wait_for
 
@@ -51,6 +53,10 @@ class Training:
     seed: int
     folder: Path
     label: str
+
+    def logger(self, run: Run) -> Logger | None:
+        """Who is told of its figures, if anybody is."""
+        return open_logger(run.config.logger, run.config.name, run.folder, f"{self.member.name}_fold{self.fold}")
 
 
 @dataclass(frozen=True)
@@ -296,7 +302,7 @@ def choose_cells(run: Run, member: Member, index: pd.DataFrame) -> Rows:
 def _train(run: Run, training: Training) -> tuple[State, Curves]:
     grader = start_grader(run, training.member, training.fold, training.seed)
     where = (training.folder, training.seed, training.label)
-    return train_grader(grader, training.crops, training.rows, *where)
+    return train_grader(grader, training.crops, training.rows, *where, training.logger(run))
 
 
 def _describe(run: Run, member: Member) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pytorch_lightning as lightning
 import torch
 from numpy.typing import NDArray
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint, WeightAveraging
+from pytorch_lightning.loggers import Logger
 from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
@@ -169,7 +170,13 @@ class EpochBar(Callback):
 
 
 def train_grader(
-    grader: Grader, crops: Crops, choices: NDArray[np.integer], folder: Path, seed: int, label: str
+    grader: Grader,
+    crops: Crops,
+    choices: NDArray[np.integer],
+    folder: Path,
+    seed: int,
+    label: str,
+    logger: Logger | None = None,
 ) -> tuple[State, Curves]:
     """Trains on cells whose choices of rows (N, K) of the crops are given, with their `grade` in the index; returns the
     weights and the figures of each epoch.
@@ -182,7 +189,7 @@ def train_grader(
     together_from = config.epochs - config.metric_epochs
     training = batches_of(examples, config.batch_size, seed, examples.studies, together_from)
     module = GraderModule(grader, config, steps_of(training, config), seed)
-    fit(module, training, config, folder, label)
+    fit(module, training, config, folder, label, logger=logger)
     return grader.state_dict(), module.curves
 
 
@@ -239,10 +246,11 @@ def fit(
     label: str,
     watched: DataLoader | None = None,
     callbacks: Sequence[Callback] = (),
+    logger: Logger | None = None,
 ) -> None:
     """Trains a module to its last epoch, going on where an earlier call with the same folder was interrupted.
 
-    `watched` is measured after each epoch; `callbacks` see its figures.
+    `watched` is measured after each epoch; `callbacks` see its figures, and a `logger` is told of all.
     """
     averaged = [WeightAveraging(avg_fn=moving_average(config.averaging))] if config.averaging else []
     last = ModelCheckpoint(folder, filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
@@ -256,7 +264,7 @@ def fit(
         accumulate_grad_batches=config.accumulate,
         deterministic="warn",
         callbacks=[EpochBar(label), *averaged, *callbacks, last],
-        logger=False,
+        logger=logger or False,
         enable_progress_bar=False,
         enable_model_summary=False,
         default_root_dir=folder,
