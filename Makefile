@@ -103,7 +103,8 @@ runs/demo/models/ensemble.json: | .venv/installed
 	$(LUMBAR) cv --config configs/demo.yaml --workers 2
 bench: install runs/demo/models/ensemble.json ## How fast each stage is beside its floor: a table, and build/bench.json
 	mkdir -p build
-	.venv/bin/python -m pytest tests/bench_speed.py -p no:xdist --benchmark-json build/bench.json --benchmark-columns min,mean,stddev,rounds
+	.venv/bin/python -m pytest tests/bench_speed.py -p no:xdist --benchmark-json build/bench.json --benchmark-group-by group,param \
+		--benchmark-columns min,mean,stddev,rounds
 
 fuzz: install ## Read thousands of broken files: each must be read or named (COUNT=20000)
 	.venv/bin/python tests/fuzz_reader.py --count $(or $(COUNT),20000)

@@ -109,17 +109,17 @@ def bare_batches(net: torch.nn.Module, batches: list[tuple[torch.Tensor, ...]]) 
 # Reading
 
 
-@pytest.mark.benchmark(group="read the files of two studies")
+@pytest.mark.benchmark(group="read the studies' files")
 def test_bytes_alone(benchmark, directories):
     benchmark(lambda: [path.read_bytes() for folder in directories for path in folder.iterdir()])
 
 
-@pytest.mark.benchmark(group="read the files of two studies")
+@pytest.mark.benchmark(group="read the studies' files")
 def test_pydicom_alone(benchmark, directories):
     benchmark(lambda: [decode(path) for folder in directories for path in sorted(folder.iterdir())])
 
 
-@pytest.mark.benchmark(group="read the files of two studies")
+@pytest.mark.benchmark(group="read the studies' files")
 def test_lumbar_reads_series(benchmark, directories):
     benchmark(lambda: [read_series(folder) for folder in directories])
 
