@@ -2,7 +2,9 @@
 
 import json
 import os
+import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -12,17 +14,19 @@ import yaml
 from typer.testing import CliRunner
 
 from conftest import REPOSITORY
-from lumbar import workers
 from lumbar.cli import app
 from lumbar.errors import InputError
 from lumbar.submit.stage import predict_submission
-from lumbar.workers import Job, environment, plan_jobs, run_jobs
+from lumbar.workers import jobs, local
+from lumbar.workers.jobs import Job, plan_jobs
+from lumbar.workers.local import environment, run_jobs
+from lumbar.workers.slurm import write_sbatch
 
 
 @pytest.fixture
 def python(monkeypatch):
     """Jobs whose arguments are a line of Python."""
-    monkeypatch.setattr(workers, "COMMAND", (sys.executable, "-c"))
+    monkeypatch.setattr(jobs, "COMMAND", (sys.executable, "-c"))
 
 
 def test_the_same_seed_gives_the_same_models_and_submission_to_the_byte_also_by_two_workers(
@@ -80,11 +84,11 @@ def test_a_job_that_fails_is_named_with_what_it_said_and_ends_the_others(python,
 
 def test_workers_share_the_cores_and_take_turns_on_the_gpus(monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    monkeypatch.setattr(workers.torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(local.torch.cuda, "device_count", lambda: 2)
     given = [environment(worker, 3) for worker in range(3)]
     assert {each["OMP_NUM_THREADS"] for each in given} == {"2"}
     assert [each["CUDA_VISIBLE_DEVICES"] for each in given] == ["0", "1", "0"]
-    monkeypatch.setattr(workers.torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(local.torch.cuda, "device_count", lambda: 0)
     assert "CUDA_VISIBLE_DEVICES" not in environment(0, 3) or "CUDA_VISIBLE_DEVICES" in os.environ
 
 
@@ -95,3 +99,42 @@ def test_workers_and_a_selection_exclude_each_other(trained, tmp_path, monkeypat
     result = CliRunner().invoke(app, asked)
     assert result.exit_code == 2
     assert "--workers" in result.output
+
+
+@pytest.fixture
+def slurm(tmp_path, monkeypatch):
+    """A folder with an `sbatch` that runs each task of an array at once, and a `lumbar` that writes down its arguments;
+    both note what they were called with."""
+    programs = {
+        "sbatch": """
+            echo "$@" >> told.txt
+            script="${@: -1}"
+            last=$(sed -n 's/^#SBATCH --array=0-//p' "$script")
+            for task in $(seq 0 "$last"); do SLURM_ARRAY_TASK_ID=$task bash "$script"; done
+            wc -l < told.txt
+        """,
+        "lumbar": 'echo "lumbar $@" >> told.txt',
+    }
+    (tmp_path / "bin").mkdir()
+    for name, script in programs.items():
+        (tmp_path / "bin" / name).write_text(f"#!/bin/bash\n{textwrap.dedent(script)}")
+        (tmp_path / "bin" / name).chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    return tmp_path
+
+
+def test_a_cluster_is_told_of_each_round_behind_the_one_before_it_and_makes_every_job(slurm, trained):
+    rounds = plan_jobs(trained, ("--config", "my configs/a.yaml"))
+    last = Job("cv", ("cv", "--config", "my configs/a.yaml"))
+    path = write_sbatch("tiny", rounds, last, Path("my jobs"))
+    subprocess.run(["bash", str(path), "--gres=gpu:1"], check=True)
+    told = Path("told.txt").read_text().splitlines()
+    assert [line for line in told if line.startswith("lumbar")] == [
+        *(f"lumbar {' '.join(job.arguments)}" for jobs in rounds for job in jobs),
+        "lumbar cv --config my configs/a.yaml",
+    ]
+    submitted = [line for line in told if not line.startswith("lumbar")]
+    assert submitted[0] == "--parsable --gres=gpu:1 my jobs/round1.sbatch"
+    assert submitted[1] == "--parsable --dependency=afterok:3 --gres=gpu:1 my jobs/round2.sbatch"
+    assert len(submitted) == 4

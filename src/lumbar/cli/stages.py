@@ -21,6 +21,7 @@ from lumbar.cli.options import (
 
 if TYPE_CHECKING:
     from lumbar.run.run import Run
+    from lumbar.workers.jobs import Job
 
 
 def folds(config: ConfigOption = DEMO, data: DataOption = None) -> None:
@@ -65,14 +66,24 @@ def cv(
     fold: FoldOption = None,
     group: GroupOption = None,
     workers: Annotated[int, typer.Option(min=1, help="Train so many folds at a time, each in its own process.")] = 1,
+    sbatch: Annotated[
+        Path | None, typer.Option(help="Write the run's jobs as files for a Slurm cluster into this folder, and stop.")
+    ] = None,
 ) -> None:
     """Run every stage on the training studies and score what they predict out of fold."""
     from lumbar.pipeline import format_table, run_through, score_run
     from lumbar.records import write_text
+    from lumbar.workers.local import run_jobs
+    from lumbar.workers.slurm import write_sbatch
 
     run = open_run(config, data, fold, group)
+    if sbatch or workers > 1:
+        rounds, last = _plan(run, config, data)
+    if sbatch:
+        typer.echo(f"wrote {write_sbatch(run.config.name, rounds, last, sbatch)}")
+        return
     if workers > 1:
-        _train_beside(run, config, data, workers)
+        run_jobs(rounds, workers, run.folder / "jobs")
     with run.held():
         run_through(run)
         table = format_table(score_run(run))
@@ -80,16 +91,17 @@ def cv(
     typer.echo(f"\n{table}\n\nwrote {run.folder / 'cv.json'}")
 
 
-def _train_beside(run: Run, config: Path, data: Path | None, workers: int) -> None:
+def _plan(run: Run, config: Path, data: Path | None) -> tuple[list[list[Job]], Job]:
+    """The run's jobs, see `workers.jobs.plan_jobs`, and the one that scores it; its folds are made."""
     from lumbar.pipeline import run_through
     from lumbar.run.run import Selection
-    from lumbar.workers import plan_jobs, run_jobs
+    from lumbar.workers.jobs import Job, plan_jobs
 
     if run.selection != Selection():
-        raise typer.BadParameter("--fold and --group are for one process of its own", param_hint="--workers")
+        raise typer.BadParameter("--fold and --group are for one process by itself", param_hint="--workers, --sbatch")
     run_through(run, last="folds")
     options = ("--config", str(config), *(("--data", str(data)) if data else ()))
-    run_jobs(plan_jobs(run, options), workers, run.folder / "jobs")
+    return plan_jobs(run, options), Job("cv", ("cv", *options))
 
 
 def _run_through(

@@ -1,13 +1,8 @@
-"""A run's folds trained beside each other: one process of the command for each, a few at a time, and when each ran.
-
-A fold trained apart is the same to the byte, where it has as many threads; what folds share is made by one of them,
-while the others wait.
-"""
+"""Jobs as processes of one machine, a few at a time, and when each ran."""
 
 import logging
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,22 +15,14 @@ from tqdm import tqdm
 
 from lumbar.errors import InputError
 from lumbar.records import Record, write_json, written_whole
-from lumbar.run.run import Run
+from lumbar.workers import jobs as told
+from lumbar.workers.jobs import Job
 
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.2
 TOLD = 12
 """Last lines of what a failed job said."""
-COMMAND = (sys.executable, "-m", "lumbar.cli")
-
-
-@dataclass(frozen=True)
-class Job:
-    """A part of a run that a process makes by itself, and what the command is told for it."""
-
-    name: str
-    arguments: tuple[str, ...]
 
 
 @dataclass
@@ -55,18 +42,6 @@ class Ran(Record):
     worker: int
     began: float
     ended: float
-
-
-def plan_jobs(run: Run, options: Sequence[str]) -> list[list[Job]]:
-    """The run's jobs, in rounds: each needs the rounds before it, and nothing of its own round.
-
-    `options` name the config and the data, as the command takes them.
-    """
-
-    def by_fold(stage: str) -> list[Job]:
-        return [Job(f"{stage} fold {fold}", (stage, *options, "--fold", str(fold))) for fold in run.fold_numbers]
-
-    return [by_fold("detect"), [Job("crop", ("crop", *options))], by_fold("grade")]
 
 
 def run_jobs(rounds: Sequence[Sequence[Job]], workers: int, folder: Path) -> None:
@@ -117,7 +92,7 @@ def _start(job: Job, worker: int, workers: int, folder: Path) -> Running:
     logger.info("%s ... (%s)", job.name, _log_of(job, folder))
     with _log_of(job, folder).open("wb") as log:
         process = subprocess.Popen(
-            [*COMMAND, *job.arguments], stdout=log, stderr=subprocess.STDOUT, env=environment(worker, workers)
+            [*told.COMMAND, *job.arguments], stdout=log, stderr=subprocess.STDOUT, env=environment(worker, workers)
         )
     return Running(job, worker, process)
 

@@ -1,0 +1,33 @@
+"""A run as a set of jobs, each of them a call of the command: what one machine's processes or a cluster's nodes make.
+
+A fold trained apart is the same to the byte, where it has as many threads; what folds share is made by one of them,
+while the others wait.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lumbar.run.run import Run
+
+COMMAND = (sys.executable, "-m", "lumbar.cli")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A part of a run that a process makes by itself, and what the command is told for it."""
+
+    name: str
+    arguments: tuple[str, ...]
+
+
+def plan_jobs(run: Run, options: Sequence[str]) -> list[list[Job]]:
+    """The run's jobs, in rounds: each needs the rounds before it, and nothing of its own round.
+
+    `options` name the config and the data, as the command takes them.
+    """
+
+    def by_fold(stage: str) -> list[Job]:
+        return [Job(f"{stage} fold {fold}", (stage, *options, "--fold", str(fold))) for fold in run.fold_numbers]
+
+    return [by_fold("detect"), [Job("crop", ("crop", *options))], by_fold("grade")]
