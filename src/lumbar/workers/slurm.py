@@ -1,4 +1,4 @@
-"""Jobs as files for a Slurm cluster whose nodes share a disk: an array of jobs for each round, and what submits them."""
+"""Jobs as files for a Slurm cluster whose nodes share a disk: an array for each round, and what submits them."""
 
 import shlex
 from collections.abc import Sequence
