@@ -109,8 +109,14 @@ def test_every_setting_says_what_it_is():
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_every_committed_config_is_read(path):
-    assert read_config(path).name == path.stem
+def test_every_committed_config_is_read_and_names_its_run(path):
+    named = {"compare": "demo"}  # the systems stand beside the demo's run
+    assert read_config(path).name == named.get(path.stem, path.stem)
+
+
+def test_the_comparison_trains_the_main_pipeline_just_as_the_demo_does():
+    demo, compare = (read_config(path.parent / f"{name}.yaml") for path in CONFIGS[:1] for name in ("demo", "compare"))
+    assert compare.model_copy(update={"compare": demo.compare}) == demo
 
 
 def test_there_are_committed_configs():
