@@ -17,7 +17,7 @@ from conftest import REPOSITORY
 from lumbar.cli import app
 from lumbar.errors import InputError
 from lumbar.submit.stage import predict_submission
-from lumbar.workers import jobs, local
+from lumbar.workers import local
 from lumbar.workers.jobs import Job, plan_jobs
 from lumbar.workers.local import environment, run_jobs
 from lumbar.workers.slurm import write_sbatch
@@ -26,7 +26,7 @@ from lumbar.workers.slurm import write_sbatch
 @pytest.fixture
 def python(monkeypatch):
     """Jobs whose arguments are a line of Python."""
-    monkeypatch.setattr(jobs, "COMMAND", (sys.executable, "-c"))
+    monkeypatch.setattr(local, "COMMAND", (sys.executable, "-c"))
 
 
 def test_the_same_seed_gives_the_same_models_and_submission_to_the_byte_also_by_two_workers(

@@ -7,18 +7,16 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import torch
 from matplotlib.axes import Axes
 
 from lumbar.baselines.boxes import CORNERS, Boxes, read_grey
-from lumbar.baselines.data import SystemDataset
 from lumbar.baselines.net import SystemNet
-from lumbar.baselines.samplers import Examples
 from lumbar.crop.crops import Crops
 from lumbar.report.gradcam import explain
 from lumbar.report.system_charts import save
 from lumbar.report.system_pictures import SAMPLES, Tile, named, overlaid, tile
 from lumbar.report.system_regions import COLOURS, COLUMNS, SHOWN
+from lumbar.report.system_view import inputs_of, middle_slice
 
 
 def write_boxed_pictures(
@@ -36,10 +34,9 @@ def write_boxed_pictures(
     for case in pd.concat(chosen).itertuples():
         row = int(np.flatnonzero(crops.index["row_id"] == case.row_id)[0])
         net = nets[row]
-        example = SystemDataset(crops, Examples.of(np.array([row])), net.config)[0]
-        image = example["crop"][0].double().numpy()
+        inputs = inputs_of(net, crops, row)
+        image = middle_slice(inputs[0][0])
         sample = named(image, f"Predicted: {case.predicted}\nTrue: {case.truth}")
-        inputs = tuple(torch.as_tensor(example[name])[None] for name in net.inputs)
         heat = explain(net, inputs, boxes.classes.index(case.predicted))
         samples.append(sample)
         maps += [sample, overlaid(image, case.predicted, heat)]

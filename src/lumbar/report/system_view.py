@@ -123,9 +123,13 @@ class SystemView:
         )
 
     def _inputs(self, seen: Seen) -> tuple[torch.Tensor, ...]:
-        net = self.net(seen.fold)
-        example = SystemDataset(self.crops, Examples.of(np.array([seen.row])), net.config)[0]
-        return tuple(torch.as_tensor(example[name])[None] for name in net.inputs)
+        return inputs_of(self.net(seen.fold), self.crops, seen.row)
+
+
+def inputs_of(net: SystemNet, crops: Crops, row: int) -> tuple[torch.Tensor, ...]:
+    """What a net is called with for one crop, (1, ...) each, the crop first."""
+    example = SystemDataset(crops, Examples.of(np.array([row])), net.config)[0]
+    return tuple(torch.as_tensor(example[name])[None] for name in net.inputs)
 
 
 def middle_slice(crop: torch.Tensor) -> NDArray[np.float64]:

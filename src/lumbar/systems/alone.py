@@ -13,7 +13,7 @@ from lumbar.pipeline import expect_weights, run_folds, score_run
 from lumbar.records import align
 from lumbar.report.page import write_report
 from lumbar.report.system_files import write_system_files
-from lumbar.report.systems import describe_system
+from lumbar.report.systems import System, describe_system
 from lumbar.run.run import Run
 from lumbar.systems.needs import expect_cells, expect_series
 
@@ -54,9 +54,8 @@ def run_system(run: Run) -> str:
 def format_system(run: Run, figures: Mapping[str, Any], score: Mapping[str, Any]) -> str:
     """A system's own figures by split, beside what its paper reports, and its score by the competition's metric."""
     system = describe_system(run.config.title, figures)
-    table = align([("", *system.splits), *((name, *values) for name, values in system.figures)])
     low, high = score["ci95"]
-    lines = [f"{run.config.title}: {describe_cells(run.config.cells)}", "", *table, ""]
+    lines = [f"{run.config.title}: {describe_cells(run.config.cells)}", "", *align_figures(system), ""]
     if run.config.name in PAPERS:
         lines.append(f"its paper reports: {PAPERS[run.config.name].headline}")
     lines.append(
@@ -64,3 +63,8 @@ def format_system(run: Run, figures: Mapping[str, Any], score: Mapping[str, Any]
         f"{score['prior']['score']:.4f}; cells that it leaves out have the prior"
     )
     return "\n".join(lines)
+
+
+def align_figures(system: System) -> list[str]:
+    """The lines of a table of a system's figures by split."""
+    return align([("", *system.splits), *((name, *values) for name, values in system.figures)])

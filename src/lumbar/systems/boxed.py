@@ -26,7 +26,7 @@ from lumbar.crop.crops import Crops
 from lumbar.data.tables import write_table
 from lumbar.errors import InputError
 from lumbar.grade.train import Curves
-from lumbar.records import align, write_json, write_text
+from lumbar.records import write_json, write_text
 from lumbar.report.boxed_pictures import write_boxed_pictures
 from lumbar.report.system_charts import write_charts
 from lumbar.report.system_names import SHOWN
@@ -34,6 +34,7 @@ from lumbar.report.systems import describe_system
 from lumbar.run.code import hash_code
 from lumbar.run.lock import hold
 from lumbar.run.stamps import fingerprint, hash_files, hash_listing, run_stage
+from lumbar.systems.alone import align_figures
 
 TARGET = "affected"
 """The target of a net that tells one class from all others."""
@@ -148,6 +149,5 @@ def _format(config: Config, boxes: Boxes, figures: dict[str, Any]) -> str:
     system = describe_system(config.title, figures)
     counts = boxes.findings["lesion_type"].value_counts()
     said = ", ".join(f"{name} {count}" for name, count in counts.items())
-    table = align([("", *system.splits), *((name, *values) for name, values in system.figures)])
-    lines = [f"{config.title}: {boxes.dominant} against all others", "", *table, "", f"boxes: {said}"]
+    lines = [f"{config.title}: {boxes.dominant} against all others", "", *align_figures(system), "", f"boxes: {said}"]
     return "\n".join([*lines, f"its paper reports: {PAPERS[config.name].headline}"])

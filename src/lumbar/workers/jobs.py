@@ -4,13 +4,10 @@ A fold trained apart is the same to the byte, where it has as many threads; what
 while the others wait.
 """
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lumbar.run.run import Run
-
-COMMAND = (sys.executable, "-m", "lumbar.cli")
 
 
 @dataclass(frozen=True)

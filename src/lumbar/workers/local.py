@@ -3,6 +3,7 @@
 import logging
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,12 +15,13 @@ import torch
 from tqdm import tqdm
 
 from lumbar.errors import InputError
-from lumbar.records import Record, write_json, written_whole
-from lumbar.workers import jobs as told
+from lumbar.records import Record, write_json
+from lumbar.report.system_charts import save
 from lumbar.workers.jobs import Job
 
 logger = logging.getLogger(__name__)
 
+COMMAND = (sys.executable, "-m", "lumbar.cli")
 POLL_SECONDS = 0.2
 TOLD = 12
 """Last lines of what a failed job said."""
@@ -92,7 +94,7 @@ def _start(job: Job, worker: int, workers: int, folder: Path) -> Running:
     logger.info("%s ... (%s)", job.name, _log_of(job, folder))
     with _log_of(job, folder).open("wb") as log:
         process = subprocess.Popen(
-            [*told.COMMAND, *job.arguments], stdout=log, stderr=subprocess.STDOUT, env=environment(worker, workers)
+            [*COMMAND, *job.arguments], stdout=log, stderr=subprocess.STDOUT, env=environment(worker, workers)
         )
     return Running(job, worker, process)
 
@@ -126,6 +128,4 @@ def _draw_timeline(finished: Sequence[Ran], path: Path) -> None:
         axis.barh(each.worker, ended - began, left=began, color=f"C{number % 10}")
         axis.text((began + ended) / 2, each.worker, each.job, ha="center", va="center", fontsize=7)
     axis.set(xlabel="minutes", ylabel="worker", yticks=sorted({each.worker for each in finished}))
-    with written_whole(path) as beside:
-        figure.savefig(beside, format="png", dpi=110)
-    plt.close(figure)
+    save(figure, path)
