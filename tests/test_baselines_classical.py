@@ -7,13 +7,13 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.svm import SVC
 
 from graded_crops import draw_crops
-from lumbar.baselines.classical import FITTED, SMALLEST_LEAF, TREES, Forest, SupportVectors, couple
 from lumbar.baselines.net import SystemNet
 from lumbar.baselines.predict import load_system, predict_system
-from lumbar.baselines.texture import SIDE, count_neighbours, describe_neighbours, edge_density, gradients, stretch
 from lumbar.baselines.train import train_system
 from lumbar.config import Config, GradeConfig, PublishedConfig
 from lumbar.errors import InputError
+from lumbar.grade.fitted import FITTED, SMALLEST_LEAF, TREES, Forest, SupportVectors, couple
+from lumbar.grade.texture import SIDE, count_neighbours, describe_neighbours, edge_density, gradients, stretch
 from lumbar.labels import GRADES
 from lumbar.run.checkpoint import Card, save_checkpoint
 
@@ -121,7 +121,7 @@ def test_a_grade_that_no_crop_has_gets_next_to_nothing(kind):
 
 def test_one_grade_alone_cannot_be_told_apart():
     features, truth = blobs(2)
-    with pytest.raises(InputError, match="support_vectors needs crops of two grades"):
+    with pytest.raises(InputError, match="support vectors need crops of two grades"):
         SupportVectors(3).fit(features, truth * 0, np.ones(len(truth)), seed=0)
 
 

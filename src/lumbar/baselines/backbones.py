@@ -8,8 +8,8 @@ import torch
 from timm.models.vgg import ConvMlp
 from torch import nn
 
-from lumbar.baselines.texture import TextureFeatures
 from lumbar.grade.encoder import build_timm
+from lumbar.grade.texture import TextureFeatures
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -115,7 +115,7 @@ NETWORKS: dict[str, Callable[[int, int, str], Any]] = {
     "three_block_cnn": partial(BlockCnn, widths=(32, 64, 128), convolutions=1),
     # "Lumbar Spinal Canal Stenosis Classification" (Garcia de Celis, Bukaita). It names no rate for the dropout.
     "five_block_cnn": partial(BlockCnn, widths=(32, 64, 128, 256, 512), convolutions=2, dropout=0.25),
-    "texture": TextureFeatures,
+    "texture": lambda channels, image_size, activation: TextureFeatures(channels),
 }
 """The published nets that timm does not have, and what is measured without a net, each from channels, image size and
 activation."""

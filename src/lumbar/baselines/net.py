@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from lumbar.baselines.backbones import NETWORKS, PlaceBranch, build_features, build_head
-from lumbar.baselines.classical import FITTED, FittedHead
 from lumbar.baselines.targets import TARGETS, Cells, answer
 from lumbar.config import Config
 from lumbar.grade.encoder import COLOURS, build_timm, last_layers, load_backbone, standardise
+from lumbar.grade.fitted import FITTED, FittedHead
 from lumbar.grade.head import start_bias
 from lumbar.labels import CONDITIONS, GRADE_WEIGHTS, GRADES, LEVELS
 

@@ -23,6 +23,7 @@ from lumbar.data.points import KEY
 from lumbar.data.priors import fit_prior
 from lumbar.data.tables import write_table
 from lumbar.grade.encoder import expect_backbone
+from lumbar.grade.graders import TEXTURE
 from lumbar.grade.head import level_prior
 from lumbar.grade.predict import Predictor
 from lumbar.grade.stage import PIPELINE, Craft, Training, labels_outside, run_grade
@@ -138,7 +139,7 @@ SYSTEM = Craft(
 
 def expect_net(config: Config) -> None:
     """Raises ConfigError, with what could have been meant, where a config's backbone does not exist."""
-    expect_backbone(config, list(NETWORKS) if config.published else ())
+    expect_backbone(config, list(NETWORKS) if config.published else [TEXTURE])
 
 
 def craft_of(config: Config) -> Craft:

@@ -9,7 +9,6 @@ import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from pytorch_lightning.loggers import Logger
 
-from lumbar.baselines.classical import FittedHead
 from lumbar.baselines.data import SystemDataset
 from lumbar.baselines.net import SystemNet
 from lumbar.baselines.samplers import (
@@ -25,6 +24,7 @@ from lumbar.baselines.targets import TARGETS
 from lumbar.config import FitConfig, PublishedConfig
 from lumbar.crop.crops import Crops
 from lumbar.errors import InputError
+from lumbar.grade.fitted import FittedHead
 from lumbar.grade.train import Curves, NetModule, State, batches_of, fit, may_fuse, seed_training, steps_of
 
 PLATEAU_PATIENCE = 2

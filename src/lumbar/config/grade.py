@@ -15,7 +15,8 @@ class GradeConfig(Record):
     """How graders are built, trained and asked; what a grader says of itself comes before it."""
 
     backbone: str = "convnext_small"
-    """A timm model's name."""
+    """A timm model's name; or `texture_svm`, a grader without a net: support vectors on the texture of each slice,
+    fitted at once. Of what is said of training it heeds `points`, `studies` and `suspects`."""
     seeds: int = Field(1, ge=1)
     """Nets of each grader and fold, alike but for their seed; the ensemble takes them together."""
     weights: Path | None = None

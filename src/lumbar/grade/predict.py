@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from lumbar.config import GraderConfig, ViewConfig
 from lumbar.crop.crops import Crops
 from lumbar.grade.data import GPU_WORKERS, STRAIGHT, Look, ViewDataset
-from lumbar.grade.net import Grader
+from lumbar.grade.graders import AnyGrader, build_grader
 from lumbar.labels import GRADES
 from lumbar.run.checkpoint import expect_card, load_weights
 
@@ -26,14 +26,14 @@ Predictor = Callable[[Crops, NDArray[np.integer]], pd.DataFrame]
 """What a trained grader says of some rows of the crops: row_id, the grades' probabilities and fold."""
 
 
-def load_grader(stem: Path, asked: GraderConfig | None = None) -> Grader:
+def load_grader(stem: Path, asked: GraderConfig | None = None) -> AnyGrader:
     """A trained grader from its checkpoint, strictly; it is asked as its card says, or as another config does."""
     card = expect_card(stem, "grader", GRADES)
     config = GraderConfig.model_validate(card.config["grader"])
     if asked is not None:
         config = config.model_copy(update={key: getattr(asked, key) for key in ASKED_WITH})
     views = [ViewConfig.model_validate(card.config["views"][name]) for name in config.views]
-    grader = Grader(config, views)
+    grader = build_grader(config, views)
     load_weights(stem, grader)
     return grader.eval()
 
@@ -51,7 +51,7 @@ def predict_outputs(net: nn.Module, inputs: tuple[str, ...], examples: Dataset[d
     return torch.cat(outputs)
 
 
-def predict_grades(grader: Grader, crops: Crops, rows: NDArray[np.integer]) -> pd.DataFrame:
+def predict_grades(grader: AnyGrader, crops: Crops, rows: NDArray[np.integer]) -> pd.DataFrame:
     """row_id, the three grades' probabilities (float64, summing to 1) and fold, for the given rows of the crops: the
     mean over the looks that the grader's config asks for."""
     index = crops.index.iloc[rows]
@@ -61,14 +61,16 @@ def predict_grades(grader: Grader, crops: Crops, rows: NDArray[np.integer]) -> p
     return tabulate(np.mean(answers, axis=0), index)
 
 
-def predict_look(grader: Grader, crops: Crops, rows: NDArray[np.integer], look: Look = STRAIGHT) -> NDArray[np.float64]:
+def predict_look(
+    grader: AnyGrader, crops: Crops, rows: NDArray[np.integer], look: Look = STRAIGHT
+) -> NDArray[np.float64]:
     """The grades' probabilities (N, 3) of some rows of the crops in one look."""
     examples = ViewDataset(crops, rows, grader.config, grader.views, look=look)
     outputs = predict_outputs(grader, grader.inputs, examples)
     return torch.softmax(outputs.double(), dim=1).numpy()
 
 
-def looks_of(grader: Grader) -> Iterator[Look]:
+def looks_of(grader: AnyGrader) -> Iterator[Look]:
     """The turns, shifts and orders of slices in which a grader is asked."""
     config, scale = grader.config, grader.views[0].mm_per_pixel
     orders = (False, True) if config.both_orders else (False,)

@@ -23,6 +23,8 @@ from lumbar.grade.data import GPU_WORKERS, UNMARKED, CropDataset, EpochSampler, 
 from lumbar.grade.metric_loss import any_severe_loss, soft_loss
 from lumbar.grade.mixing import mix, targets_of
 from lumbar.grade.net import Answer, Grader
+from lumbar.grade.texture_grader import TextureGrader
+from lumbar.labels import GRADE_WEIGHTS
 
 WARMUP_SHARE = 0.1
 """The part of the steps in which the learning rate rises."""
@@ -191,6 +193,22 @@ def train_grader(
     module = GraderModule(grader, config, steps_of(training, config), seed)
     fit(module, training, config, folder, label, logger=logger)
     return grader.state_dict(), module.curves
+
+
+@torch.inference_mode()
+def fit_grader(grader: TextureGrader, crops: Crops, choices: NDArray[np.integer], seed: int) -> tuple[State, Curves]:
+    """Fits to cells at the first of their choices of rows, as they are; returns what `train_grader` does."""
+    examples = ViewDataset(crops, choices, grader.config, grader.views)
+    grades = crops.index["grade"].to_numpy()[examples.rows].astype(np.int64)
+    weights = np.ones(len(grades)) if examples.weights is None else examples.weights.astype(np.float64)
+    batches = batches_of(examples, grader.config.batch_size)
+    features = torch.cat([grader.features(*(batch[name] for name in grader.inputs)) for batch in batches])
+    grader.fit(features, grades, weights, seed)
+    logits, truth = grader.head(features), torch.from_numpy(grades)
+    loss = functional.cross_entropy(logits, truth, torch.tensor(GRADE_WEIGHTS).float())
+    right = (logits.argmax(dim=1) == truth).float().mean()
+    curves = {"loss": [round(float(loss), 4)], "accuracy": [round(float(right), 4)]}
+    return grader.state_dict(), {**curves, "watched_loss": [], "watched_accuracy": []}
 
 
 def steps_of(training: DataLoader, config: GradeConfig) -> int:

@@ -12,7 +12,7 @@ from torch import nn
 
 from lumbar.config import ViewConfig
 from lumbar.crop.crops import Crops, found_rows, open_crops
-from lumbar.grade.net import Grader
+from lumbar.grade.graders import TEXTURE, AnyGrader
 from lumbar.grade.predict import load_grader, predict_grades
 from lumbar.run.checkpoint import Card
 
@@ -87,7 +87,7 @@ def _stages(grader: nn.Module) -> Iterable[nn.Module]:
     return [modules[stage["module"]] for stage in listed if stage["module"] in modules]
 
 
-def inputs_of(grader: Grader, crops: Crops, row: int) -> Inputs:
+def inputs_of(grader: AnyGrader, crops: Crops, row: int) -> Inputs:
     """Exactly what `predict_grades` calls the grader with for one crop."""
     seen: list[Inputs] = []
     hook = grader.register_forward_pre_hook(lambda _, arguments: seen.append(arguments))
@@ -104,7 +104,7 @@ class Explainer:
         self.models, self.folder = models, crops
         self.cards = {stem: card for stem, card in cards.items() if "published" not in card.config}
         self._crops: dict[str, Crops] = {}
-        self._graders: dict[str, Grader] = {}
+        self._graders: dict[str, AnyGrader] = {}
 
     def explain(self, row_id: str, view: str, fold: int, grade: int) -> Attention | None:
         """The attention of the grader of a view alone, or None where there is no grader of our own, no crop or no
@@ -123,16 +123,17 @@ class Explainer:
         return Attention(heat, inputs[0].shape[-1] * scale)
 
     def _grader_of(self, view: str, fold: int) -> str | None:
-        """The first grader of a view alone."""
-        cards = self.cards.items()
-        return next((stem for stem, card in cards if card.fold == fold and list(card.config["views"]) == [view]), None)
+        """The first net of a view alone."""
+        nets = {stem: card for stem, card in self.cards.items() if card.config["grader"]["backbone"] != TEXTURE}
+        of_view = (stem for stem, card in nets.items() if card.fold == fold and list(card.config["views"]) == [view])
+        return next(of_view, None)
 
     def _open_crops(self, view: str) -> Crops:
         if view not in self._crops:
             self._crops[view] = open_crops(self.folder, view)
         return self._crops[view]
 
-    def _load(self, stem: str) -> Grader:
+    def _load(self, stem: str) -> AnyGrader:
         if stem not in self._graders:
             self._graders[stem] = load_grader(self.models / stem)
         return self._graders[stem]

@@ -79,9 +79,7 @@ class SupportVectors(FittedHead):
     def fit(self, features: Features, truth: NDArray[np.int64], weights: NDArray[np.float64], seed: int) -> None:
         """Fits to features (N, F) of at least two classes (N,), each case with its weight (N,)."""
         if len(np.unique(truth)) < 2:
-            raise InputError(
-                "published.head.kind: support_vectors needs crops of two grades to train on, all are of one"
-            )
+            raise InputError("support vectors need crops of two grades to train on, all are of one")
         mean, deviation = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
         deviation[deviation == 0] = 1.0
         gamma = 1 / features.shape[1]

@@ -22,8 +22,8 @@ Grey = NDArray[np.uint8]
 class TextureFeatures(nn.Module):
     """Features of images with nothing that is learned; a crop's slices are measured one by one."""
 
-    def __init__(self, channels: int, image_size: int, activation: str) -> None:
-        """Images of any size, whose slices are the channels; there is no activation."""
+    def __init__(self, channels: int) -> None:
+        """Images of any size, whose slices are the channels."""
         super().__init__()
         self.features = channels * len(measure_texture(np.zeros((SIDE, SIDE), np.uint8)))
 
