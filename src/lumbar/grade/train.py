@@ -202,7 +202,7 @@ def fit_grader(grader: TextureGrader, crops: Crops, choices: NDArray[np.integer]
     grades = crops.index["grade"].to_numpy()[examples.rows].astype(np.int64)
     weights = np.ones(len(grades)) if examples.weights is None else examples.weights.astype(np.float64)
     batches = batches_of(examples, grader.config.batch_size)
-    features = torch.cat([grader.features(*(batch[name] for name in grader.inputs)) for batch in batches])
+    features = torch.cat([grader.features(batch["crop"]) for batch in batches])
     grader.fit(features, grades, weights, seed)
     logits, truth = grader.head(features), torch.from_numpy(grades)
     loss = functional.cross_entropy(logits, truth, torch.tensor(GRADE_WEIGHTS).float())
