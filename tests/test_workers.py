@@ -82,6 +82,17 @@ def test_a_job_that_fails_is_named_with_what_it_said_and_ends_the_others(python,
         os.kill(int((tmp_path / "pid").read_text()), 0)
 
 
+def test_a_job_that_is_killed_is_started_again_but_not_for_ever(python, tmp_path):
+    kill = "import os, signal, sys; from pathlib import Path; tries = Path(sys.argv[1]); " \
+        "done = len(tries.read_text()) if tries.exists() else 0; tries.write_text('x' * (done + 1)); " \
+        "done < int(sys.argv[2]) and os.kill(os.getpid(), signal.SIGKILL)"  # fmt: skip
+    run_jobs([[Job("crop", (kill, str(tmp_path / "twice"), "2"))]], 1, tmp_path)
+    assert (tmp_path / "twice").read_text() == "xxx"
+    with pytest.raises(InputError, match="crop ended with status -9"):
+        run_jobs([[Job("crop", (kill, str(tmp_path / "always"), "99"))]], 1, tmp_path)
+    assert (tmp_path / "always").read_text() == "xxx"
+
+
 def test_workers_share_the_cores_and_take_turns_on_the_gpus(monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     monkeypatch.setattr(local.torch.cuda, "device_count", lambda: 2)

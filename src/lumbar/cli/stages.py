@@ -66,6 +66,10 @@ def cv(
     fold: FoldOption = None,
     group: GroupOption = None,
     workers: Annotated[int, typer.Option(min=1, help="Train so many folds at a time, each in its own process.")] = 1,
+    ray: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Train the folds as tasks of this Ray cluster; local: of this machine."),
+    ] = None,
     sbatch: Annotated[
         Path | None, typer.Option(help="Write the run's jobs as files for a Slurm cluster into this folder, and stop.")
     ] = None,
@@ -74,15 +78,18 @@ def cv(
     from lumbar.pipeline import format_table, run_through, score_run
     from lumbar.records import write_text
     from lumbar.workers.local import run_jobs
+    from lumbar.workers.ray_tasks import run_on_ray
     from lumbar.workers.slurm import write_sbatch
 
     run = open_run(config, data, fold, group)
-    if sbatch or workers > 1:
+    if sbatch or ray or workers > 1:
         rounds, last = _plan(run, config, data)
     if sbatch:
         typer.echo(f"wrote {write_sbatch(run.config.name, rounds, last, sbatch)}")
         return
-    if workers > 1:
+    if ray:
+        run_on_ray(rounds, ray, run.folder / "jobs")
+    elif workers > 1:
         run_jobs(rounds, workers, run.folder / "jobs")
     with run.held():
         run_through(run)
@@ -98,7 +105,9 @@ def _plan(run: Run, config: Path, data: Path | None) -> tuple[list[list[Job]], J
     from lumbar.workers.jobs import Job, plan_jobs
 
     if run.selection != Selection():
-        raise typer.BadParameter("--fold and --group are for one process by itself", param_hint="--workers, --sbatch")
+        raise typer.BadParameter(
+            "--fold and --group are for one process by itself", param_hint="--workers, --ray, --sbatch"
+        )
     run_through(run, last="folds")
     options = ("--config", str(config), *(("--data", str(data)) if data else ()))
     return plan_jobs(run, options), Job("cv", ("cv", *options))

@@ -10,19 +10,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import torch
 from tqdm import tqdm
 
 from lumbar.errors import InputError
-from lumbar.records import Record, write_json
-from lumbar.report.system_charts import save
 from lumbar.workers.jobs import Job
+from lumbar.workers.timeline import Ran, write_timeline
 
 logger = logging.getLogger(__name__)
 
 COMMAND = (sys.executable, "-m", "lumbar.cli")
 POLL_SECONDS = 0.2
+TRIES = 3
+"""How often a job is started whose process is killed."""
 TOLD = 12
 """Last lines of what a failed job said."""
 
@@ -34,23 +34,17 @@ class Running:
     job: Job
     worker: int
     process: subprocess.Popen[bytes]
+    tries: int
     began: float = field(default_factory=time.time)
 
 
-class Ran(Record):
-    """When a job ran, in seconds since the epoch, and on which worker."""
-
-    job: str
-    worker: int
-    began: float
-    ended: float
-
-
 def run_jobs(rounds: Sequence[Sequence[Job]], workers: int, folder: Path) -> None:
-    """Runs the jobs, so many at a time; writes what each says to `<name>.log` in `folder`, and when each ran to
-    `timeline.json` and `timeline.png`.
+    """Runs the jobs, so many at a time; writes what each says to `<name>.log` in `folder`, and when each ran, see
+    `timeline`.
 
-    InputError where one fails, with the end of what it said; the others are stopped, and go on when asked again.
+    A job whose process is killed, for want of memory or by hand, is started again, `TRIES` times in all: it goes on from
+    what it had. InputError where one fails, with the end of what it said; the others are stopped, and go on when asked
+    again.
     """
     folder.mkdir(parents=True, exist_ok=True)
     finished = list[Ran]()
@@ -59,8 +53,7 @@ def run_jobs(rounds: Sequence[Sequence[Job]], workers: int, folder: Path) -> Non
             for done in _run_round(jobs, workers, folder):
                 finished.append(Ran(job=done.job.name, worker=done.worker, began=done.began, ended=time.time()))
                 progress.update()
-    write_json([each.model_dump() for each in finished], folder / "timeline.json")
-    _draw_timeline(finished, folder / "timeline.png")
+    write_timeline(finished, folder)
 
 
 def _run_round(jobs: Sequence[Job], workers: int, folder: Path) -> Iterator[Running]:
@@ -74,6 +67,10 @@ def _run_round(jobs: Sequence[Job], workers: int, folder: Path) -> Iterator[Runn
             time.sleep(POLL_SECONDS)
             for each in [each for each in running if each.process.poll() is not None]:
                 running.remove(each)
+                if each.process.returncode < 0 and each.tries < TRIES:
+                    logger.warning("%s: was killed; started again", each.job.name)
+                    running.append(_start(each.job, each.worker, workers, folder, each.tries + 1))
+                    continue
                 _expect_success(each, folder)
                 yield each
 
@@ -90,13 +87,13 @@ def _stopping(running: Sequence[Running]) -> Iterator[None]:
             each.process.wait()
 
 
-def _start(job: Job, worker: int, workers: int, folder: Path) -> Running:
+def _start(job: Job, worker: int, workers: int, folder: Path, tries: int = 1) -> Running:
     logger.info("%s ... (%s)", job.name, _log_of(job, folder))
-    with _log_of(job, folder).open("wb") as log:
+    with _log_of(job, folder).open("wb" if tries == 1 else "ab") as log:
         process = subprocess.Popen(
             [*COMMAND, *job.arguments], stdout=log, stderr=subprocess.STDOUT, env=environment(worker, workers)
         )
-    return Running(job, worker, process)
+    return Running(job, worker, process, tries)
 
 
 def environment(worker: int, workers: int) -> Mapping[str, str]:
@@ -117,15 +114,3 @@ def _expect_success(done: Running, folder: Path) -> None:
 
 def _log_of(job: Job, folder: Path) -> Path:
     return folder / f"{job.name.replace(' ', '_')}.log"
-
-
-def _draw_timeline(finished: Sequence[Ran], path: Path) -> None:
-    """A bar for each job from its beginning to its end, in minutes, a row for each worker."""
-    start = min(each.began for each in finished)
-    figure, axis = plt.subplots(figsize=(9, 2.5), layout="constrained")
-    for number, each in enumerate(finished):
-        began, ended = (each.began - start) / 60, (each.ended - start) / 60
-        axis.barh(each.worker, ended - began, left=began, color=f"C{number % 10}")
-        axis.text((began + ended) / 2, each.worker, each.job, ha="center", va="center", fontsize=7)
-    axis.set(xlabel="minutes", ylabel="worker", yticks=sorted({each.worker for each in finished}))
-    save(figure, path)

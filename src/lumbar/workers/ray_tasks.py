@@ -1,0 +1,98 @@
+"""Jobs as tasks of a Ray cluster whose nodes share a disk: what a lost node had is made on another."""
+
+import logging
+import os
+import time
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from lumbar.errors import InputError
+from lumbar.run.lock import InUseError
+from lumbar.workers.jobs import Job
+from lumbar.workers.timeline import Ran, write_timeline
+
+logger = logging.getLogger(__name__)
+
+LOCAL = "local"
+"""The address that starts Ray on this machine alone."""
+TRIES = 4
+"""How often a job is begun whose worker or node is lost."""
+PATIENCE = 120
+"""Seconds that a job waits for the lock of the worker that had it before, which may take a while to end."""
+
+
+def run_on_ray(rounds: Sequence[Sequence[Job]], address: str, folder: Path) -> None:
+    """Runs the jobs, as many at a time as the cluster has cores or, where it has some, GPUs; writes what each says to
+    `<name>.log` in `folder`, and when each ran, see `timeline`.
+
+    Every node needs the package, and the folder that this is called in at the same place. InputError where Ray is not
+    installed or a job fails; what is done is kept, and the same command goes on.
+    """
+    if find_spec("ray") is None:
+        raise InputError("--ray needs Ray: pip install '.[cluster]'")
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # it would tell its makers over the network
+    import ray
+
+    folder.mkdir(parents=True, exist_ok=True)
+    ray.init(None if address == LOCAL else address, include_dashboard=False, log_to_driver=False)
+    try:
+        finished = [ran for jobs in rounds for ran in _run_round(ray, jobs, folder.resolve())]
+    finally:
+        ray.shutdown()
+    nodes = sorted({node for _, node, _, _ in finished})
+    ran = [Ran(job=job, worker=nodes.index(node), began=began, ended=ended) for job, node, began, ended in finished]
+    write_timeline(ran, folder)
+
+
+def _run_round(ray: Any, jobs: Sequence[Job], folder: Path) -> list[tuple[str, str, float, float]]:
+    """The jobs' names, nodes and times, of jobs that do not need each other."""
+    gpus = 1 if ray.cluster_resources().get("GPU") else 0
+    # A process for each: what a training leaves behind in one is no other's.
+    task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=TRIES - 1, max_calls=1)(make)
+    asked = {task.remote(job.arguments, Path.cwd(), _log_of(job, folder)): job for job in jobs}
+    ended, left = [], list(asked)
+    with tqdm(total=len(left), desc="Ray", unit="job") as progress:
+        while left:
+            (done,), left = ray.wait(left)
+            ended.append((asked[done].name, *_result(ray, done, asked[done], folder)))
+            progress.update()
+    return ended
+
+
+def _result(ray: Any, done: Any, job: Job, folder: Path) -> tuple[str, float, float]:
+    try:
+        node, began, ended = ray.get(done)
+    except ray.exceptions.RayError as error:
+        said = getattr(error, "cause", None) or error
+        raise InputError(f"{_log_of(job, folder)}: {job.name} failed: {said}") from error
+    return node, began, ended
+
+
+def _log_of(job: Job, folder: Path) -> Path:
+    return folder / f"{job.name.replace(' ', '_')}.log"
+
+
+def make(arguments: Sequence[str], folder: Path, log: Path) -> tuple[str, float, float]:
+    """Makes a job in a Ray worker's own process, which ends with its node; returns the node, and when it ran."""
+    import ray
+
+    from lumbar.cli import app
+
+    began = time.time()
+    os.chdir(folder)
+    with log.open("ab") as said:
+        for stream in (1, 2):
+            os.dup2(said.fileno(), stream)
+    while True:
+        try:
+            app(list(arguments), standalone_mode=False)
+            break
+        except InUseError:
+            if time.time() - began > PATIENCE:
+                raise
+            time.sleep(1)
+    return ray.get_runtime_context().get_node_id(), began, time.time()
