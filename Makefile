@@ -7,7 +7,7 @@ OPTIONS = --config "$(CONFIG)" $(if $(DATA),--data "$(DATA)")
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo cv compare system ablation submission predict folds detect crop grade ensemble data weights bundle bundle-training inference-kernel \
-	lint-kaggle push replay rehearse report test bench fuzz lint pictures clean
+	lint-kaggle push replay rehearse report test test-cluster bench fuzz lint pictures clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -86,7 +86,7 @@ replay: install ## Check that the kernel's code reproduces the out-of-fold predi
 # The small run that is rehearsed by default is made where it is not there; any other is taken as it is.
 REHEARSED = configs/rehearsal.yaml
 runs/rehearsal/models/ensemble.json: | .venv/installed
-	$(LUMBAR) cv --config $(REHEARSED)
+	$(LUMBAR) cv --config $(REHEARSED) --workers 2
 
 rehearse: CONFIG = $(REHEARSED)
 rehearse: install $(if $(CONFIG_IS_GIVEN),,runs/rehearsal/models/ensemble.json) ## Run the kernel as Kaggle would, on a hidden test of STUDIES=24 (KILLS=20, FAULTS=1)
@@ -97,6 +97,10 @@ report: install ## Draw what a run has found: runs/<name>/report.html (STUDIES=<
 
 test: install ## Run the tests
 	.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+test-cluster: install ## Test lumbar cv --ray on a cluster of three nodes on this machine, which loses one (installs Ray)
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[cluster]'
+	.venv/bin/python -m pytest tests/cluster_ray.py -p no:xdist
 
 # What is timed are the demo's models, which are made where they are not there.
 runs/demo/models/ensemble.json: | .venv/installed

@@ -1,7 +1,6 @@
 """A Ray cluster of three nodes on one machine, one of which is lost in mid-run: make test-cluster."""
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -62,7 +61,7 @@ def test_a_cluster_that_loses_a_node_makes_what_one_process_makes_to_the_bit(
     assert Path("runs/tiny/oof.csv").read_bytes() == (alone.folder / "oof.csv").read_bytes()
     ran = json.loads((jobs / "timeline.json").read_text())
     assert len(ran) == 2 * FOLDS + 1
-    assert sorted(os.listdir(jobs)) == sorted(
+    assert sorted(path.name for path in jobs.iterdir()) == sorted(
         ["crop.log", "timeline.json", "timeline.png"]
         + [f"{stage}_fold_{fold}.log" for stage in ("detect", "grade") for fold in range(FOLDS)]
     )

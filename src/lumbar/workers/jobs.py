@@ -6,6 +6,7 @@ while the others wait.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from lumbar.run.run import Run
 
@@ -16,6 +17,10 @@ class Job:
 
     name: str
     arguments: tuple[str, ...]
+
+    def log_in(self, folder: Path) -> Path:
+        """Where a worker writes what the job says."""
+        return folder / f"{self.name.replace(' ', '_')}.log"
 
 
 def plan_jobs(run: Run, options: Sequence[str]) -> list[list[Job]]:

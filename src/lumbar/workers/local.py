@@ -42,8 +42,8 @@ def run_jobs(rounds: Sequence[Sequence[Job]], workers: int, folder: Path) -> Non
     """Runs the jobs, so many at a time; writes what each says to `<name>.log` in `folder`, and when each ran, see
     `timeline`.
 
-    A job whose process is killed, for want of memory or by hand, is started again, `TRIES` times in all: it goes on from
-    what it had. InputError where one fails, with the end of what it said; the others are stopped, and go on when asked
+    A job whose process is killed, by hand or for want of memory, is started again, `TRIES` times in all: it goes on
+    from what it had. InputError where one fails, with the end of what it said; the others are stopped, and go on when asked
     again.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -88,8 +88,8 @@ def _stopping(running: Sequence[Running]) -> Iterator[None]:
 
 
 def _start(job: Job, worker: int, workers: int, folder: Path, tries: int = 1) -> Running:
-    logger.info("%s ... (%s)", job.name, _log_of(job, folder))
-    with _log_of(job, folder).open("wb" if tries == 1 else "ab") as log:
+    logger.info("%s ... (%s)", job.name, job.log_in(folder))
+    with job.log_in(folder).open("wb" if tries == 1 else "ab") as log:
         process = subprocess.Popen(
             [*COMMAND, *job.arguments], stdout=log, stderr=subprocess.STDOUT, env=environment(worker, workers)
         )
@@ -105,12 +105,8 @@ def environment(worker: int, workers: int) -> Mapping[str, str]:
 
 
 def _expect_success(done: Running, folder: Path) -> None:
-    status, log = done.process.returncode, _log_of(done.job, folder)
+    status, log = done.process.returncode, done.job.log_in(folder)
     if status != 0:
         said = log.read_text(encoding="utf-8", errors="replace").replace("\r", "\n").splitlines()
         last = "\n".join(line for line in said[-TOLD:] if line.strip())
         raise InputError(f"{log}: {done.job.name} ended with status {status}:\n{last}")
-
-
-def _log_of(job: Job, folder: Path) -> Path:
-    return folder / f"{job.name.replace(' ', '_')}.log"

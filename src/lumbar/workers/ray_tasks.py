@@ -53,7 +53,7 @@ def _run_round(ray: Any, jobs: Sequence[Job], folder: Path) -> list[tuple[str, s
     gpus = 1 if ray.cluster_resources().get("GPU") else 0
     # A process for each: what a training leaves behind in one is no other's.
     task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=TRIES - 1, max_calls=1)(make)
-    asked = {task.remote(job.arguments, Path.cwd(), _log_of(job, folder)): job for job in jobs}
+    asked = {task.remote(job.arguments, Path.cwd(), job.log_in(folder)): job for job in jobs}
     ended, left = [], list(asked)
     with tqdm(total=len(left), desc="Ray", unit="job") as progress:
         while left:
@@ -68,12 +68,8 @@ def _result(ray: Any, done: Any, job: Job, folder: Path) -> tuple[str, float, fl
         node, began, ended = ray.get(done)
     except ray.exceptions.RayError as error:
         said = getattr(error, "cause", None) or error
-        raise InputError(f"{_log_of(job, folder)}: {job.name} failed: {said}") from error
+        raise InputError(f"{job.log_in(folder)}: {job.name} failed: {said}") from error
     return node, began, ended
-
-
-def _log_of(job: Job, folder: Path) -> Path:
-    return folder / f"{job.name.replace(' ', '_')}.log"
 
 
 def make(arguments: Sequence[str], folder: Path, log: Path) -> tuple[str, float, float]:
@@ -87,6 +83,7 @@ def make(arguments: Sequence[str], folder: Path, log: Path) -> tuple[str, float,
     with log.open("ab") as said:
         for stream in (1, 2):
             os.dup2(said.fileno(), stream)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
     while True:
         try:
             app(list(arguments), standalone_mode=False)
