@@ -43,8 +43,8 @@ def run_jobs(rounds: Sequence[Sequence[Job]], workers: int, folder: Path) -> Non
     `timeline`.
 
     A job whose process is killed, by hand or for want of memory, is started again, `TRIES` times in all: it goes on
-    from what it had. InputError where one fails, with the end of what it said; the others are stopped, and go on when asked
-    again.
+    from what it had. InputError where one fails, with the end of what it said; the others are stopped, and go on when
+    asked again.
     """
     folder.mkdir(parents=True, exist_ok=True)
     finished = list[Ran]()
