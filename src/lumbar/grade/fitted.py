@@ -88,7 +88,7 @@ class SupportVectors(FittedHead):
         self.keep(
             mean=mean,
             deviation=deviation,
-            vectors=machine.support_vectors_,
+            vectors=machine.support_vectors_.astype(np.float32),
             gamma=gamma,
             pair_weights=_pair_weights(machine),
             offsets=machine.intercept_ * _sign(machine),
@@ -99,7 +99,7 @@ class SupportVectors(FittedHead):
     def shares(self, features: torch.Tensor) -> torch.Tensor:
         """Probabilities (B, C) of features (B, F), both in float64."""
         scaled = (features - self.mean) / self.deviation
-        kernel = torch.exp(-self.gamma * torch.cdist(scaled, self.vectors) ** 2)  # (B, vectors)
+        kernel = torch.exp(-self.gamma * torch.cdist(scaled, self.vectors.double()) ** 2)  # (B, vectors)
         decisions = kernel @ self.pair_weights.T + self.offsets  # (B, pairs)
         slope, shift = self.sigmoids.T
         first_wins = torch.sigmoid(-(slope * decisions + shift)).clamp(LEAST, 1 - LEAST)
