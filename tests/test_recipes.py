@@ -11,6 +11,7 @@ from graded_crops import FailingPixels
 from lumbar.config import Config, GraderConfig, read_config
 from lumbar.crop.crops import Crops, slice_facts, with_row_ids
 from lumbar.errors import InputError
+from lumbar.grade.graders import TEXTURE
 from lumbar.grade.net import Grader
 from lumbar.grade.predict import predict_grades
 from lumbar.grade.stage import views_of
@@ -24,6 +25,7 @@ KINDS = {
     f"{grader.backbone}, {grader.pooling}": (config, grader)
     for config in RECIPES.values()
     for grader in config.trained_graders.values()
+    if grader.backbone != TEXTURE  # no net, and nothing to resume
 }
 """Each backbone and pooling once: what differs otherwise is only what is cropped."""
 CELLS = 2
