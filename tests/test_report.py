@@ -19,6 +19,7 @@ from lumbar.pipeline import score_run
 from lumbar.report.collect import ReportError, collect
 from lumbar.report.page import write_report
 from lumbar.run.run import Run
+from lumbar.workers.timeline import Ran, write_timeline
 
 CONFIG = Path("configs/tiny.yaml")
 SECTIONS = ("score", "grades", "detection", "training", "cells", "studies")
@@ -149,6 +150,13 @@ def test_a_page_of_a_run_that_has_only_detected_says_what_it_lacks(trained, tmp_
         assert f"This run has {lack}." in read.text
     assert "make grade CONFIG=configs/tiny.yaml" in read.text
     assert "within 8 mm in patient space" in read.text
+
+
+def test_when_each_job_ran_is_shown_where_workers_ran_them(trained, tmp_path):
+    run = copy_of(trained, tmp_path, "cv.json", "oof.csv", "models", "crop")
+    assert "When each job ran" not in write_report(run, CONFIG, studies=2).read_text()
+    write_timeline([Ran(job="crop", worker=0, began=0.0, ended=60.0)], run.folder / "jobs")
+    assert "When each job ran" in Elements(write_report(run, CONFIG, studies=2).read_text()).text
 
 
 def test_a_run_without_any_result_is_refused(trained, tmp_path):

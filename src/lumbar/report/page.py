@@ -15,7 +15,7 @@ from lumbar.report.gallery import choose_cells, choose_studies, show_galleries
 from lumbar.report.gradcam import Explainer
 from lumbar.report.grades import GRADE_STYLES, grade_panels
 from lumbar.report.score import loss_table, score_plot, score_rows, score_tiles
-from lumbar.report.slices import Scans
+from lumbar.report.slices import Scans, as_uri
 from lumbar.report.studies import show_studies
 from lumbar.report.system_names import link_files
 from lumbar.report.system_view import SystemView
@@ -23,6 +23,9 @@ from lumbar.report.systems import compare_systems, describe_system
 from lumbar.report.training import training_charts
 from lumbar.report.words import COMPONENT_TITLES, breakable, figure, grade_words, percent
 from lumbar.run.run import Run
+
+TIMELINE = Path("jobs") / "timeline.png"
+"""What `lumbar cv --workers` and `--ray` leave in a run's folder."""
 
 
 def write_report(run: Run, config_path: Path, studies: int) -> Path:
@@ -52,7 +55,7 @@ def set_page(template: str, context: dict[str, Any]) -> str:
 
 def describe(run: Run, findings: Findings, studies: int) -> dict[str, Any]:
     """Everything the template sets, section by section; a section without its data is None or empty."""
-    errors = findings.errors
+    errors, timeline = findings.errors, run.folder / TIMELINE
     return {
         "run": run,
         "findings": findings,
@@ -63,6 +66,7 @@ def describe(run: Run, findings: Findings, studies: int) -> dict[str, Any]:
         "panels": None if findings.cells is None else grade_panels(findings.cells),
         "detection": None if errors is None or errors.empty else describe_detection(errors),
         "charts": training_charts(findings.cards),
+        "timeline": as_uri(timeline.read_bytes(), "image/png") if timeline.is_file() else None,
         **_draw_cells(run, findings, studies),
         "blend": describe_blend(findings.blend) if findings.blend else None,
         "comparison": compare_systems(findings.compared) if findings.compared else None,

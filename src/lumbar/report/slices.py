@@ -46,7 +46,12 @@ def overlay_uri(heat: NDArray[np.floating]) -> str:
 
 def _uri(extension: str, pixels: NDArray[np.uint8], options: list[int], kind: str) -> str:
     _, encoded = cv2.imencode(extension, pixels, options)
-    return f"data:{kind};base64,{base64.b64encode(encoded.tobytes()).decode('ascii')}"
+    return as_uri(encoded.tobytes(), kind)
+
+
+def as_uri(encoded: bytes, kind: str) -> str:
+    """A picture's file of a kind, such as image/png, as an address that holds it."""
+    return f"data:{kind};base64,{base64.b64encode(encoded).decode('ascii')}"
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ class Ran(Record):
 
 def write_timeline(finished: Sequence[Ran], folder: Path) -> None:
     """Writes the table and the picture into a folder: a bar for each job, in minutes, a row for each worker."""
+    folder.mkdir(parents=True, exist_ok=True)
     write_json([each.model_dump() for each in finished], folder / TABLE)
     start = min(each.began for each in finished)
     figure, axis = plt.subplots(figsize=(9, 2.5), layout="constrained")
