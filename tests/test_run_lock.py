@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -21,7 +21,8 @@ HOLD = """
 import os, sys, time
 from pathlib import Path
 from lumbar.run.lock import hold
-with hold(Path(sys.argv[1]), int(sys.argv[2]) if sys.argv[2] else None):
+fold, *part = sys.argv[2].split()
+with hold(Path(sys.argv[1]), *((int(fold), *part) if fold != "all" else ())):
     forked = sys.argv[3] == "forks" and os.fork() == 0
     if forked or sys.argv[3] == "alone":
         print(os.getpid(), flush=True)
@@ -33,9 +34,12 @@ with hold(Path(sys.argv[1]), int(sys.argv[2]) if sys.argv[2] else None):
 
 
 @contextmanager
-def held_elsewhere(folder: Path, fold: int | None = None, how: str = "alone") -> Iterator[tuple[subprocess.Popen, int]]:
-    """Another process that holds a run, or a fold of it, and its id, or that of the one that it has forked."""
-    command = [sys.executable, "-c", HOLD, str(folder), "" if fold is None else str(fold), how]
+def held_elsewhere(
+    folder: Path, place: Sequence[object] = (), how: str = "alone"
+) -> Iterator[tuple[subprocess.Popen, int]]:
+    """Another process that holds a run, a fold of it or a part of that, and its id, or that of the one that it has
+    forked."""
+    command = [sys.executable, "-c", HOLD, str(folder), " ".join(map(str, place)) or "all", how]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield process, int(process.stdout.readline())
@@ -44,25 +48,41 @@ def held_elsewhere(folder: Path, fold: int | None = None, how: str = "alone") ->
 
 
 @pytest.mark.parametrize(
-    ("theirs", "ours", "what"), [(None, None, ""), (None, 0, ""), (0, None, ""), (0, 0, ": fold 0")]
+    ("theirs", "ours", "what"),
+    [
+        ((), (), ""),
+        ((), (0,), ""),
+        ((0,), (), ""),
+        ((0,), (0,), ": fold 0"),
+        ((), (0, "spinal"), ""),
+        ((0,), (0, "spinal"), ": fold 0"),
+        ((0, "spinal"), (), ""),
+        ((0, "spinal"), (0,), ": fold 0"),
+        ((0, "spinal"), (0, "spinal"), ": spinal of fold 0"),
+    ],
 )
 def test_a_second_process_is_told_at_once_who_works_there(tmp_path, theirs, ours, what):
     run = tmp_path / "run"
     with held_elsewhere(run, theirs) as (process, _):
         expected = f"{run}{what}: is in use by process {process.pid} on {platform.node()}; wait until"
-        with pytest.raises(InUseError) as refused, hold(run, ours):
+        with pytest.raises(InUseError) as refused, hold(run, *ours):
             pass
         assert str(refused.value).startswith(expected)
-    with hold(run, ours):
+    with hold(run, *ours):
         pass
 
 
 def test_two_folds_of_a_run_are_worked_on_at_once_and_the_whole_must_wait_for_both(tmp_path):
-    with held_elsewhere(tmp_path, 0) as (process, _):
-        with hold(tmp_path, 1):
+    with held_elsewhere(tmp_path, (0,)) as (process, _):
+        with hold(tmp_path, 1), hold(tmp_path, 1, "spinal"):
             pass
         with pytest.raises(InUseError, match=f"process {process.pid} "), hold(tmp_path):
             pass
+
+
+def test_two_parts_of_a_fold_are_worked_on_at_once(tmp_path):
+    with held_elsewhere(tmp_path, (0, "spinal")), hold(tmp_path, 0, "foraminal"), hold(tmp_path, 1):
+        pass
 
 
 def test_a_process_that_was_killed_blocks_nobody_even_if_what_it_forked_lives_on(tmp_path):

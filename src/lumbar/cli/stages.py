@@ -83,7 +83,7 @@ def cv(
 
     run = open_run(config, data, fold, group)
     if sbatch or ray or workers > 1:
-        rounds, last = _plan(run, config, data)
+        rounds, last = _plan(run, config, data, None if sbatch or ray else workers)
     if sbatch:
         typer.echo(f"wrote {write_sbatch(run.config.name, rounds, last, sbatch)}")
         return
@@ -98,8 +98,11 @@ def cv(
     typer.echo(f"\n{table}\n\nwrote {run.folder / 'cv.json'}")
 
 
-def _plan(run: Run, config: Path, data: Path | None) -> tuple[list[list[Job]], Job]:
-    """The run's jobs, see `workers.jobs.plan_jobs`, and the one that scores it; its folds are made."""
+def _plan(run: Run, config: Path, data: Path | None, workers: int | None) -> tuple[list[list[Job]], Job]:
+    """The run's jobs, see `workers.jobs.plan_jobs`, and the one that scores it; its folds are made.
+
+    A fold's graders are parted where there are more workers than folds, or nobody knows how many.
+    """
     from lumbar.pipeline import run_through
     from lumbar.run.run import Selection
     from lumbar.workers.jobs import Job, plan_jobs
@@ -110,7 +113,8 @@ def _plan(run: Run, config: Path, data: Path | None) -> tuple[list[list[Job]], J
         )
     run_through(run, last="folds")
     options = ("--config", str(config), *(("--data", str(data)) if data else ()))
-    return plan_jobs(run, options), Job("cv", ("cv", *options))
+    by_group = workers is None or workers > len(run.fold_numbers)
+    return plan_jobs(run, options, by_group), Job("cv", ("cv", *options))
 
 
 def _run_through(

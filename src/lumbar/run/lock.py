@@ -1,4 +1,4 @@
-"""Who works in a run's folder: one process, or one for each fold; and who makes what several of these need.
+"""Who works in a run's folder: one process, or one for each fold or part of a fold; and who makes what several need.
 
 The locks are the system's, on hidden files: it lets go of a process's when the process ends, however that ends.
 """
@@ -17,8 +17,8 @@ logger = logging.getLogger(__name__)
 
 LOCK = ".lock"
 """The file that a run's folder is locked by; those of folds and of what is made in turns begin so."""
-_held: set[tuple[Path, int | None]] = set()
-"""What this process holds: folders, and the fold, or None for the whole."""
+_held: set[tuple[Path, int | None, str | None]] = set()
+"""What this process holds: folders, the fold or None for the whole, and the part of the fold or None for all of it."""
 _handles: set[int] = set()
 """The files by which it does."""
 
@@ -28,28 +28,34 @@ class InUseError(InputError):
 
 
 @contextmanager
-def hold(folder: Path, fold: int | None = None) -> Iterator[None]:
-    """Keeps a run's folder, or one fold of it, to this process, which may hold it again inside.
+def hold(folder: Path, fold: int | None = None, part: str | None = None) -> Iterator[None]:
+    """Keeps a run's folder, one fold of it, or a part of a fold, to this process, which may hold it again inside.
 
-    InUseError, at once, where another process holds it: the whole and a fold exclude each other, two folds do not.
+    InUseError, at once, where another process holds it: the whole and a fold exclude each other, as do a fold and a
+    part of it; two folds do not, nor do two parts.
     """
     place = folder.resolve()
-    if {(place, None), (place, fold)} & _held:
+    part = None if fold is None else part
+    if {(place, None, None), (place, fold, None), (place, fold, part)} & _held:
         yield
         return
     with ExitStack() as stack:
-        if fold is None:
-            _take(stack, folder / LOCK, fcntl.LOCK_EX, f"{folder}")
-        else:
-            _take(stack, folder / LOCK, fcntl.LOCK_SH, f"{folder}")
-            _take(stack, _lock_of_fold(folder, fold), fcntl.LOCK_EX, f"{folder}: fold {fold}")
-        _held.add((place, fold))
-        stack.callback(_held.discard, (place, fold))
+        wanted = _locks(folder, fold, part)
+        for number, (path, what) in enumerate(wanted, start=1):
+            _take(stack, path, fcntl.LOCK_EX if number == len(wanted) else fcntl.LOCK_SH, what)
+        _held.add((place, fold, part))
+        stack.callback(_held.discard, (place, fold, part))
         yield
 
 
-def _lock_of_fold(folder: Path, fold: int) -> Path:
-    return folder / f"{LOCK}_fold{fold}"
+def _locks(folder: Path, fold: int | None, part: str | None) -> list[tuple[Path, str]]:
+    """The files from the whole to what is wanted, each with what it stands for in words."""
+    locks = [(folder / LOCK, f"{folder}")]
+    if fold is not None:
+        locks.append((folder / f"{LOCK}_fold{fold}", f"{folder}: fold {fold}"))
+    if part is not None:
+        locks.append((folder / f"{LOCK}_fold{fold}_{part}", f"{folder}: {part} of fold {fold}"))
+    return locks
 
 
 def _take(stack: ExitStack, path: Path, kind: int, what: str) -> None:
@@ -57,7 +63,8 @@ def _take(stack: ExitStack, path: Path, kind: int, what: str) -> None:
         handle = _open(stack, path)
         _lock(handle, path, kind | fcntl.LOCK_NB)
     except BlockingIOError:
-        holders = [path] if path.name != LOCK else [*sorted(path.parent.glob(f"{LOCK}_fold*")), path]
+        inside = f"{LOCK}_fold*" if path.name == LOCK else f"{path.name}_*"
+        holders = [*sorted(path.parent.glob(inside)), path]
         raise InUseError(
             f"{what}: is in use by {_name_holder(holders)}; wait until it has finished, or end it"
         ) from None

@@ -143,8 +143,8 @@ class Run:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keeps the run, or the fold that is selected, to this process; see `lock.hold`."""
-        with hold(self.folder, self.selection.fold):
+        """Keeps the run, or the fold or the group of a fold that is selected, to this process; see `lock.hold`."""
+        with hold(self.folder, self.selection.fold, self.selection.group):
             yield
 
     @contextmanager

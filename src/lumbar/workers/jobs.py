@@ -23,13 +23,18 @@ class Job:
         return folder / f"{self.name.replace(' ', '_')}.log"
 
 
-def plan_jobs(run: Run, options: Sequence[str]) -> list[list[Job]]:
+def plan_jobs(run: Run, options: Sequence[str], by_group: bool = False) -> list[list[Job]]:
     """The run's jobs, in rounds: each needs the rounds before it, and nothing of its own round.
 
-    `options` name the config and the data, as the command takes them.
+    `options` name the config and the data, as the command takes them. A fold's graders are one job, or, `by_group`, one
+    for each condition group.
     """
 
     def by_fold(stage: str) -> list[Job]:
         return [Job(f"{stage} fold {fold}", (stage, *options, "--fold", str(fold))) for fold in run.fold_numbers]
 
-    return [by_fold("detect"), [Job("crop", ("crop", *options))], by_fold("grade")]
+    graded = by_fold("grade")
+    if by_group:
+        groups = sorted({member.grades for member in run.config.members.values()})
+        graded = [Job(f"{job.name} {group}", (*job.arguments, "--group", group)) for job in graded for group in groups]
+    return [by_fold("detect"), [Job("crop", ("crop", *options))], graded]
