@@ -14,7 +14,7 @@ WORKERS = (1, 5, 10, 20, 50, 100)
 
 @dataclass(frozen=True)
 class Recipe:
-    """GPU-hours of all folds with the competition's studies, as the recipe's config counts them; its views and nets take
+    """GPU-hours of all folds with the competition's studies, by the recipe's config; its views and nets take
     equal shares."""
 
     name: str

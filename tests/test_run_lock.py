@@ -128,7 +128,7 @@ def test_the_command_refuses_a_run_that_is_in_use(competition, tmp_path, monkeyp
         with pytest.raises(SystemExit) as stopped:
             cli.main()
         told = capsys.readouterr().err
-        assert (stopped.value.code, told.count("\n")) == (2, 1)
+        assert (stopped.value.code, told.count("\n")) == (4, 1)
         assert told.startswith(f"lumbar: runs/small: is in use by process {process.pid} on ")
     with pytest.raises(SystemExit) as stopped:
         cli.main()

@@ -11,6 +11,7 @@ from lumbar import __version__
 from lumbar.cli import data, ensemble, fetch, kaggle, look, phantom, stages, systems
 from lumbar.errors import InputError
 from lumbar.offline import go_offline
+from lumbar.run.lock import IN_USE, InUseError
 from lumbar.run.stamps import UNTRAINED, UntrainedError
 
 logger = logging.getLogger(__name__)
@@ -51,6 +52,9 @@ def main() -> None:
     except UntrainedError as untrained:
         typer.secho(f"lumbar: {untrained}", fg="yellow", err=True)
         raise SystemExit(UNTRAINED) from None
+    except InUseError as in_use:
+        typer.secho(f"lumbar: {in_use}", fg="red", err=True)
+        raise SystemExit(IN_USE) from None
     except BrokenPipeError:  # whoever read what was printed, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None

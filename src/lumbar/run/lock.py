@@ -15,6 +15,8 @@ from lumbar.errors import InputError
 
 logger = logging.getLogger(__name__)
 
+IN_USE = 4
+"""The command's exit status where another process holds what it needs."""
 LOCK = ".lock"
 """The file that a run's folder is locked by; those of folds and of what is made in turns begin so."""
 _held: set[tuple[Path, int | None, str | None]] = set()

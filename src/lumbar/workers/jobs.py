@@ -8,7 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lumbar.errors import InputError
 from lumbar.run.run import Run
+
+TOLD = 12
+"""Last lines of what a failed job said."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,13 @@ class Job:
     def log_in(self, folder: Path) -> Path:
         """Where a worker writes what the job says."""
         return folder / f"{self.name.replace(' ', '_')}.log"
+
+    def failure(self, status: int, folder: Path) -> InputError:
+        """That the job has ended with a status, and the end of what it said."""
+        log = self.log_in(folder)
+        said = log.read_text(encoding="utf-8", errors="replace").replace("\r", "\n").splitlines()
+        last = "\n".join(line for line in said[-TOLD:] if line.strip())
+        return InputError(f"{log}: {self.name} ended with status {status}:\n{last}")
 
 
 def plan_jobs(run: Run, options: Sequence[str], by_group: bool = False) -> list[list[Job]]:

@@ -13,7 +13,6 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from lumbar.errors import InputError
 from lumbar.workers.jobs import Job
 from lumbar.workers.timeline import Ran, write_timeline
 
@@ -23,8 +22,6 @@ COMMAND = (sys.executable, "-m", "lumbar.cli")
 POLL_SECONDS = 0.2
 TRIES = 3
 """How often a job is started whose process is killed."""
-TOLD = 12
-"""Last lines of what a failed job said."""
 
 
 @dataclass
@@ -71,7 +68,8 @@ def _run_round(jobs: Sequence[Job], workers: int, folder: Path) -> Iterator[Runn
                     logger.warning("%s: was killed; started again", each.job.name)
                     running.append(_start(each.job, each.worker, workers, folder, each.tries + 1))
                     continue
-                _expect_success(each, folder)
+                if each.process.returncode:
+                    raise each.job.failure(each.process.returncode, folder)
                 yield each
 
 
@@ -102,11 +100,3 @@ def environment(worker: int, workers: int) -> Mapping[str, str]:
     gpus = torch.cuda.device_count()
     its_gpu = {"CUDA_VISIBLE_DEVICES": str(worker % gpus)} if gpus else {}
     return {**os.environ, "OMP_NUM_THREADS": str(threads), **its_gpu}
-
-
-def _expect_success(done: Running, folder: Path) -> None:
-    status, log = done.process.returncode, done.job.log_in(folder)
-    if status != 0:
-        said = log.read_text(encoding="utf-8", errors="replace").replace("\r", "\n").splitlines()
-        last = "\n".join(line for line in said[-TOLD:] if line.strip())
-        raise InputError(f"{log}: {done.job.name} ended with status {status}:\n{last}")

@@ -2,8 +2,11 @@
 
 import logging
 import os
+import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,7 @@ from typing import Any
 from tqdm import tqdm
 
 from lumbar.errors import InputError
-from lumbar.run.lock import InUseError
+from lumbar.run.lock import IN_USE
 from lumbar.workers.jobs import Job
 from lumbar.workers.timeline import Ran, write_timeline
 
@@ -40,16 +43,16 @@ def run_on_ray(rounds: Sequence[Sequence[Job]], address: str, folder: Path) -> N
     folder.mkdir(parents=True, exist_ok=True)
     ray.init(None if address == LOCAL else address, include_dashboard=False, log_to_driver=False)
     try:
-        finished = [ran for jobs in rounds for ran in _run_round(ray, jobs, folder.resolve())]
+        finished = [each for jobs in rounds for each in _run_round(ray, jobs, folder.resolve())]
     finally:
         ray.shutdown()
-    nodes = sorted({node for _, node, _, _ in finished})
-    ran = [Ran(job=job, worker=nodes.index(node), began=began, ended=ended) for job, node, began, ended in finished]
+    nodes = sorted({made.node for _, made in finished})
+    ran = [Ran(job=name, worker=nodes.index(made.node), began=made.began, ended=made.ended) for name, made in finished]
     write_timeline(ran, folder)
 
 
-def _run_round(ray: Any, jobs: Sequence[Job], folder: Path) -> list[tuple[str, str, float, float]]:
-    """The jobs' names, nodes and times, of jobs that do not need each other."""
+def _run_round(ray: Any, jobs: Sequence[Job], folder: Path) -> list[tuple[str, "Made"]]:
+    """The jobs' names, and how each was made, of jobs that do not need each other."""
     gpus = 1 if ray.cluster_resources().get("GPU") else 0
     # A process for each: what a training leaves behind in one is no other's.
     task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=TRIES - 1, max_calls=1)(make)
@@ -58,25 +61,31 @@ def _run_round(ray: Any, jobs: Sequence[Job], folder: Path) -> list[tuple[str, s
     with tqdm(total=len(left), desc="Ray", unit="job") as progress:
         while left:
             (done,), left = ray.wait(left)
-            ended.append((asked[done].name, *_result(ray, done, asked[done], folder)))
+            job = asked[done]
+            try:
+                made: Made = ray.get(done)
+            except ray.exceptions.RayError as error:
+                raise InputError(f"{job.log_in(folder)}: {job.name} was lost {TRIES} times: {error}") from error
+            if made.status:
+                raise job.failure(made.status, folder)
+            ended.append((job.name, made))
             progress.update()
     return ended
 
 
-def _result(ray: Any, done: Any, job: Job, folder: Path) -> tuple[str, float, float]:
-    try:
-        node, began, ended = ray.get(done)
-    except ray.exceptions.RayError as error:
-        said = getattr(error, "cause", None) or error
-        raise InputError(f"{job.log_in(folder)}: {job.name} failed: {said}") from error
-    return node, began, ended
+@dataclass(frozen=True)
+class Made:
+    """How a job was made: the command's exit status, the node, and from when to when, in seconds since the epoch."""
+
+    status: int
+    node: str
+    began: float
+    ended: float
 
 
-def make(arguments: Sequence[str], folder: Path, log: Path) -> tuple[str, float, float]:
-    """Makes a job in a Ray worker's own process, which ends with its node; returns the node, and when it ran."""
+def make(arguments: Sequence[str], folder: Path, log: Path) -> Made:
+    """Makes a job by the command, in a Ray worker's own process, which ends with its node."""
     import ray
-
-    from lumbar.cli import app
 
     began = time.time()
     os.chdir(folder)
@@ -84,12 +93,19 @@ def make(arguments: Sequence[str], folder: Path, log: Path) -> tuple[str, float,
         for stream in (1, 2):
             os.dup2(said.fileno(), stream)
     logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
-    while True:
-        try:
-            app(list(arguments), standalone_mode=False)
-            break
-        except InUseError:
-            if time.time() - began > PATIENCE:
-                raise
-            time.sleep(1)
-    return ray.get_runtime_context().get_node_id(), began, time.time()
+    status = call(arguments)
+    while status == IN_USE and time.time() - began < PATIENCE:
+        time.sleep(1)
+        status = call(arguments)
+    return Made(status, ray.get_runtime_context().get_node_id(), began, time.time())
+
+
+def call(arguments: Sequence[str]) -> int:
+    """The exit status of the installed command, called in this process."""
+    (command,) = entry_points(group="console_scripts", name="lumbar")
+    sys.argv = [command.name, *arguments]
+    try:
+        command.load()()
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    return 0
