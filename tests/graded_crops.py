@@ -1,10 +1,15 @@
 """Crops that can be graded by eye, and pixels that can be read only so often: what the tests of training need."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pandas as pd
+import torch
 
 from lumbar.crop.crops import Crops
-from lumbar.labels import LEVELS, row_id
+from lumbar.labels import GRADES, LEVELS, row_id
+from lumbar.run.checkpoint import Card, save_checkpoint
 
 CONDITION = "spinal_canal_stenosis"
 STUDIES = 8
@@ -37,6 +42,22 @@ def draw_crops() -> Crops:
     from_middle = np.abs(np.arange(40) - 19.5)
     canal = 150 * (from_middle < 11 - 4 * grades[:, None])  # (N, columns)
     return Crops((noise + canal[:, None, None, :]).astype(np.uint8), index)
+
+
+def keep_grader(stem: Path, state: dict[str, torch.Tensor], config: dict[str, Any], **details: Any) -> None:
+    """Saves a grader's weights with a card that says its config."""
+    card = Card(
+        kind="grader",
+        classes=GRADES,
+        fold=0,
+        config=config,
+        seed=1,
+        fingerprint="x",
+        training_studies=STUDIES,
+        commit="unknown",
+        details=details,
+    )
+    save_checkpoint(stem, state, card)
 
 
 class FailingPixels:

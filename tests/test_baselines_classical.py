@@ -6,7 +6,7 @@ import torch
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.svm import SVC
 
-from graded_crops import draw_crops
+from graded_crops import draw_crops, keep_grader
 from lumbar.baselines.net import SystemNet
 from lumbar.baselines.predict import load_system, predict_system
 from lumbar.baselines.train import train_system
@@ -15,7 +15,6 @@ from lumbar.errors import InputError
 from lumbar.grade.fitted import FITTED, SMALLEST_LEAF, TREES, Forest, SupportVectors, couple
 from lumbar.grade.texture import SIDE, count_neighbours, describe_neighbours, edge_density, gradients, stretch
 from lumbar.labels import GRADES
-from lumbar.run.checkpoint import Card, save_checkpoint
 
 TWO_GREYS = np.array([[0, 0, 255], [0, 255, 255]], dtype=np.uint8)
 
@@ -147,16 +146,6 @@ def test_a_fitted_system_learns_and_answers_the_same_from_its_checkpoint(kind, t
         "view": config.crop.views["spinal"].model_copy(update={"slices": 3}),
         "published": config.published,
     }
-    card = Card(
-        kind="grader",
-        classes=GRADES,
-        fold=0,
-        config={name: part.model_dump(mode="json") for name, part in said.items()},
-        seed=1,
-        fingerprint="x",
-        training_studies=8,
-        commit="unknown",
-    )
-    save_checkpoint(stem, state, card)
+    keep_grader(stem, state, {name: part.model_dump(mode="json") for name, part in said.items()})
     answers = [predict_system(each, crops, rows)[list(GRADES)] for each in (net, load_system(stem))]
     np.testing.assert_array_equal(*answers)

@@ -10,7 +10,7 @@ import timm
 import torch
 from safetensors.torch import load_file, save_file
 
-from graded_crops import CONDITION, STUDIES, TINY, FailingPixels, draw_crops
+from graded_crops import CONDITION, TINY, FailingPixels, draw_crops, keep_grader
 from lumbar.config import GraderConfig, ViewConfig
 from lumbar.crop.crops import Crops
 from lumbar.data.priors import fit_prior
@@ -194,18 +194,7 @@ def saved(crops, rows, tmp_path) -> Path:
     state, losses = train(crops, rows, tmp_path / "fold", epochs=1)
     grader = GraderConfig(**TINY, views="spinal").model_dump(mode="json")
     config = {"group": "spinal", "grader": grader, "views": {"spinal": VIEW.model_dump(mode="json")}}
-    card = Card(
-        kind="grader",
-        classes=GRADES,
-        fold=0,
-        config=config,
-        seed=1,
-        fingerprint="x",
-        training_studies=STUDIES,
-        commit="unknown",
-        details={"loss_by_epoch": losses},
-    )
-    save_checkpoint(tmp_path / "spinal_fold0", state, card)
+    keep_grader(tmp_path / "spinal_fold0", state, config, loss_by_epoch=losses)
     return tmp_path / "spinal_fold0"
 
 

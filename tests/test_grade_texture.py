@@ -4,15 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from graded_crops import draw_crops
+from graded_crops import draw_crops, keep_grader
 from lumbar.config import GraderConfig, ViewConfig
 from lumbar.crop.crops import Crops
 from lumbar.grade.graders import TEXTURE, build_grader
 from lumbar.grade.predict import load_grader, predict_grades
 from lumbar.grade.train import fit_grader
-from lumbar.labels import GRADES
-from lumbar.metric import GRADE_WEIGHTS
-from lumbar.run.checkpoint import Card, save_checkpoint
+from lumbar.labels import GRADE_WEIGHTS, GRADES
 
 CONFIG = GraderConfig(backbone=TEXTURE, image_size=32, batch_size=8, views=("spinal",))
 VIEW = ViewConfig(group="spinal", size=40, mm_per_pixel=1.0, slices=3)
@@ -40,17 +38,7 @@ def test_it_answers_the_same_from_its_checkpoint(tmp_path):
     grader, _ = fitted(crops)
     stem = tmp_path / "spinal_fold0"
     config = {"grader": CONFIG.model_dump(mode="json"), "views": {"spinal": VIEW.model_dump(mode="json")}}
-    card = Card(
-        kind="grader",
-        classes=GRADES,
-        fold=0,
-        config=config,
-        seed=1,
-        fingerprint="x",
-        training_studies=8,
-        commit="unknown",
-    )
-    save_checkpoint(stem, grader.state_dict(), card)
+    keep_grader(stem, grader.state_dict(), config)
     np.testing.assert_array_equal(said(load_grader(stem), crops), said(grader, crops))
 
 

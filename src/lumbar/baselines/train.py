@@ -25,7 +25,17 @@ from lumbar.config import FitConfig, PublishedConfig
 from lumbar.crop.crops import Crops
 from lumbar.errors import InputError
 from lumbar.grade.fitted import FittedHead
-from lumbar.grade.train import Curves, NetModule, State, batches_of, fit, may_fuse, seed_training, steps_of
+from lumbar.grade.train import (
+    Curves,
+    NetModule,
+    State,
+    batches_of,
+    curves_of_fit,
+    fit,
+    may_fuse,
+    seed_training,
+    steps_of,
+)
 
 PLATEAU_PATIENCE = 2
 """Epochs without progress after which the plateau schedule divides the learning rate by ten."""
@@ -156,9 +166,7 @@ def fit_at_once(net: SystemNet, head: FittedHead, crops: Crops, examples: Exampl
     head.fit(features.numpy(), truth, weights[truth], seed)
     outputs, classes = head(features), torch.from_numpy(truth)
     loss = net.target.loss(outputs, classes, {}, torch.from_numpy(weights).float())
-    right = (outputs.argmax(dim=1) == classes).float().mean()
-    curves = {"loss": [round(float(loss), 4)], "accuracy": [round(float(right), 4)]}
-    return net.state_dict(), {**curves, "watched_loss": [], "watched_accuracy": []}
+    return net.state_dict(), curves_of_fit(loss, outputs, classes)
 
 
 def _watch(how: FitConfig, folder: Path) -> list[Callback]:

@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.svm import SVC
 from torch import nn
 
 from lumbar.errors import InputError
@@ -80,6 +78,8 @@ class SupportVectors(FittedHead):
         """Fits to features (N, F) of at least two classes (N,), each case with its weight (N,)."""
         if len(np.unique(truth)) < 2:
             raise InputError("support vectors need crops of two grades to train on, all are of one")
+        from sklearn.svm import SVC  # here, for a kernel that only asks need not load it
+
         mean, deviation = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
         deviation[deviation == 0] = 1.0
         gamma = 1 / features.shape[1]
@@ -108,12 +108,12 @@ class SupportVectors(FittedHead):
         return shares
 
 
-def _sign(machine: SVC) -> int:
+def _sign(machine: Any) -> int:
     """Of two classes alone, scikit-learn turns the sign of what its sigmoids were fitted to."""
     return -1 if len(machine.classes_) == 2 else 1
 
 
-def _pair_weights(machine: SVC) -> NDArray[np.float64]:
+def _pair_weights(machine: Any) -> NDArray[np.float64]:
     """The weight (pairs, vectors) of each support vector in the machine of each pair of classes."""
     of_class = np.repeat(np.arange(len(machine.classes_)), machine.n_support_)
     coefficients = machine.dual_coef_ * _sign(machine)  # (classes - 1, vectors): against each other class
@@ -159,6 +159,8 @@ class Forest(FittedHead):
 
     def fit(self, features: Features, truth: NDArray[np.int64], weights: NDArray[np.float64], seed: int) -> None:
         """Fits to features (N, F) of classes (N,), each case with its weight (N,)."""
+        from sklearn.ensemble import RandomForestClassifier  # see above
+
         forest = RandomForestClassifier(TREES, min_samples_leaf=SMALLEST_LEAF, random_state=seed)
         trees = [tree.tree_ for tree in forest.fit(features, truth, weights).estimators_]
         of_present = np.concatenate([tree.value[:, 0] for tree in trees])

@@ -19,11 +19,12 @@ from lumbar.crop.crops import NOWHERE, Crops, found_rows, join_views, open_crops
 from lumbar.data.competition import no_predictions
 from lumbar.data.priors import PRIOR_FILE, fit_prior
 from lumbar.data.tables import write_table
-from lumbar.grade.graders import AnyGrader, build_grader
+from lumbar.grade.graders import TEXTURE
 from lumbar.grade.head import level_prior
 from lumbar.grade.net import Grader
 from lumbar.grade.noise import read_suspects, weigh_labels
 from lumbar.grade.predict import ASKED_WITH, Predictor, load_grader, predict_grades
+from lumbar.grade.texture_grader import TextureGrader
 from lumbar.grade.train import Curves, State, fit_grader, train_grader
 from lumbar.labels import CONDITIONS, GRADES
 from lumbar.records import write_record
@@ -267,12 +268,10 @@ def describe_grader(
     )
 
 
-def start_grader(run: Run, member: Member, fold: int, seed: int) -> AnyGrader:
-    """An untrained grader of the main pipeline; a net with what it must know of the labels of the other folds."""
+def start_grader(run: Run, member: Member, fold: int, seed: int) -> Grader:
+    """An untrained net of the main pipeline, with what it must know of the labels of the other folds."""
     torch.manual_seed(seed)
-    grader = build_grader(member.config, list(views_of(run.config, member.config).values()))
-    if not isinstance(grader, Grader):
-        return grader
+    grader = Grader(member.config, list(views_of(run.config, member.config).values()))
     prior = fit_prior(labels_outside(run, fold))
     grader.start_at_prior(level_prior(prior, [name for name, of in CONDITIONS.items() if of.group == member.grades]))
     if member.config.weights:
@@ -303,9 +302,11 @@ def choose_cells(run: Run, member: Member, index: pd.DataFrame) -> Rows:
 
 
 def _train(run: Run, training: Training) -> tuple[State, Curves]:
+    config = training.member.config
+    if config.backbone == TEXTURE:
+        texture = TextureGrader(config, list(views_of(run.config, config).values()))
+        return fit_grader(texture, training.crops, training.rows, training.seed)
     grader = start_grader(run, training.member, training.fold, training.seed)
-    if not isinstance(grader, Grader):
-        return fit_grader(grader, training.crops, training.rows, training.seed)
     where = (training.folder, training.seed, training.label)
     return train_grader(grader, training.crops, training.rows, *where, training.logger(run))
 

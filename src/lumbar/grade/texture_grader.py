@@ -24,7 +24,8 @@ CENTRE = 0.78
 class TextureGrader(nn.Module):
     """Logits of the grades from the texture of a crop; says nothing before it is fitted.
 
-    The level is not told: it changed nothing (LAB.md, 2026-11-28)."""
+    The level is not told: it changed nothing (LAB.md, 2026-11-28).
+    """
 
     inputs = ("crop",)
     """What `forward` takes of a batch."""

@@ -206,9 +206,14 @@ def fit_grader(grader: TextureGrader, crops: Crops, choices: NDArray[np.integer]
     grader.fit(features, grades, weights, seed)
     logits, truth = grader.head(features), torch.from_numpy(grades)
     loss = functional.cross_entropy(logits, truth, torch.tensor(GRADE_WEIGHTS).float())
-    right = (logits.argmax(dim=1) == truth).float().mean()
+    return grader.state_dict(), curves_of_fit(loss, logits, truth)
+
+
+def curves_of_fit(loss: torch.Tensor, outputs: torch.Tensor, truth: torch.Tensor) -> Curves:
+    """The curves of what is fitted at once, of one epoch: from its loss, outputs (N, C) and classes (N,)."""
+    right = (outputs.argmax(dim=1) == truth).float().mean()
     curves = {"loss": [round(float(loss), 4)], "accuracy": [round(float(right), 4)]}
-    return grader.state_dict(), {**curves, "watched_loss": [], "watched_accuracy": []}
+    return {**curves, "watched_loss": [], "watched_accuracy": []}
 
 
 def steps_of(training: DataLoader, config: GradeConfig) -> int:
