@@ -15,10 +15,12 @@ from lumbar.offline import go_offline
 go_offline()  # as the command does, before a library that asks is imported
 from lumbar.data.competition import Competition, read_labels  # noqa: E402
 from lumbar.kaggle.bundle import build_bundle  # noqa: E402
+from lumbar.labels import SERIES_DESCRIPTIONS  # noqa: E402
 from lumbar.phantom import write_phantom  # noqa: E402
 from lumbar.pipeline import run_through, score_run  # noqa: E402
 from lumbar.run.run import Run  # noqa: E402
 from miniature import tiny_run  # noqa: E402
+from small_studies import write_series  # noqa: E402
 
 settings.register_profile("busy", deadline=None)  # a machine that does other things as well is no failure
 settings.load_profile("busy")
@@ -63,6 +65,15 @@ def one_test_study(tmp_path_factory: pytest.TempPathFactory) -> Competition:
     root = tmp_path_factory.mktemp("phantom") / "one"
     write_phantom(root, studies=1, seed=5, test_studies=1, max_size=128, jobs=1)
     return Competition(root)
+
+
+@pytest.fixture(scope="session")
+def templates(tmp_path_factory) -> dict[str, Path]:
+    """A healthy series of each description."""
+    folders = {name: tmp_path_factory.mktemp("templates") / "77" for name in SERIES_DESCRIPTIONS}
+    for description, folder in folders.items():
+        write_series(folder, description)
+    return folders
 
 
 @pytest.fixture(scope="session")

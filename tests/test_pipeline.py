@@ -11,13 +11,16 @@ import pandas as pd
 import pytest
 import torch
 
-from lumbar.config import ConfigError
+from conftest import REPOSITORY
+from lumbar.config import Config, ConfigError, merge
 from lumbar.crop.crops import open_crops
 from lumbar.data.competition import Competition
 from lumbar.data.tables import TableError
 from lumbar.errors import InputError
+from lumbar.grade.graders import TEXTURE
 from lumbar.grade.stage import start_grader, with_grades
-from lumbar.labels import GRADES
+from lumbar.kaggle.bundle import build_bundle
+from lumbar.labels import GRADES, GROUPS
 from lumbar.phantom import write_phantom
 from lumbar.pipeline import format_table, run_through, score_run
 from lumbar.run.checkpoint import read_card
@@ -88,6 +91,31 @@ def test_several_graders_of_a_group_differ_by_their_seed_and_their_mean_is_submi
     submit(run, competition, tmp_path)
     run_through(Run(trained.config, trained.competition, folder))
     assert not list((folder / "models").glob("*_1_fold*")), "the graders of an earlier config must not be submitted"
+
+
+def test_a_grader_without_a_net_is_fitted_bundled_and_submitted_beside_the_nets(trained, competition, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(trained.folder, folder)
+    nets = {group: {"views": group} for group in GROUPS}
+    texture = {"views": "foraminal", "backbone": TEXTURE, "turns": [0]}
+    values = trained.config.model_dump(mode="json")
+    config = Config.model_validate(merge(values, {"graders": nets | {"foraminal_texture": texture}}))
+    run = Run(config, trained.competition, folder)
+    run_through(run)
+    for path in trained.models.glob("*.safetensors"):
+        assert (run.models / path.name).read_bytes() == path.read_bytes(), "a net is not trained again for it"
+    asked = pd.read_csv(folder / "predictions" / "foraminal_texture" / "oof.csv")
+    alone = pd.read_csv(folder / "predictions" / "foraminal" / "oof.csv").set_index("row_id").loc[asked["row_id"]]
+    assert not np.allclose(asked[list(GRADES)], alone[list(GRADES)])
+
+    build_bundle(run.models, tmp_path / "bundle", REPOSITORY, "somebody", third_party=False)
+    assert (tmp_path / "bundle" / "models" / "foraminal_texture_fold1.safetensors").is_file()
+    before, told = submit(trained, competition, tmp_path / "nets")
+    after, telling = submit(run, competition, tmp_path / "with_texture")
+    assert telling["problems"] == told["problems"]
+    foraminal = after["row_id"].str.contains("foraminal")
+    assert not np.allclose(before.loc[foraminal, list(GRADES)], after.loc[foraminal, list(GRADES)])
+    pd.testing.assert_frame_equal(before[~foraminal], after[~foraminal])
 
 
 def test_the_submission_has_exactly_the_rows_asked_for(trained, competition, tmp_path):
