@@ -8,7 +8,7 @@ from dataclasses import dataclass
 FOLDS = 5
 TIMES_AS_MANY = 20_000 / 1_975
 """Studies, against those of the competition, whose hours the recipes' arithmetic gives."""
-FOLD, GROUP, NET = "fold", "fold and group", "fold and net, view"
+FOLD, NET = "fold", "view, net of a fold"
 WORKERS = (1, 5, 10, 20, 50, 100)
 
 
@@ -23,25 +23,22 @@ class Recipe:
     """Hours of four cores."""
     graders: float
     views: int
-    nets: tuple[int, ...]
-    """In each condition group: canal, foramen, recess."""
+    nets: int
 
 
 RECIPES = (
-    Recipe("rsna2024.yaml", detectors=1.5, crops=1.0, graders=7.5, views=4, nets=(2, 1, 1)),
-    Recipe("gold.yaml", detectors=3.0, crops=2.2, graders=34.5, views=7, nets=(4, 3, 4)),
+    Recipe("rsna2024.yaml", detectors=1.5, crops=1.0, graders=7.5, views=4, nets=4),
+    Recipe("gold.yaml", detectors=3.0, crops=2.2, graders=34.5, views=8, nets=11),
 )
 
 
 def rounds_of(recipe: Recipe, part: str) -> list[list[float]]:
-    """The hours of each job, round by round: a fold's graders as one job, one for each group, or, with the crops by
-    view, for each net."""
-    nets, views = sum(recipe.nets), recipe.views if part == NET else 1
-    parts = {FOLD: (nets,), GROUP: recipe.nets, NET: (1,) * nets}[part]
+    """The hours of each job, round by round: the crops as one job and a fold's graders, or each view and each net."""
+    views, nets = (recipe.views, recipe.nets) if part == NET else (1, 1)
     hours = [
         [recipe.detectors / FOLDS] * FOLDS,
         [recipe.crops / views] * views,
-        [recipe.graders / FOLDS * each / nets for each in sorted(parts, reverse=True) for _ in range(FOLDS)],
+        [recipe.graders / FOLDS / nets] * (nets * FOLDS),
     ]
     return [[each * TIMES_AS_MANY for each in jobs] for jobs in hours]
 
@@ -62,7 +59,7 @@ def main() -> None:
     print(f"| recipe, a job for each | {' | '.join(str(count) for count in WORKERS)} |")
     print(f"|---|{'---|' * len(WORKERS)}")
     for recipe in RECIPES:
-        for part in (FOLD, GROUP, NET):
+        for part in (FOLD, NET):
             hours = [hours_with(count, rounds_of(recipe, part)) for count in WORKERS]
             print(f"| {recipe.name}, {part} | {' | '.join(f'{each:.0f}' for each in hours)} |")
 

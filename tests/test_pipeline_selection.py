@@ -24,8 +24,8 @@ def copied(trained, tmp_path) -> Run:
     return Run(trained.config, trained.competition, tmp_path / "run")
 
 
-def select(run: Run, fold: int | None = None, group: str | None = None) -> Run:
-    return Run(run.config, run.competition, run.folder, Selection(fold, group))
+def select(run: Run, **selected: object) -> Run:
+    return Run(run.config, run.competition, run.folder, Selection(**selected))
 
 
 def remove_model(run: Run, stem: str) -> None:
@@ -43,6 +43,9 @@ def test_a_part_is_of_one_fold_or_one_group_or_everything():
     assert not Selection(fold=1).includes(0, "spinal")
     assert not Selection(group="spinal").includes(0, "foraminal")
     assert Selection(group="spinal").includes(0), "a detector has no group"
+    assert Selection(fold=1, net="spinal_1").includes(1, "spinal", "spinal_1")
+    assert not Selection(fold=1, net="spinal_1").includes(1, "spinal", "spinal")
+    assert not Selection(view="spinal").includes(1), "crops are no model"
 
 
 def test_finished_folds_are_neither_trained_nor_predicted_again(copied):
@@ -83,6 +86,41 @@ def test_a_group_waits_for_the_graders_of_the_others(copied, trained):
     run_through(copied)
     for path in trained.models.glob("*.safetensors"):
         assert (copied.models / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_a_net_by_itself_trains_no_other_and_predicts_no_other_again(copied, trained):
+    for stem in ("spinal_fold0", "foraminal_fold1"):
+        remove_model(copied, stem)
+    (copied.folder / "grade" / "stamp.json").unlink()
+    kept = changed(copied.folder / "predictions" / "subarticular" / "fold0")
+    with pytest.raises(UntrainedError, match=r"^grade: still to be trained: foraminal fold 1$"):
+        run_through(select(copied, fold=0, net="spinal"))
+    run_through(select(copied, fold=1, net="foraminal"))
+    assert changed(copied.folder / "predictions" / "subarticular" / "fold0") == kept
+    assert stamped(copied.folder / "grade") == stamped(trained.folder / "grade")
+    for path in [*trained.models.glob("*.safetensors"), *(trained.folder / "predictions").glob("*/oof.csv")]:
+        assert (copied.folder / path.relative_to(trained.folder)).read_bytes() == path.read_bytes(), path.name
+
+
+def test_the_crops_of_a_view_are_cut_by_themselves_and_need_no_other(copied, trained):
+    shutil.rmtree(copied.folder / "crop")
+    run_through(select(copied, view="foraminal"), last="crop")
+    assert [path.name for path in (copied.folder / "crop").iterdir() if path.is_dir()] == ["foraminal"]
+    run_through(copied, last="crop")
+    for path in (trained.folder / "crop").rglob("*.npy"):
+        assert (copied.folder / path.relative_to(trained.folder)).read_bytes() == path.read_bytes(), path.name
+
+
+@pytest.mark.parametrize(
+    ("selected", "message"),
+    [
+        ({"fold": 0, "net": "spinal_9"}, "there is no net spinal_9, it has spinal, foraminal, subarticular"),
+        ({"view": "canal"}, "there is no view canal, it has spinal, foraminal, subarticular"),
+    ],
+)
+def test_a_net_or_a_view_that_does_not_exist_is_refused(copied, selected, message):
+    with pytest.raises(ConfigError, match=f"config tiny: {message}"):
+        run_through(select(copied, **selected))
 
 
 def test_where_weights_lie_changes_nothing_but_what_they_hold_does(trained, tmp_path):

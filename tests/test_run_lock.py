@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -21,8 +21,7 @@ HOLD = """
 import os, sys, time
 from pathlib import Path
 from lumbar.run.lock import hold
-fold, *part = sys.argv[2].split()
-with hold(Path(sys.argv[1]), *((int(fold), *part) if fold != "all" else ())):
+with hold(Path(sys.argv[1]), *filter(None, sys.argv[2].split(","))):
     forked = sys.argv[3] == "forks" and os.fork() == 0
     if forked or sys.argv[3] == "alone":
         print(os.getpid(), flush=True)
@@ -35,11 +34,10 @@ with hold(Path(sys.argv[1]), *((int(fold), *part) if fold != "all" else ())):
 
 @contextmanager
 def held_elsewhere(
-    folder: Path, place: Sequence[object] = (), how: str = "alone"
+    folder: Path, parts: Sequence[str] = (), how: str = "alone"
 ) -> Iterator[tuple[subprocess.Popen, int]]:
-    """Another process that holds a run, a fold of it or a part of that, and its id, or that of the one that it has
-    forked."""
-    command = [sys.executable, "-c", HOLD, str(folder), " ".join(map(str, place)) or "all", how]
+    """Another process that holds a run, or a part of it, and its id, or that of the one that it has forked."""
+    command = [sys.executable, "-c", HOLD, str(folder), ",".join(parts), how]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield process, int(process.stdout.readline())
@@ -51,14 +49,17 @@ def held_elsewhere(
     ("theirs", "ours", "what"),
     [
         ((), (), ""),
-        ((), (0,), ""),
-        ((0,), (), ""),
-        ((0,), (0,), ": fold 0"),
-        ((), (0, "spinal"), ""),
-        ((0,), (0, "spinal"), ": fold 0"),
-        ((0, "spinal"), (), ""),
-        ((0, "spinal"), (0,), ": fold 0"),
-        ((0, "spinal"), (0, "spinal"), ": spinal of fold 0"),
+        ((), ("fold 0",), ""),
+        (("fold 0",), (), ""),
+        (("fold 0",), ("fold 0",), ": fold 0"),
+        ((), ("fold 0", "spinal"), ""),
+        (("fold 0",), ("fold 0", "spinal"), ": fold 0"),
+        (("fold 0", "spinal"), (), ""),
+        (("fold 0", "spinal"), ("fold 0",), ": fold 0"),
+        (("fold 0", "spinal"), ("fold 0", "spinal"), ": spinal of fold 0"),
+        (("fold 0", "spinal"), ("fold 0", "spinal", "spinal_axial"), ": spinal of fold 0"),
+        (("fold 0", "spinal", "spinal_axial"), ("fold 0", "spinal"), ": spinal of fold 0"),
+        (("view foraminal",), (), ""),
     ],
 )
 def test_a_second_process_is_told_at_once_who_works_there(tmp_path, theirs, ours, what):
@@ -73,16 +74,18 @@ def test_a_second_process_is_told_at_once_who_works_there(tmp_path, theirs, ours
 
 
 def test_two_folds_of_a_run_are_worked_on_at_once_and_the_whole_must_wait_for_both(tmp_path):
-    with held_elsewhere(tmp_path, (0,)) as (process, _):
-        with hold(tmp_path, 1), hold(tmp_path, 1, "spinal"):
+    with held_elsewhere(tmp_path, ("fold 0",)) as (process, _):
+        with hold(tmp_path, "fold 1"), hold(tmp_path, "fold 1", "spinal"):
             pass
         with pytest.raises(InUseError, match=f"process {process.pid} "), hold(tmp_path):
             pass
 
 
 def test_two_parts_of_a_fold_are_worked_on_at_once(tmp_path):
-    with held_elsewhere(tmp_path, (0, "spinal")), hold(tmp_path, 0, "foraminal"), hold(tmp_path, 1):
-        pass
+    others = (("fold 0", "foraminal"), ("fold 0", "spinal", "spinal_axial"), ("fold 1",), ("view spinal",))
+    with held_elsewhere(tmp_path, ("fold 0", "spinal", "spinal")), ExitStack() as ours:
+        for parts in others:
+            ours.enter_context(hold(tmp_path, *parts))
 
 
 def test_a_process_that_was_killed_blocks_nobody_even_if_what_it_forked_lives_on(tmp_path):
@@ -97,7 +100,7 @@ def test_a_process_that_was_killed_blocks_nobody_even_if_what_it_forked_lives_on
 
 
 def test_one_process_may_hold_what_it_holds_and_lets_go_in_the_end(tmp_path):
-    with hold(tmp_path), hold(tmp_path), hold(tmp_path, 3):
+    with hold(tmp_path), hold(tmp_path), hold(tmp_path, "fold 3"):
         pass
     with held_elsewhere(tmp_path), pytest.raises(InUseError), hold(tmp_path):
         pass

@@ -61,11 +61,13 @@ def test_a_run_has_a_job_for_each_fold_and_stage_that_trains(trained):
     assert rounds[0][1].arguments == ("detect", "--config", "a.yaml", "--fold", "1")
 
 
-def test_a_fold_has_a_job_for_each_group_where_that_is_asked_for(trained):
-    graded = plan_jobs(trained, ("--config", "a.yaml"), by_group=True)[-1]
-    groups = ("foraminal", "spinal", "subarticular")
-    assert [job.name for job in graded] == [f"grade fold {fold} {group}" for fold in (0, 1) for group in groups]
-    assert graded[0].arguments == ("grade", "--config", "a.yaml", "--fold", "0", "--group", "foraminal")
+def test_where_workers_are_many_each_view_and_each_net_of_a_fold_has_a_job(trained):
+    _, cropped, graded = plan_jobs(trained, ("--config", "a.yaml"), finely=True)
+    names = ("spinal", "foraminal", "subarticular")
+    assert [job.name for job in cropped] == [f"crop {view}" for view in names]
+    assert cropped[1].arguments == ("crop", "--config", "a.yaml", "--view", "foraminal")
+    assert [job.name for job in graded] == [f"grade fold {fold} {net}" for fold in (0, 1) for net in names]
+    assert graded[1].arguments == ("grade", "--config", "a.yaml", "--fold", "0", "--net", "foraminal")
 
 
 def test_a_round_waits_for_the_one_before_it_and_no_more_run_at_a_time_than_there_are_workers(python, tmp_path):

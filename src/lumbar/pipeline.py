@@ -94,6 +94,7 @@ def run_through(run: Run, last: str = "ensemble") -> None:
     expect_net(run.config)
     expect_weights(run.config)
     _expect_images(run)
+    run.expect_selected()
     with run.entered():
         _run_stages(run, last)
 

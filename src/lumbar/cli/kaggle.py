@@ -14,6 +14,7 @@ from lumbar.cli.options import (
     FoldOption,
     GroupOption,
     open_trained_run,
+    select,
 )
 from lumbar.kaggle import PLACEHOLDER
 
@@ -71,15 +72,13 @@ def train(
     from lumbar.kaggle.bundle import build_training_bundle
     from lumbar.kaggle.kernels import write_training_kernel
     from lumbar.pipeline import expect_fold, expect_weights
-    from lumbar.run.run import Selection
 
     wanted = read_config(config)
     expect_net(wanted)
     expect_weights(wanted)
     expect_fold(wanted.folds_file, fold)
     build_training_bundle(wanted, folder / "training", Path(), owner, third_party)
-    selection = Selection(fold, group.value if group else None)
-    kernel = write_training_kernel(Path(), folder / "kernels" / "training", owner, selection, run, sources)
+    kernel = write_training_kernel(Path(), folder / "kernels" / "training", owner, select(fold, group), run, sources)
     typer.echo(f"wrote {folder / 'training'} and the kernel {kernel}")
 
 

@@ -12,7 +12,7 @@ import typer
 from lumbar.labels import GROUPS
 
 if TYPE_CHECKING:
-    from lumbar.run.run import Run
+    from lumbar.run.run import Run, Selection
 
 Group = Enum("Group", {name: name for name in GROUPS})  # type: ignore[misc]  # typer takes its choices from an Enum
 ConfigOption = Annotated[Path, typer.Option("--config", help="The run's YAML config.")]
@@ -27,6 +27,13 @@ GroupOption = Annotated[
     Group | None,
     typer.Option("--group", help="Train this condition group's graders only, take the others as they are."),
 ]
+NetOption = Annotated[
+    str | None,
+    typer.Option("--net", metavar="NAME", help="Train this net of the config only, take the others as they are."),
+]
+ViewOption = Annotated[
+    str | None, typer.Option("--view", metavar="NAME", help="Cut the crops of this view of the config only.")
+]
 FullSizeOption = Annotated[
     bool, typer.Option("--full-size", help="Every system at its paper's size, not at the config's.")
 ]
@@ -35,7 +42,7 @@ COMPARE = Path("configs/compare.yaml")
 SUBMISSION = Path("submission")
 
 
-def open_run(config_path: Path, data: Path | None, fold: int | None = None, group: Group | None = None) -> Run:
+def open_run(config_path: Path, data: Path | None, selection: Selection | None = None) -> Run:
     """The run of a config on a data folder, or on the config's phantom, which is written where it is not there."""
     from lumbar.config import read_config
     from lumbar.data.competition import Competition
@@ -46,8 +53,16 @@ def open_run(config_path: Path, data: Path | None, fold: int | None = None, grou
     root = data or keep_phantom(config.phantom)
     if not (root / "train.csv").is_file():
         raise FileNotFoundError(f"{root}: expected a folder in the competition's layout, with train.csv in it")
-    selection = Selection(fold, group.value if group else None)
-    return Run(config, Competition(root), Path("runs") / config.name, selection)
+    return Run(config, Competition(root), Path("runs") / config.name, selection or Selection())
+
+
+def select(
+    fold: int | None = None, group: Group | None = None, net: str | None = None, view: str | None = None
+) -> Selection:
+    """What the options of a command select."""
+    from lumbar.run.run import Selection
+
+    return Selection(fold, group.value if group else None, net, view)
 
 
 def open_trained_run(config_path: Path, data: Path | None) -> Run:

@@ -13,14 +13,16 @@ from lumbar.cli.options import (
     ConfigOption,
     DataOption,
     FoldOption,
-    Group,
     GroupOption,
+    NetOption,
+    ViewOption,
     open_run,
     open_trained_run,
+    select,
 )
 
 if TYPE_CHECKING:
-    from lumbar.run.run import Run
+    from lumbar.run.run import Run, Selection
     from lumbar.workers.jobs import Job
 
 
@@ -31,19 +33,23 @@ def folds(config: ConfigOption = DEMO, data: DataOption = None) -> None:
 
 def detect(config: ConfigOption = DEMO, data: DataOption = None, fold: FoldOption = None) -> None:
     """Stage: train the detectors and write the out-of-fold points."""
-    _run_through("detect", config, data, fold)
+    _run_through("detect", config, data, select(fold))
 
 
-def crop(config: ConfigOption = DEMO, data: DataOption = None) -> None:
+def crop(config: ConfigOption = DEMO, data: DataOption = None, view: ViewOption = None) -> None:
     """Stage: cut the crops around the points."""
-    _run_through("crop", config, data)
+    _run_through("crop", config, data, select(view=view))
 
 
 def grade(
-    config: ConfigOption = DEMO, data: DataOption = None, fold: FoldOption = None, group: GroupOption = None
+    config: ConfigOption = DEMO,
+    data: DataOption = None,
+    fold: FoldOption = None,
+    group: GroupOption = None,
+    net: NetOption = None,
 ) -> None:
     """Stage: train the graders and write their out-of-fold predictions."""
-    _run_through("grade", config, data, fold, group)
+    _run_through("grade", config, data, select(fold, group, net))
 
 
 def submit(
@@ -81,7 +87,7 @@ def cv(
     from lumbar.workers.ray_tasks import run_on_ray
     from lumbar.workers.slurm import write_sbatch
 
-    run = open_run(config, data, fold, group)
+    run = open_run(config, data, select(fold, group))
     if sbatch or ray or workers > 1:
         rounds, last = _plan(run, config, data, None if sbatch or ray else workers)
     if sbatch:
@@ -101,28 +107,25 @@ def cv(
 def _plan(run: Run, config: Path, data: Path | None, workers: int | None) -> tuple[list[list[Job]], Job]:
     """The run's jobs, see `workers.jobs.plan_jobs`, and the one that scores it; its folds are made.
 
-    A fold's graders are parted where there are more workers than folds, or nobody knows how many.
+    They are parted finely where there are more workers than folds, or nobody knows how many.
     """
     from lumbar.pipeline import run_through
-    from lumbar.run.run import Selection
     from lumbar.workers.jobs import Job, plan_jobs
 
-    if run.selection != Selection():
+    if run.selection != select():
         raise typer.BadParameter(
             "--fold and --group are for one process by itself", param_hint="--workers, --ray, --sbatch"
         )
     run_through(run, last="folds")
     options = ("--config", str(config), *(("--data", str(data)) if data else ()))
-    by_group = workers is None or workers > len(run.fold_numbers)
-    return plan_jobs(run, options, by_group), Job("cv", ("cv", *options))
+    finely = workers is None or workers > len(run.fold_numbers)
+    return plan_jobs(run, options, finely), Job("cv", ("cv", *options))
 
 
-def _run_through(
-    stage: str, config: Path, data: Path | None, fold: int | None = None, group: Group | None = None
-) -> None:
+def _run_through(stage: str, config: Path, data: Path | None, selection: Selection | None = None) -> None:
     from lumbar.pipeline import run_through
 
-    run_through(open_run(config, data, fold, group), last=stage)
+    run_through(open_run(config, data, selection), last=stage)
 
 
 COMMANDS = {command.__name__: command for command in (cv, folds, detect, crop, grade, submit)}

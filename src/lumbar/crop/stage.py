@@ -14,14 +14,21 @@ from lumbar.run.stamps import Origin, fingerprint, hash_files, run_stage
 
 
 def run_crop(run: Run) -> None:
-    """Writes `crop/<view>/`. A view that is there already stays as it is."""
+    """Writes `crop/<view>/`, or that of the view that is selected. A view that is there already stays as it is."""
+    if run.selection.view is not None:
+        _cut_view(run, run.selection.view)
+        return
     run_stage("crop", run.folder / "crop", crops_made_from(run), lambda: _cut_views(run), in_turns=True)
 
 
 def _cut_views(run: Run) -> None:
-    for name, view in run.config.crop.views.items():
-        points = pd.concat([read_points(path) for path in _points_files(run, name)])
-        cut_view(run, name, ViewCutter(view), points, view_made_from(run, name))
+    for name in run.config.crop.views:
+        _cut_view(run, name)
+
+
+def _cut_view(run: Run, name: str) -> None:
+    points = pd.concat([read_points(path) for path in _points_files(run, name)])
+    cut_view(run, name, ViewCutter(run.config.crop.view(name)), points, view_made_from(run, name))
 
 
 def cut_view(run: Run, name: str, cutter: Cutter, points: pd.DataFrame, origin: Origin) -> None:

@@ -16,7 +16,7 @@ from pytorch_lightning.loggers import Logger
 
 from lumbar.config import Config, GraderConfig, Member, ViewConfig
 from lumbar.crop.crops import NOWHERE, Crops, found_rows, join_views, open_crops
-from lumbar.data.competition import no_predictions
+from lumbar.data.competition import no_predictions, read_predictions
 from lumbar.data.priors import PRIOR_FILE, fit_prior
 from lumbar.data.tables import write_table
 from lumbar.grade.graders import TEXTURE
@@ -180,7 +180,7 @@ def with_grades(run: Run, crops: Crops) -> Crops:
 
 
 def _grade_fold(run: Run, craft: Craft, member: Member, crops: Crops, fold: int) -> pd.DataFrame | None:
-    """The predictions of a fold's studies; no row where the other folds have nothing to train on.
+    """The predictions of a fold's studies, kept; no row where the other folds have nothing to train on.
 
     None for a net that is not there and that the run's selection leaves to others.
     """
@@ -195,10 +195,20 @@ def _grade_fold(run: Run, craft: Craft, member: Member, crops: Crops, fold: int)
         return no_predictions().assign(fold=pd.Series(dtype="int64"))
     made_from = net_made_from(run, craft, member, fold)
     if not is_current(stem, made_from):
-        if not run.selection.includes(fold, member.grades):
+        if not run.selection.includes(fold, member.grades, name):
             return None
         _train_fold(run, craft, member, crops, rows, fold, made_from)
-    return craft.load(stem, member)(crops, np.flatnonzero(of_fold & craft.is_asked(crops.index)))
+    folder = run.folder / "predictions" / name / f"fold{fold}"
+
+    def predict() -> None:
+        asked = np.flatnonzero(of_fold & craft.is_asked(crops.index))
+        write_table(craft.load(stem, member)(crops, asked), folder / "oof.csv")
+
+    asked_with = member.config.model_dump(include=set(ASKED_WITH))
+    run_stage(
+        f"grade: {name} fold {fold}", folder, fingerprint(net=made_from, asked=asked_with), predict, in_turns=True
+    )
+    return read_predictions(folder / "oof.csv").assign(fold=fold)
 
 
 def _any_choice(rows: Rows) -> Rows:

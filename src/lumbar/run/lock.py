@@ -1,4 +1,4 @@
-"""Who works in a run's folder: one process, or one for each fold or part of a fold; and who makes what several need.
+"""Who works in a run's folder: one process, or one for each part of it; and who makes what several need.
 
 The locks are the system's, on hidden files: it lets go of a process's when the process ends, however that ends.
 """
@@ -18,9 +18,9 @@ logger = logging.getLogger(__name__)
 IN_USE = 4
 """The command's exit status where another process holds what it needs."""
 LOCK = ".lock"
-"""The file that a run's folder is locked by; those of folds and of what is made in turns begin so."""
-_held: set[tuple[Path, int | None, str | None]] = set()
-"""What this process holds: folders, the fold or None for the whole, and the part of the fold or None for all of it."""
+"""The file that a run's folder is locked by; those of its parts and of what is made in turns begin so."""
+_held: set[tuple[Path, ...]] = set()
+"""What this process holds: a folder, and the parts within each other that lead to what it holds of it."""
 _handles: set[int] = set()
 """The files by which it does."""
 
@@ -30,34 +30,25 @@ class InUseError(InputError):
 
 
 @contextmanager
-def hold(folder: Path, fold: int | None = None, part: str | None = None) -> Iterator[None]:
-    """Keeps a run's folder, one fold of it, or a part of a fold, to this process, which may hold it again inside.
+def hold(folder: Path, *parts: str) -> Iterator[None]:
+    """Keeps a run's folder, or a part of it, to this process, which may hold it again inside.
 
-    InUseError, at once, where another process holds it: the whole and a fold exclude each other, as do a fold and a
-    part of it; two folds do not, nor do two parts.
+    `parts` lead from the whole to what is wanted, each a part of the one before: a fold, a group of it, a net of that.
+    InUseError, at once, where another process holds it: a whole and its parts exclude each other, two parts do not.
     """
-    place = folder.resolve()
-    part = None if fold is None else part
-    if {(place, None, None), (place, fold, None), (place, fold, part)} & _held:
+    place = (folder.resolve(), *map(Path, parts))
+    if any(place[: number + 1] in _held for number in range(len(place))):
         yield
         return
     with ExitStack() as stack:
-        wanted = _locks(folder, fold, part)
-        for number, (path, what) in enumerate(wanted, start=1):
-            _take(stack, path, fcntl.LOCK_EX if number == len(wanted) else fcntl.LOCK_SH, what)
-        _held.add((place, fold, part))
-        stack.callback(_held.discard, (place, fold, part))
+        for number in range(len(parts) + 1):
+            outer = parts[:number]
+            path = folder / "_".join([LOCK, *outer]).replace(" ", "")
+            what = f"{folder}: {' of '.join(reversed(outer))}" if outer else f"{folder}"
+            _take(stack, path, fcntl.LOCK_EX if number == len(parts) else fcntl.LOCK_SH, what)
+        _held.add(place)
+        stack.callback(_held.discard, place)
         yield
-
-
-def _locks(folder: Path, fold: int | None, part: str | None) -> list[tuple[Path, str]]:
-    """The files from the whole to what is wanted, each with what it stands for in words."""
-    locks = [(folder / LOCK, f"{folder}")]
-    if fold is not None:
-        locks.append((folder / f"{LOCK}_fold{fold}", f"{folder}: fold {fold}"))
-    if part is not None:
-        locks.append((folder / f"{LOCK}_fold{fold}_{part}", f"{folder}: {part} of fold {fold}"))
-    return locks
 
 
 def _take(stack: ExitStack, path: Path, kind: int, what: str) -> None:
@@ -65,8 +56,7 @@ def _take(stack: ExitStack, path: Path, kind: int, what: str) -> None:
         handle = _open(stack, path)
         _lock(handle, path, kind | fcntl.LOCK_NB)
     except BlockingIOError:
-        inside = f"{LOCK}_fold*" if path.name == LOCK else f"{path.name}_*"
-        holders = [*sorted(path.parent.glob(inside)), path]
+        holders = [*sorted(path.parent.glob(f"{path.name}_*")), path]
         raise InUseError(
             f"{what}: is in use by {_name_holder(holders)}; wait until it has finished, or end it"
         ) from None

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 import lumbar
-from lumbar.config import Config
+from lumbar.config import Config, ConfigError
 from lumbar.data.competition import Competition
 from lumbar.data.folds import find_folds, read_folds
 from lumbar.errors import InputError
@@ -32,14 +32,20 @@ MAIN = "main"
 
 @dataclass(frozen=True)
 class Selection:
-    """The models that a run trains now: of one fold, of one condition group, or all. Others are taken as they are."""
+    """What a run makes now: all, the models of a fold, a condition group's graders, one net, or the crops of one view.
+
+    Others are taken as they are.
+    """
 
     fold: int | None = None
     group: str | None = None
+    net: str | None = None
+    view: str | None = None
 
-    def includes(self, fold: int, group: str | None = None) -> bool:
-        """Whether this model is to be trained; a detector, which has no group, serves every one."""
-        return self.fold in (None, fold) and (group is None or self.group in (None, group))
+    def includes(self, fold: int, group: str | None = None, net: str | None = None) -> bool:
+        """Whether this model is to be trained; a detector, which has neither group nor name, serves every one."""
+        wanted = ((self.fold, fold), (self.group, group), (self.net, net))
+        return self.view is None and all(None in pair or pair[0] == pair[1] for pair in wanted)
 
 
 class RunRecord(Record):
@@ -143,9 +149,28 @@ class Run:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keeps the run, or the fold or the group of a fold that is selected, to this process; see `lock.hold`."""
-        with hold(self.folder, self.selection.fold, self.selection.group):
+        """Keeps the run, or the part of it that is selected, to this process; see `lock.hold`."""
+        with hold(self.folder, *self._selected_parts()):
             yield
+
+    def _selected_parts(self) -> list[str]:
+        """What the selection is, from a fold, or a view, to a part of it: two processes may have two such parts."""
+        fold, group, net, view = astuple(self.selection)
+        if view is not None:
+            return [f"view {view}"]
+        if fold is None:
+            return []
+        group = self.config.members[net].grades if net else group
+        return [f"fold {fold}", *filter(None, (group, net))]
+
+    def expect_selected(self) -> None:
+        """ConfigError where the config has no net, or no view, of the selected name."""
+        for kind, name, known in (
+            ("net", self.selection.net, self.config.members),
+            ("view", self.selection.view, self.config.crop.views),
+        ):
+            if name is not None and name not in known:
+                raise ConfigError(f"config {self.config.name}: there is no {kind} {name}, it has {', '.join(known)}")
 
     @contextmanager
     def entered(self) -> Iterator[None]:

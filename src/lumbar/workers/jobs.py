@@ -34,18 +34,20 @@ class Job:
         return InputError(f"{log}: {self.name} ended with status {status}:\n{last}")
 
 
-def plan_jobs(run: Run, options: Sequence[str], by_group: bool = False) -> list[list[Job]]:
+def plan_jobs(run: Run, options: Sequence[str], finely: bool = False) -> list[list[Job]]:
     """The run's jobs, in rounds: each needs the rounds before it, and nothing of its own round.
 
-    `options` name the config and the data, as the command takes them. A fold's graders are one job, or, `by_group`, one
-    for each condition group.
+    `options` name the config and the data, as the command takes them. The crops are one job, and a fold's graders; or,
+    `finely`, each view's crops, and each net of a fold.
     """
 
     def by_fold(stage: str) -> list[Job]:
         return [Job(f"{stage} fold {fold}", (stage, *options, "--fold", str(fold))) for fold in run.fold_numbers]
 
-    graded = by_fold("grade")
-    if by_group:
-        groups = sorted({member.grades for member in run.config.members.values()})
-        graded = [Job(f"{job.name} {group}", (*job.arguments, "--group", group)) for job in graded for group in groups]
-    return [by_fold("detect"), [Job("crop", ("crop", *options))], graded]
+    cropped, graded = [Job("crop", ("crop", *options))], by_fold("grade")
+    if finely:
+        views, nets = run.config.crop.views, run.config.members
+        if run.config.published is None:  # a system's views are pooled from the same points
+            cropped = [Job(f"crop {view}", ("crop", *options, "--view", view)) for view in views]
+        graded = [Job(f"{job.name} {net}", (*job.arguments, "--net", net)) for job in graded for net in nets]
+    return [by_fold("detect"), cropped, graded]
