@@ -53,6 +53,21 @@ def test_a_place_that_cannot_be_written_to_is_named_in_one_line(competition, tmp
     assert (status, error) == (2, "lumbar: runs/small: Not a directory\n")
 
 
+def test_a_profile_is_a_page_that_names_what_took_the_time_also_of_a_command_that_fails(
+    competition, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    Path("small.yaml").write_text("folds: {count: 2}\n")
+    options = ["--config", "small.yaml", "--data", str(competition.root)]
+    for page, words, expected in (
+        ("well.html", ["folds", *options], 0),
+        ("failed.html", ["detect", *options, "--fold", "9"], 2),
+    ):
+        status, _ = run_main(monkeypatch, capsys, "--profile", page, *words)
+        assert status == expected
+        assert "open_run" in Path(page).read_text(), "the command's own functions"
+
+
 def test_data_that_may_not_be_read_are_named_in_one_line(competition, tmp_path, monkeypatch, capsys, forbid):
     (tmp_path / "small.yaml").write_text("seed: 1\n")
     forbid(competition.root)

@@ -110,6 +110,22 @@ def test_the_encoder_sees_only_the_slices_that_are_there():
     assert seen == [3]
 
 
+@pytest.mark.parametrize("slices_as", ["channels", "sequence"])
+@pytest.mark.parametrize("slices", [1, 3])
+def test_every_convolution_is_given_images_with_their_channels_last(slices_as, slices):
+    config = SEQUENCE if slices_as == "sequence" else {"slices_as": "channels"}
+    grader = grader_of(config, VIEW.model_copy(update={"slices": slices}))
+    strides = []
+    for layer in grader.encoder.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            layer.register_forward_pre_hook(lambda _, given: strides.append(given[0].stride(1)))
+    there = torch.ones(2, slices, dtype=torch.bool)
+    rest = (there, torch.zeros(2, slices)) if slices_as == "sequence" else ()
+    grader(torch.rand(2, slices, 32, 32), torch.tensor([0, 4]), *rest)
+    assert len(strides) > 1
+    assert set(strides) == {1}
+
+
 def test_the_other_order_turns_each_view_by_itself():
     views = [VIEW, VIEW.model_copy(update={"slices": 5})]
     assert window(views, [0, 0], reverse=True).tolist() == [2, 1, 0, 7, 6, 5, 4, 3]

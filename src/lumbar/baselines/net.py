@@ -12,7 +12,7 @@ from torch import nn
 from lumbar.baselines.backbones import NETWORKS, PlaceBranch, build_features, build_head
 from lumbar.baselines.targets import TARGETS, Cells, answer
 from lumbar.config import Config
-from lumbar.grade.encoder import COLOURS, build_timm, last_layers, load_backbone, standardise
+from lumbar.grade.encoder import COLOURS, build_timm, channels_last, last_layers, load_backbone, standardise
 from lumbar.grade.fitted import FITTED, FittedHead
 from lumbar.grade.head import start_bias
 from lumbar.labels import CONDITIONS, GRADE_WEIGHTS, GRADES, LEVELS
@@ -65,7 +65,7 @@ class SystemNet(nn.Module):
         if self.published.input.repeat_channels:
             images = images.expand(-1, COLOURS, -1, -1)
         if self.grade.backbone not in NETWORKS:  # timm's are faster so, up to 40 % on a CPU; the papers' own are not
-            images = images.contiguous(memory_format=torch.channels_last)
+            images = channels_last(images)
         features: torch.Tensor = self.backbone(images)
         return features
 

@@ -3,12 +3,14 @@
 import logging
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from lumbar import __version__
 from lumbar.cli import data, ensemble, fetch, kaggle, look, phantom, stages, systems
+from lumbar.cli.profile import profiled
 from lumbar.errors import InputError
 from lumbar.offline import go_offline
 from lumbar.run.lock import IN_USE, InUseError
@@ -36,10 +38,21 @@ app.add_typer(fetch.weights, name="weights")
 
 
 @app.callback(invoke_without_command=True)
-def _version(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
+def _before(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+    profile: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PAGE", help="Write where the command's time went, as an HTML page: --profile p.html cv ..."
+        ),
+    ] = None,
+) -> None:
     if version:
         typer.echo(__version__)
         raise typer.Exit
+    if profile:
+        context.with_resource(profiled(profile))
 
 
 def main() -> None:

@@ -275,6 +275,8 @@ def fit(
 
     `watched` is measured after each epoch; `callbacks` see its figures, and a `logger` is told of all.
     """
+    # `deterministic` would fill all new memory, to show who reads it unwritten: a quarter of a step on a CPU.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     averaged = [WeightAveraging(avg_fn=moving_average(config.averaging))] if config.averaging else []
     last = ModelCheckpoint(folder, filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
     automatic: Precision = "16-mixed" if torch.cuda.is_available() else "32-true"
