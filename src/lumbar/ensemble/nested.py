@@ -11,19 +11,22 @@ from tqdm import tqdm
 from lumbar.ensemble.any_severe import fit_lift, lift_largest
 from lumbar.ensemble.apply import predict
 from lumbar.ensemble.members import Members, Truth, score_cells
-from lumbar.ensemble.methods import MEAN, METHODS, GroupModels, fit_method, members_by_group, shrink
+from lumbar.ensemble.methods import MEAN, METHODS, GroupModels, Method, fit_method, members_by_group, shrink
 from lumbar.metric import paired_error, score_losses
 
 Array = NDArray[np.float64]
 
+STRENGTHS = (0.1, 0.5, 1.0)
+"""How far from the mean (0) to what a method fitted (1) is looked at. The first says how sure it is that the way leads
+down: a way whose end is its lowest point begins twice as many standard errors downwards as it ends."""
 DOUBT = 1.0
 FEW = 100.0
-"""A method that is z standard errors (paired, over studies) better than the mean is used with a strength of
+"""A way that begins z standard errors (paired, over studies) downwards is followed to its lowest point times
 1 - (doubt / z)^2, doubt being DOUBT + (FEW / studies)^2: the positive-part shrinkage of James and Stein, with more
 doubt where studies are few, since their errors have long tails. A threshold instead has a cliff: the one fold that is
-accepted by luck is the one where the method fails. On real predictions of one to seven members (24 to 800 studies, 336
-draws, judged on the studies that were not drawn) the worst was .0009 worse than the mean; 1 + 400 / studies was never
-worse, and gave most of the gain away below 500 studies (LAB.md, 2026-11-27)."""
+accepted by luck is the one where the method fails. FEW was set on draws of 24 to 800 real studies: at 50 more is won on
+average, and one draw in a dozen loses .005. Asking how sure the way's end is, as was done before, gave away half of
+what the methods are worth with 80 to 500 studies (LAB.md, 2026-11-28)."""
 LEAST_ERROR = 1e-12
 """The mean has no error against itself."""
 Parting = NDArray[np.int64]
@@ -31,36 +34,40 @@ LEAST_INNER_PARTS = 3
 """Inside the training studies methods are compared on at least so many pieces; where folds are few, they are split."""
 
 
+Ways = Mapping[str, Mapping[float, Array]]
+"""Each method's probabilities (studies, 25, 3) at each of its strengths; the mean has one."""
+
+
 @dataclass(frozen=True)
 class Choice:
-    """The method to use, and what each method scored out of fold."""
+    """The method to use, and how far."""
 
     method: str
     strength: float
     """How far to go from the mean (0) to what the method fitted (1)."""
-    scores: Mapping[str, float]
-    deviations: Mapping[str, float]
-    """How many standard errors each method is better than the mean."""
 
 
-def choose_method(truth: Truth, predictions: Mapping[str, Array]) -> Choice:
-    """Chooses from each method's out-of-fold probabilities (studies, 25, 3), NaN for studies that have no say."""
-    losses = {name: score_cells(truth, values) for name, values in predictions.items()}
-    mean = losses[MEAN.name]
+def choose_method(truth: Truth, ways: Ways) -> Choice:
+    """Chooses from the methods' ways out of fold, NaN for studies that have no say."""
+    mean = score_cells(truth, ways[MEAN.name][1.0])
+    best, gain = Choice(MEAN.name, 0.0), 0.0
     if mean.empty:
-        return Choice(MEAN.name, 0.0, {}, {})
-    scores = {name: score_losses(of_method).score for name, of_method in losses.items()}
-    deviations = {
-        name: (scores[MEAN.name] - scores[name]) / max(paired_error(mean, of_method), LEAST_ERROR)
-        for name, of_method in losses.items()
-    }
-    best = min(scores, key=lambda name: scores[name])
-    strength = weigh_evidence(deviations[best], len(mean))
-    return Choice(best if strength else MEAN.name, strength, scores, deviations)
+        return best
+    for name, way in ways.items():
+        if name == MEAN.name:
+            continue
+        losses = {strength: score_cells(truth, values) for strength, values in way.items()}
+        gains = {strength: score_losses(mean).score - score_losses(each).score for strength, each in losses.items()}
+        lowest, start = max(gains, key=lambda strength: gains[strength]), STRENGTHS[0]
+        deviations = gains[start] / max(paired_error(mean, losses[start]), LEAST_ERROR)
+        strength = lowest * weigh_evidence(deviations, len(mean))
+        if strength and gains[lowest] > gain:
+            best, gain = Choice(name, strength), gains[lowest]
+    return best
 
 
 def doubt_of(studies: int) -> float:
-    """How many standard errors a method's lead over the mean must exceed to count."""
+    """How many standard errors the way to a method must begin downwards to count."""
     return DOUBT + (FEW / studies) ** 2
 
 
@@ -144,22 +151,26 @@ class _Inner:
 
     def fit_without(self, left_out: frozenset[int]) -> Fitted:
         """Fits every method to the other pieces, and chooses between them by cross-validation within those."""
-        predictions = self._cross_validate(left_out)
+        ways = {name: self._cross_validate(left_out, method) for name, method in METHODS.items()}
         lifts = {
-            name: fit_lift(predictions[name], self.truth.grades) if method.is_fitted else 1.0
+            name: fit_lift(ways[name][1.0], self.truth.grades) if method.is_fitted else 1.0
             for name, method in METHODS.items()
         }
-        lifted = {name: lift_largest(values, lifts[name]) for name, values in predictions.items()}
+        lifted = {
+            name: {strength: lift_largest(values, lifts[name] ** strength) for strength, values in way.items()}
+            for name, way in ways.items()
+        }
         return Fitted(self._fit(left_out), lifts, choose_method(self.truth, lifted))
 
-    def _cross_validate(self, left_out: frozenset[int]) -> dict[str, Array]:
-        """Each method's probabilities (studies, 25, 3) out of fold, NaN for the pieces left out."""
-        predictions = {name: np.full(self.members.probabilities.shape[1:], np.nan) for name in METHODS}
+    def _cross_validate(self, left_out: frozenset[int], method: Method) -> dict[float, Array]:
+        """A method's probabilities (studies, 25, 3) out of fold by strength, NaN for the pieces left out."""
+        strengths = STRENGTHS if method.is_fitted else (1.0,)
+        predictions = {strength: np.full(self.members.probabilities.shape[1:], np.nan) for strength in strengths}
         for piece in sorted(set(self.parting.tolist()) - left_out):
             held_out = np.flatnonzero(self.parting == piece)
-            members = self.members.take(held_out)
-            for name, models in self._fit(left_out | {piece}).items():
-                predictions[name][held_out] = predict(models, members)
+            members, models = self.members.take(held_out), self._fit(left_out | {piece})[method.name]
+            for strength, values in predictions.items():
+                values[held_out] = predict(shrink(models, strength) if method.is_fitted else models, members)
         return predictions
 
     def _fit(self, left_out: frozenset[int]) -> dict[str, GroupModels]:
