@@ -30,12 +30,10 @@ what the methods are worth with 80 to 500 studies (LAB.md, 2026-11-28)."""
 LEAST_ERROR = 1e-12
 """The mean has no error against itself."""
 Parting = NDArray[np.int64]
-LEAST_INNER_PARTS = 3
-"""Inside the training studies methods are compared on at least so many pieces; where folds are few, they are split."""
-
-
 Ways = Mapping[str, Mapping[float, Array]]
 """Each method's probabilities (studies, 25, 3) at each of its strengths; the mean has one."""
+LEAST_INNER_PARTS = 3
+"""Inside the training studies methods are compared on at least so many pieces; where folds are few, they are split."""
 
 
 @dataclass(frozen=True)

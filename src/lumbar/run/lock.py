@@ -19,7 +19,7 @@ IN_USE = 4
 """The command's exit status where another process holds what it needs."""
 LOCK = ".lock"
 """The file that a run's folder is locked by; those of its parts and of what is made in turns begin so."""
-_held: set[tuple[Path, ...]] = set()
+_held: set[tuple[Path | str, ...]] = set()
 """What this process holds: a folder, and the parts within each other that lead to what it holds of it."""
 _handles: set[int] = set()
 """The files by which it does."""
@@ -36,7 +36,7 @@ def hold(folder: Path, *parts: str) -> Iterator[None]:
     `parts` lead from the whole to what is wanted, each a part of the one before: a fold, a group of it, a net of that.
     InUseError, at once, where another process holds it: a whole and its parts exclude each other, two parts do not.
     """
-    place = (folder.resolve(), *map(Path, parts))
+    place = (folder.resolve(), *parts)
     if any(place[: number + 1] in _held for number in range(len(place))):
         yield
         return
