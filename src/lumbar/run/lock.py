@@ -36,7 +36,7 @@ def hold(folder: Path, *parts: str) -> Iterator[None]:
     `parts` lead from the whole to what is wanted, each a part of the one before: a fold, a group of it, a net of that.
     InUseError, at once, where another process holds it: a whole and its parts exclude each other, two parts do not.
     """
-    place = (folder.resolve(), *parts)
+    place: tuple[Path | str, ...] = (folder.resolve(), *parts)
     if any(place[: number + 1] in _held for number in range(len(place))):
         yield
         return
