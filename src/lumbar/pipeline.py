@@ -258,7 +258,7 @@ def format_table(result: dict[str, Any]) -> str:
     lines += ["", f"ensemble: {result['ensemble']['method']}; differences between ensembles, paired over studies"]
     if result["ensemble"]["method"] == MEAN.name:
         doubt = doubt_of(result["studies"])
-        lines.append(f"(of {result['studies']} studies a way from the mean counts beyond {doubt:.1f} standard errors)")
+        lines.append(f"(of {result['studies']} studies a lead over the mean counts beyond {doubt:.1f} standard errors)")
     lines += ensemble_report.format_differences(result["ensemble"])
     return "\n".join([*lines, "", _format_detection(result["detection"])])
 
