@@ -11,7 +11,7 @@ from lumbar.ensemble.checks import check_folds
 from lumbar.ensemble.fit import fit_ensemble
 from lumbar.ensemble.members import Members, gather_truth, score_cells
 from lumbar.ensemble.methods import MEAN, METHODS, fit_method, members_by_group, shrink
-from lumbar.ensemble.nested import fit_nested, split_folds, weigh_evidence
+from lumbar.ensemble.nested import STRENGTHS, choose_method, fit_nested, split_folds, weigh_evidence
 from lumbar.errors import InputError
 from lumbar.labels import GRADES
 from lumbar.metric import score_losses
@@ -128,6 +128,31 @@ def test_the_way_from_the_mean_to_a_method_begins_and_ends_at_them(large):
     np.testing.assert_allclose(
         predict(shrink(fitted, 1.0), large.members), predict(fitted, large.members), rtol=0, atol=1e-12
     )
+
+
+def way_towards(simulation: Simulation, far: float) -> dict[float, np.ndarray]:
+    """From the plain mean towards the truth, but for one cell in ten away from it, so far in the logarithms."""
+    mean, grades = plain_mean(simulation), np.maximum(simulation.truth.grades, 0)
+    sign = np.where(np.random.default_rng(0).random(grades.shape) < 0.1, -1.0, 1.0)
+    step = far * sign[..., None] * np.eye(3)[grades]
+    values = {strength: mean * np.exp(strength * step) for strength in (0.0, *STRENGTHS)}
+    return {strength: value / value.sum(axis=-1, keepdims=True) for strength, value in values.items()}
+
+
+@pytest.mark.parametrize(("far", "lowest"), [(1.0, 1.0), (8.0, 0.5)])
+def test_a_way_is_followed_to_its_lowest_point_and_no_farther(canal, far, lowest):
+    way = way_towards(canal, far)
+    scores = {strength: score(canal, values) for strength, values in way.items()}
+    assert min(scores, key=lambda strength: scores[strength]) == lowest
+    choice = choose_method(canal.truth, {"mean": {1.0: way.pop(0.0)}, "stacker": way})
+    assert choice.method == "stacker"
+    assert 0.8 * lowest < choice.strength < lowest
+
+
+def test_a_way_that_leads_upwards_is_not_followed(canal):
+    way = way_towards(canal, -1.0)
+    choice = choose_method(canal.truth, {"mean": {1.0: way.pop(0.0)}, "stacker": way})
+    assert (choice.method, choice.strength) == ("mean", 0.0)
 
 
 @given(st.floats(-5, 30), st.integers(1, 3000))
