@@ -34,7 +34,12 @@ def _cut_view(run: Run, name: str) -> None:
 def cut_view(run: Run, name: str, cutter: Cutter, points: pd.DataFrame, origin: Origin) -> None:
     """Writes `crop/<name>/`, unless it is there and of this origin."""
     folder = run.folder / "crop" / name
-    run_stage(f"crop: {name}", folder, origin, lambda: write_crops(run.competition, "train", points, cutter, folder))
+
+    def cut() -> None:
+        write_crops(run.competition, "train", points, cutter, folder)
+
+    # A process that cuts all views may meet one that cuts this view only.
+    run_stage(f"crop: {name}", folder, origin, cut, in_turns=True)
 
 
 def _points_files(run: Run, view: str) -> list[Path]:

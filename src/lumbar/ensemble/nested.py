@@ -168,7 +168,7 @@ class _Inner:
             held_out = np.flatnonzero(self.parting == piece)
             members, models = self.members.take(held_out), self._fit(left_out | {piece})[method.name]
             for strength, values in predictions.items():
-                values[held_out] = predict(shrink(models, strength) if method.is_fitted else models, members)
+                values[held_out] = predict(shrink(models, strength), members)
         return predictions
 
     def _fit(self, left_out: frozenset[int]) -> dict[str, GroupModels]:
