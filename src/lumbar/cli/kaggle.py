@@ -96,7 +96,8 @@ def rehearse(
     config: ConfigOption = Path("configs/rehearsal.yaml"),
     data: DataOption = None,
     studies: Annotated[int, typer.Option(min=1, help="Studies of the hidden test, a phantom.")] = 24,
-    max_size: Annotated[int | None, typer.Option(min=64, help="Its largest image side in pixels.")] = 256,
+    max_size: Annotated[int | None, typer.Option(min=64, help="Its largest image side in pixels.")] = None,
+    rendered: Annotated[int | None, typer.Option(min=1, help="Studies to render; the others are copies.")] = None,
     layout: Annotated[str, typer.Option(help="`old`, `new` or `both` of Kaggle's layouts of inputs.")] = "both",
     memory: Annotated[float, typer.Option(min=1, help="The cap in GB.")] = 8.0,
     kills: Annotated[int, typer.Option(min=0, help="Kill the kernel at so many random moments, too.")] = 0,
@@ -108,7 +109,7 @@ def rehearse(
     if layout not in ("both", *LAYOUT_NAMES):
         raise typer.BadParameter(f"expected both, {' or '.join(LAYOUT_NAMES)}, got {layout}", param_hint="--layout")
     run = open_trained_run(config, data)
-    rehearsal = prepare_rehearsal(run, studies, max_size, int(memory * 1e9), faults)
+    rehearsal = prepare_rehearsal(run, studies, max_size, int(memory * 1e9), faults, rendered)
     layouts = LAYOUT_NAMES if layout == "both" else (layout,)
     for told in rehearse_all(rehearsal, layouts, kills, faults, run.config.seed):
         typer.echo(told if isinstance(told, str) else format_figures(told))

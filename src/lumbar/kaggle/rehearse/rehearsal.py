@@ -75,11 +75,18 @@ class Rehearsal:
         return [str(self.python.absolute()), "-I", str(self.script.resolve())]
 
 
-def prepare_rehearsal(run: Run, studies: int, max_size: int | None, memory_cap: int, faults: bool = False) -> Rehearsal:
-    """Builds all of it below the run's folder; the phantom is kept for the next time."""
+def prepare_rehearsal(
+    run: Run, studies: int, max_size: int | None, memory_cap: int, faults: bool = False, rendered: int | None = None
+) -> Rehearsal:
+    """Builds all of it below the run's folder; the phantom is kept for the next time.
+
+    Images have at most `max_size` pixels a side, or their native sizes; studies beyond those `rendered` are copies.
+    """
+    if faults and rendered is None:
+        rendered = RENDERED_TO_BREAK
     folder, source = run.folder / "rehearsal", Path()
     wanted = PhantomConfig(studies=1, test_studies=studies, max_size=max_size, seed=HIDDEN_SEED)
-    hidden = keep_phantom(wanted, RENDERED_TO_BREAK if faults else None, faults)
+    hidden = keep_phantom(wanted, rendered, faults)
     version = f"{sys.version_info.major}{sys.version_info.minor}"
     build_bundle(run.models, folder / "bundle", source, "somebody", python_version=version)
     return Rehearsal(
