@@ -31,6 +31,7 @@ from lumbar.detect.locate import locate_study
 from lumbar.detect.network import build_network
 from lumbar.detect.train import train_detector
 from lumbar.detect.training_set import write_training_set
+from lumbar.grade.graders import AnyGrader
 from lumbar.grade.net import Grader
 from lumbar.grade.predict import load_grader, predict_grades
 from lumbar.grade.train import train_grader
@@ -190,9 +191,7 @@ def test_lumbar_trains_a_detector(benchmark, phantom, tmp_path):
 @pytest.mark.benchmark(group=f"grade {CELLS} cells")
 def test_a_graders_net_alone(benchmark, chain):
     grader = load_grader(MODELS / "foraminal_fold0")
-    size = DEMO.grade.image_size
-    batch = torch.rand(CELLS, grader.views[0].slices, size, size), torch.zeros(CELLS, dtype=torch.long)
-    benchmark(bare_batches, grader, [batch])
+    benchmark(bare_batches, grader, [cells_of(grader, CELLS)])
 
 
 @pytest.mark.benchmark(group=f"grade {CELLS} cells")
@@ -203,12 +202,11 @@ def test_lumbar_grades_crops(benchmark, crops):
 @pytest.mark.benchmark(group=f"train a grader on {GRADED} cells, two epochs")
 def test_a_graders_forward_and_backward_alone(benchmark):
     grader = load_grader(MODELS / "foraminal_fold0").train()
-    count, size = DEMO.grade.batch_size, DEMO.grade.image_size
-    crops, levels = torch.rand(count, grader.views[0].slices, size, size), torch.zeros(count, dtype=torch.long)
+    cells = cells_of(grader, DEMO.grade.batch_size)
 
     def steps() -> None:
-        for _ in range(2 * GRADED // count):
-            grader(crops, levels).sum().backward()
+        for _ in range(2 * GRADED // DEMO.grade.batch_size):
+            grader(*cells).sum().backward()
 
     benchmark.pedantic(steps, rounds=3)
 
@@ -284,13 +282,14 @@ def images_of(count: int, batch: int) -> Iterator[tuple[torch.Tensor]]:
         yield (images.contiguous(memory_format=torch.channels_last),)
 
 
-def cells_of(grader: Grader, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Random crops of as many cells."""
-    size = DEMO.grade.image_size
-    return torch.rand(count, grader.views[0].slices, size, size), torch.zeros(count, dtype=torch.long)
+def cells_of(grader: AnyGrader, count: int) -> tuple[torch.Tensor, ...]:
+    """What a grader takes of as many cells, whose crops are random."""
+    slices, size = sum(view.slices for view in grader.views), grader.config.image_size
+    cells = {"crop": torch.rand(count, slices, size, size), "level": torch.zeros(count, dtype=torch.long)}
+    return tuple(cells[name] for name in grader.inputs)
 
 
-def grade_all(models: Models, cells: Callable[[Grader], tuple[torch.Tensor, torch.Tensor]]) -> None:
+def grade_all(models: Models, cells: Callable[[AnyGrader], tuple[torch.Tensor, ...]]) -> None:
     """Every grader of every fold asked."""
     for chain in models.chains:
         for name in chain.graders:
@@ -298,5 +297,5 @@ def grade_all(models: Models, cells: Callable[[Grader], tuple[torch.Tensor, torc
             bare_batches(grader, [cells(grader)])
 
 
-GRADERS: dict[tuple[int, str], Grader] = {}
+GRADERS: dict[tuple[int, str], AnyGrader] = {}
 """By fold and name, each loaded once, before it is timed."""

@@ -105,7 +105,7 @@ def test_the_report_while_it_grades_blames_no_study(trained, competition, tmp_pa
     journal.write(entry(int(competition.series("test")["study_id"].iloc[0]), finished=False))
     asked, prior = read_asked(competition), read_prior(trained.models / "prior.csv")
     reports = [
-        write_results(journal, asked, prior, 1e-4, tmp_path / "submission.csv", in_progress=in_progress)
+        write_results({}, journal.fatal(in_progress), asked, prior, 1e-4, tmp_path / "submission.csv")
         for in_progress in (True, False)
     ]
     assert [len(report["problems"]) - len(asked.problems) for report in reports] == [0, 1]
@@ -238,7 +238,8 @@ def test_more_than_a_twentieth_of_the_rows_on_the_prior_stands_on_top_of_the_log
         rows = tuple((row_id, 0.5, 0.3, 0.2) for row_id in ids[:graded] if row_id.startswith(f"{study}_"))
         journal.write(Entry(study_id=study, finished=True, rows=rows))
     prior = read_prior(trained.models / "prior.csv")
-    report = write_results(journal, Asked(tuple(ids), (0, 1, 2, 3), ()), prior, 0.0, tmp_path / "submission.csv")
+    asked = Asked(tuple(ids), (0, 1, 2, 3), ())
+    report = write_results(journal.finished(), {}, asked, prior, 0.0, tmp_path / "submission.csv")
     assert format_report(report).startswith("!!!") == is_warned
 
 

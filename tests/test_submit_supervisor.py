@@ -15,6 +15,7 @@ import pytest
 
 from lumbar.submit import supervisor
 from lumbar.submit.journal import Job, Journal
+from lumbar.submit.sharing import Machine, Share, share_out, this_machine
 from lumbar.submit.stage import predict_submission
 from lumbar.submit.supervisor import predict_supervised
 
@@ -40,6 +41,12 @@ worker.grade_studies(Job.model_validate_json(Path(sys.argv[1]).read_text()))
 """A worker that sends itself a signal as often as it grades the study that was begun first."""
 
 
+@pytest.fixture(autouse=True)
+def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One process grades, with as many threads as this one has: more add up floats in another order."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
 def interfere(folder: Path, monkeypatch: pytest.MonkeyPatch, sent: signal.Signals, times: int) -> None:
     """Lets the supervisor start such workers."""
     script = folder / "worker.py"
@@ -47,20 +54,20 @@ def interfere(folder: Path, monkeypatch: pytest.MonkeyPatch, sent: signal.Signal
     monkeypatch.setattr(supervisor, "WORKER", (str(script),))
 
 
-def test_a_study_that_takes_the_process_down_twice_costs_only_itself(trained, competition, tmp_path, monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # as many as this process has: more add up floats in another order
+def test_a_study_that_takes_its_process_down_twice_costs_only_itself(trained, competition, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")  # two processes of one thread, and each dies of the study it begins with
     work, output = tmp_path / "work", tmp_path / "submission.csv"
     interfere(tmp_path, monkeypatch, signal.SIGKILL, times=2)
     report = predict_supervised(trained.models, competition, work, output)
     predict_submission(trained.models, competition, tmp_path / "alone", tmp_path / "alone.csv")
-    victim = Journal(work / "journal.jsonl").read()[0].study_id
+    victims = {Journal(work / f"journal{number}.jsonl").read()[0].study_id for number in (0, 1)}
     written, alone = (pd.read_csv(path).set_index("row_id") for path in (output, tmp_path / "alone.csv"))
-    of_victim = written.index.str.startswith(f"{victim}_")
-    pd.testing.assert_frame_equal(written[~of_victim], alone[~of_victim])
-    assert report["studies_graded"] == report["studies"] - 1
-    assert len(report["died"]) == 2
+    of_victims = written.index.str.partition("_").get_level_values(0).astype(int).isin(victims)
+    pd.testing.assert_frame_equal(written[~of_victims], alone[~of_victims])
+    assert report["studies_graded"] == report["studies"] - 2
+    assert len(report["died"]) == 4
     assert "exit status -9" in report["warning"]
-    assert {row.partition("_")[0] for row in report["fallback"]} >= {str(victim)}
+    assert {int(row.partition("_")[0]) for row in report["fallback"]} >= victims
 
 
 class Clock:
@@ -127,20 +134,21 @@ def test_ten_minutes_of_silence_count_from_the_last_study_that_was_noted(tmp_pat
             go.touch()
         yield 2.0
 
-    job = Job(models=tmp_path, competition=tmp_path, study_ids=(), journal=journal)
+    share = Share(Job(models=tmp_path, competition=tmp_path, study_ids=(), journal=journal), threads=1, gpu=None)
     monkeypatch.setattr(supervisor, "WORKER", (str(script), str(journal), str(go)))
     monkeypatch.setattr(supervisor, "time", Clock(advance()))
-    assert exhaust(supervisor._run_worker(tmp_path / "job.json", job, without_gpu=True)) == (
+    assert exhaust(supervisor._run_worker(tmp_path / "job.json", share, without_gpu=True)) == (
         "no study was finished in 600 s"
     )
     assert supervisor.time.now == 1200.0
 
 
 def exhaust(run: Generator[bool, None, str | None]) -> str | None:
-    """What a generator returns in the end."""
+    """What a generator returns in the end, that is asked every so often."""
     while True:
         try:
             next(run)
+            supervisor.time.sleep(supervisor.POLL_SECONDS)
         except StopIteration as end:
             return end.value
 
@@ -180,7 +188,9 @@ def test_models_that_never_load_leave_priors_after_two_tries_the_second_without_
     models = Path(shutil.copytree(trained.models, tmp_path / "models"))
     next(models.glob("detector_*.safetensors")).write_bytes(b"x")
     tried, real = [], supervisor._environment
-    monkeypatch.setattr(supervisor, "_environment", lambda without_gpu: tried.append(without_gpu) or real(without_gpu))
+    monkeypatch.setattr(
+        supervisor, "_environment", lambda share, without_gpu: tried.append(without_gpu) or real(share, without_gpu)
+    )
     report = predict_supervised(models, competition, tmp_path / "work", tmp_path / "submission.csv")
     assert (tried, report["died"]) == ([False, True], ["exit status 1"] * 2)
     assert report["rows_from_prior"] == report["rows"]
@@ -192,3 +202,54 @@ def test_time_that_runs_out_keeps_what_was_graded_and_blames_nobody(trained, com
     assert report["studies_graded"] >= 1
     assert report["died"] == []
     assert not [problem for problem in report["problems"] if "process died" in problem["message"]]
+
+
+def share_with(machine: Machine, studies: int, tmp_path: Path) -> list[Share]:
+    """The shares of so many studies, whose models take no memory."""
+    job = Job(models=tmp_path, competition=tmp_path, study_ids=tuple(range(studies)), journal=tmp_path / "journal")
+    return share_out(job, machine, tmp_path)
+
+
+ROOM = 2**36
+"""Memory enough."""
+
+
+def test_each_gpu_gets_a_process_and_its_part_of_the_cores(tmp_path):
+    shares = share_with(Machine(("0", "1"), threads=4, memory=ROOM), 5, tmp_path)
+    assert [(share.gpu, share.threads) for share in shares] == [("0", 2), ("1", 2)]
+    environment = [supervisor._environment(share, without_gpu=False) for share in shares]
+    assert [each["CUDA_VISIBLE_DEVICES"] for each in environment] == ["0", "1"]
+    assert [each["OMP_NUM_THREADS"] for each in environment] == ["2", "2"]
+
+
+@pytest.mark.parametrize(
+    ("machine", "studies", "processes"),
+    [
+        (Machine((), threads=2, memory=ROOM), 722, 2),
+        (Machine((), threads=64, memory=ROOM), 722, 4),
+        (Machine((), threads=2, memory=ROOM), 1, 1),
+        (Machine((), threads=2, memory=2**30), 722, 1),
+        (Machine((), threads=4, memory=5 * 2**30), 722, 2),
+        (Machine(("0", "1"), threads=4, memory=ROOM), 0, 1),
+    ],
+)
+def test_there_are_as_many_processes_as_cores_memory_and_studies_can_feed(machine, studies, processes, tmp_path):
+    shares = share_with(machine, studies, tmp_path)
+    assert len(shares) == processes
+    assert sorted(study for share in shares for study in share.job.study_ids) == list(range(studies))
+    assert len({share.job.journal for share in shares}) == processes
+
+
+def test_the_size_of_the_models_counts_as_memory_that_each_process_needs(tmp_path):
+    machine = Machine((), threads=2, memory=5 * 2**30)
+    assert len(share_with(machine, 4, tmp_path)) == 2
+    with (tmp_path / "net.safetensors").open("wb") as file:
+        file.truncate(2**30)  # takes no disk
+    assert len(share_with(machine, 4, tmp_path)) == 1
+
+
+@pytest.mark.parametrize(("visible", "gpus"), [("", ()), ("1", ("1",)), ("0,1", ("0", "1"))])
+def test_what_this_process_was_given_is_what_is_shared(monkeypatch, visible, gpus):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert (this_machine().gpus, this_machine().threads) == (gpus, 3)

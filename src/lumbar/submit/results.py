@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from lumbar.data.rows import complete_rows, write_submission
 from lumbar.labels import CELLS, group_of
 from lumbar.records import write_json
 from lumbar.submit.asked import Asked
-from lumbar.submit.journal import ATTEMPTS, Entry, Journal, predictions_of
+from lumbar.submit.journal import ATTEMPTS, Entry, predictions_of
 
 REPORT = "run_report.json"
 """The report's name, beside the submission."""
@@ -27,37 +28,37 @@ SHOWN = 10
 
 
 def write_results(
-    journal: Journal,
+    finished: Mapping[int, Entry],
+    fatal: Mapping[int, int],
     asked: Asked,
     prior: pd.DataFrame,
     floor: float,
     output: Path,
     died: tuple[str, ...] = (),
-    in_progress: bool = False,
 ) -> dict[str, Any]:
     """Writes the submission as far as it is graded, with priors for the rest, and the report; returns the report.
 
-    `died` says of each process that was lost how it ended; `in_progress`, that a study may have been begun without one.
+    `finished` and `fatal` are a journal's: the studies that were graded, and how often a process died of the others.
+    `died` says of each process that was lost how it ended.
     """
-    entries = journal.finished()
-    completed = complete_rows(predictions_of(list(entries.values())), asked.row_ids, prior, floor)
+    completed = complete_rows(predictions_of(list(finished.values())), asked.row_ids, prior, floor)
     write_submission(completed, output)
-    report = _report(asked, entries, _given_up(journal, in_progress), completed.fallback, died)
+    report = _report(asked, finished, _given_up(fatal), completed.fallback, died)
     write_json(report, output.with_name(REPORT))
     return report
 
 
-def _given_up(journal: Journal, in_progress: bool) -> list[Problem]:
+def _given_up(fatal: Mapping[int, int]) -> list[Problem]:
     """The studies that the process died of."""
     message = "the process died while it graded this study"
     return [
         Problem(study_id, "grade", message, "the prior" if deaths >= ATTEMPTS else "another try, after all others")
-        for study_id, deaths in journal.fatal(in_progress).items()
+        for study_id, deaths in fatal.items()
     ]
 
 
 def _report(
-    asked: Asked, entries: dict[int, Entry], given_up: list[Problem], fallback: list[str], died: tuple[str, ...]
+    asked: Asked, entries: Mapping[int, Entry], given_up: list[Problem], fallback: list[str], died: tuple[str, ...]
 ) -> dict[str, Any]:
     noted = [problem for entry in entries.values() for problem in entry.problems]
     problems = [*asked.problems, *given_up, *noted]
@@ -93,7 +94,7 @@ def _warning(asked: Asked, fallback: int, problems: list[Problem], died: tuple[s
     return "; ".join(reasons) or None
 
 
-def _explain(row_id: str, entries: dict[int, Entry]) -> str:
+def _explain(row_id: str, entries: Mapping[int, Entry]) -> str:
     """Why a row has no prediction, in words to count by."""
     match = re.match(ROW_ID_PARTS, row_id)
     if match is None:

@@ -63,4 +63,5 @@ def predict_submission(
         Job(models=models, competition=competition.root, study_ids=asked.study_ids, journal=journal, strict=strict)
     )
     floor = read_saved_config(models / "config.json").submit.floor
-    return write_results(Journal(journal), asked, read_prior(models / PRIOR_FILE), floor, output)
+    noted = Journal(journal)
+    return write_results(noted.finished(), noted.fatal(), asked, read_prior(models / PRIOR_FILE), floor, output)

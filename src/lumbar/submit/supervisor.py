@@ -1,4 +1,4 @@
-"""Grading in a process of its own, watched: whatever becomes of it, a valid submission stands there and grows.
+"""Grading in processes of their own, watched: whatever becomes of them, a valid submission stands there and grows.
 
 A decoder that crashes, memory that runs out or a study that never ends would take a single process down with all its
 work. Here they cost one study.
@@ -10,22 +10,27 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Iterator
+from collections import Counter
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
+
+from tqdm import tqdm
 
 from lumbar.config import read_saved_config
 from lumbar.data.competition import Competition
 from lumbar.data.priors import PRIOR_FILE, read_prior
 from lumbar.records import write_text
 from lumbar.submit.asked import read_asked
-from lumbar.submit.journal import Job, Journal
+from lumbar.submit.journal import Entry, Job, Journal
 from lumbar.submit.results import write_results
+from lumbar.submit.sharing import Share, share_out, this_machine
 
 logger = logging.getLogger(__name__)
 
 REFRESH_SECONDS = 30.0
-"""How often the submission on disk takes up what the journal has gained."""
+"""How often the submission on disk takes up what the journals have gained."""
 STALL_SECONDS = 600.0
 """A process that finishes no study for so long hangs: a study takes seconds, loading the models a minute."""
 POLL_SECONDS = 0.2
@@ -39,53 +44,91 @@ def predict_supervised(
     models: Path, competition: Competition, work: Path, output: Path, deadline: float | None = None
 ) -> dict[str, Any]:
     """Writes the submission and its report, beginning with priors; grading stops at `deadline` (seconds since the
-    epoch). Returns the report."""
+    epoch). The studies are shared among processes, see `sharing`. Returns the report."""
     work.mkdir(parents=True, exist_ok=True)
     asked, prior = read_asked(competition), read_prior(models / PRIOR_FILE)
-    journal, floor = Journal(work / "journal.jsonl"), read_saved_config(models / "config.json").submit.floor
+    floor = read_saved_config(models / "config.json").submit.floor
     job = Job(
         models=models.resolve(),
         competition=competition.root.resolve(),
         study_ids=asked.study_ids,
-        journal=journal.path.resolve(),
+        journal=work.resolve() / "journal.jsonl",
         deadline=deadline,
         supervisor=os.getpid(),
     )
-    died: list[str] = []
-    report = write_results(journal, asked, prior, floor, output)
-    for in_progress in _watch(job, work / "job.json", died):
-        report = write_results(journal, asked, prior, floor, output, tuple(died), in_progress)
+    shares = share_out(job, this_machine(), work.resolve())
+    watches = [Watch(share, work / f"job{number}.json") for number, share in enumerate(shares)]
+    with tqdm(total=len(asked.study_ids), desc="grade studies", unit="study") as progress:
+        report = write_results(*_noted(watches), asked, prior, floor, output)
+        for _ in _watch_all(watches):
+            died = tuple(ending for watch in watches for ending in watch.died)
+            report = write_results(*_noted(watches), asked, prior, floor, output, died)
+            progress.update(report["studies_graded"] - progress.n)
     return report
 
 
-def _watch(job: Job, path: Path, died: list[str]) -> Iterator[bool]:
-    """Runs workers until nothing is left to do or the time is up; yields whenever there may be something new to write:
-    whether a study may have been begun that no process died of."""
-    journal = Journal(job.journal)
-    write_text(job.model_dump_json(), path)
-    idle, ending = 0, None
-    while journal.left_to_do(job.study_ids) and not _is_over(job) and idle < IDLE_DEATHS:
-        started = len(journal.read())
-        ending = yield from _run_worker(path, job, without_gpu=idle > 0)
-        if ending is not None:
-            logger.error("the grading process was lost: %s; going on with another one", ending)
-            died.append(ending)
-        idle = idle + 1 if len(journal.read()) == started else 0
-    yield ending is None and _is_over(job)
+class Watch:
+    """The workers that grade a share, one after the other, and what became of them."""
+
+    def __init__(self, share: Share, path: Path) -> None:
+        self.share, self.path = share, path
+        self.journal = Journal(share.job.journal)
+        self.died: list[str] = []
+        self.is_grading = False
+        """Whether a study may have been begun that no process died of: one grades, or was stopped by the clock."""
+
+    def steps(self) -> Generator[bool, None, None]:
+        """Runs workers until nothing is left to do or the time is up, and gives True whenever it has looked."""
+        job = self.share.job
+        write_text(job.model_dump_json(), self.path)
+        idle = 0
+        while self.journal.left_to_do(job.study_ids) and not _is_over(job) and idle < IDLE_DEATHS:
+            started = len(self.journal.read())
+            self.is_grading = True
+            ending = yield from _run_worker(self.path, self.share, without_gpu=idle > 0)
+            self.is_grading = ending is None and _is_over(job)
+            if ending is not None:
+                logger.error("a grading process was lost: %s; going on with another one", ending)
+                self.died.append(ending)
+            idle = idle + 1 if len(self.journal.read()) == started else 0
+
+
+def _watch_all(watches: Sequence[Watch]) -> Iterator[None]:
+    """Lets all shares be graded side by side; gives way whenever there may be something new to write."""
+    with ExitStack() as stack:
+        running = [stack.enter_context(closing(watch.steps())) for watch in watches]
+        refreshed = time.monotonic()
+        while running := [steps for steps in running if next(steps, False)]:
+            time.sleep(POLL_SECONDS)
+            if time.monotonic() - refreshed > REFRESH_SECONDS:
+                refreshed = time.monotonic()
+                yield
+    yield
+
+
+def _noted(watches: Sequence[Watch]) -> tuple[Mapping[int, Entry], Counter[int]]:
+    """The studies that are finished, of all shares, and those that processes died of."""
+    finished: dict[int, Entry] = {}
+    fatal = Counter[int]()
+    for watch in watches:
+        finished |= watch.journal.finished()
+        fatal += watch.journal.fatal(watch.is_grading)
+    return finished, fatal
 
 
 def _is_over(job: Job) -> bool:
     return time.time() > (job.deadline or math.inf)
 
 
-def _run_worker(path: Path, job: Job, without_gpu: bool) -> Generator[bool, None, str | None]:
-    """Runs one worker to its end; returns how it was lost, or None when it ended well or its time was up."""
-    worker = subprocess.Popen([sys.executable, *WORKER, str(path)], env=_environment(without_gpu))
+def _run_worker(path: Path, share: Share, without_gpu: bool) -> Generator[bool, None, str | None]:
+    """Runs one worker to its end, and gives True whenever it has looked; returns how it was lost, or None when it ended
+    well or its time was up."""
+    job = share.job
+    worker = subprocess.Popen([sys.executable, *WORKER, str(path)], env=_environment(share, without_gpu))
     try:
         progress, changed = 0, time.monotonic()
-        refreshed = changed
         while worker.poll() is None:
-            time.sleep(POLL_SECONDS)
+            yield True
             now, size = time.monotonic(), job.journal.stat().st_size if job.journal.is_file() else 0
             if size != progress:
                 progress, changed = size, now
@@ -94,16 +137,18 @@ def _run_worker(path: Path, job: Job, without_gpu: bool) -> Generator[bool, None
             if _is_over(job):
                 logger.warning("the time is up")
                 return None
-            if now - refreshed > REFRESH_SECONDS:
-                refreshed = now
-                yield True
     finally:
         worker.kill()
         worker.wait()
     return None if worker.returncode == 0 else f"exit status {worker.returncode}"
 
 
-def _environment(without_gpu: bool) -> dict[str, str]:
-    """This process's, with the packages that were added to its path while it ran."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    return environment | {"CUDA_VISIBLE_DEVICES": ""} if without_gpu else environment
+def _environment(share: Share, without_gpu: bool) -> dict[str, str]:
+    """This process's, with the packages that were added to its path while it ran, and the share's threads and GPU."""
+    its_gpu = {} if share.gpu is None else {"CUDA_VISIBLE_DEVICES": share.gpu}
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        "OMP_NUM_THREADS": str(share.threads),
+        **({"CUDA_VISIBLE_DEVICES": ""} if without_gpu else its_gpu),
+    }

@@ -96,7 +96,8 @@ def grade_studies(job: Job) -> None:
     studies = map_studies(
         competition,
         "test",
-        tqdm(grading.begin(), desc="grade studies", total=len(left), unit="study"),
+        # A supervisor, who sees all processes, has a bar of its own.
+        tqdm(grading.begin(), desc="grade studies", total=len(left), unit="study", disable=job.supervisor is not None),
         grading.grade,
         series=series,
         strict=job.strict,
