@@ -182,6 +182,29 @@ sys.exit(len(opened))
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
+REFUSING = """
+import sys
+if "journal1" in sys.argv[1]:
+    sys.exit(1)
+import runpy
+sys.argv[0] = "lumbar.submit"
+runpy.run_module("lumbar.submit", run_name="__main__", alter_sys=True)
+"""
+"""A worker that grades any share but the second."""
+
+
+def test_what_a_process_cannot_begin_is_graded_by_another_that_has_the_machine_to_itself(
+    trained, competition, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    (tmp_path / "worker.py").write_text(REFUSING)
+    monkeypatch.setattr(supervisor, "WORKER", (str(tmp_path / "worker.py"),))
+    report = predict_supervised(trained.models, competition, tmp_path / "work", tmp_path / "submission.csv")
+    assert report["died"] == ["exit status 1"] * 2
+    assert report["studies_graded"] == report["studies"]
+    assert Journal(tmp_path / "work" / "journal_rest.jsonl").finished()
+
+
 def test_models_that_never_load_leave_priors_after_two_tries_the_second_without_a_gpu(
     trained, competition, tmp_path, monkeypatch
 ):
@@ -207,7 +230,7 @@ def test_time_that_runs_out_keeps_what_was_graded_and_blames_nobody(trained, com
 def share_with(machine: Machine, studies: int, tmp_path: Path) -> list[Share]:
     """The shares of so many studies, whose models take no memory."""
     job = Job(models=tmp_path, competition=tmp_path, study_ids=tuple(range(studies)), journal=tmp_path / "journal")
-    return share_out(job, machine, tmp_path)
+    return share_out(job, machine)
 
 
 ROOM = 2**36

@@ -45,22 +45,27 @@ def this_machine() -> Machine:
     )
 
 
-def share_out(job: Job, machine: Machine, work: Path) -> list[Share]:
+def share_out(job: Job, machine: Machine) -> list[Share]:
     """A job parted among as many processes as the machine feeds, one for each GPU or, without one, for each core, and
-    has memory for; each notes what it does in a journal of its own below `work`."""
+    has memory for; each notes what it does in a journal of its own, beside the job's."""
     needed = sum(path.stat().st_size for path in job.models.glob("*.safetensors")) + HELD_BESIDE
     fed = len(machine.gpus) or min(machine.threads, MOST)
     count = max(1, min(fed, machine.memory // needed, len(job.study_ids)))
-    return [
-        Share(
-            job.model_copy(update={"study_ids": part, "journal": work / f"journal{number}.jsonl"}),
-            max(1, machine.threads // count),
-            machine.gpus[number] if machine.gpus else None,
-        )
-        for number, part in enumerate(_deal(job.study_ids, count))
-    ]
+    parts = [_part(job, str(number), dealt) for number, dealt in enumerate(_deal(job.study_ids, count))]
+    gpus = machine.gpus or (None,) * count
+    return [Share(part, max(1, machine.threads // count), gpu) for part, gpu in zip(parts, gpus, strict=False)]
 
 
-def _deal(study_ids: Sequence[int], count: int) -> list[tuple[int, ...]]:
+def share_of_one(job: Job, machine: Machine, study_ids: Sequence[int]) -> Share:
+    """What other processes have left, for one that has the machine to itself."""
+    return Share(_part(job, "_rest", study_ids), machine.threads, machine.gpus[0] if machine.gpus else None)
+
+
+def _part(job: Job, name: str, study_ids: Sequence[int]) -> Job:
+    journal = job.journal.with_stem(job.journal.stem + name)
+    return job.model_copy(update={"study_ids": tuple(study_ids), "journal": journal})
+
+
+def _deal(study_ids: Sequence[int], count: int) -> list[Sequence[int]]:
     """The studies dealt like cards, so that each part has some of any stretch."""
-    return [tuple(study_ids[number::count]) for number in range(count)]
+    return [study_ids[number::count] for number in range(count)]

@@ -25,7 +25,7 @@ from lumbar.records import write_text
 from lumbar.submit.asked import read_asked
 from lumbar.submit.journal import Entry, Job, Journal
 from lumbar.submit.results import write_results
-from lumbar.submit.sharing import Share, share_out, this_machine
+from lumbar.submit.sharing import Share, share_of_one, share_out, this_machine
 
 logger = logging.getLogger(__name__)
 
@@ -56,11 +56,10 @@ def predict_supervised(
         deadline=deadline,
         supervisor=os.getpid(),
     )
-    shares = share_out(job, this_machine(), work.resolve())
-    watches = [Watch(share, work / f"job{number}.json") for number, share in enumerate(shares)]
+    watches = list[Watch]()
     with tqdm(total=len(asked.study_ids), desc="grade studies", unit="study") as progress:
         report = write_results(*_noted(watches), asked, prior, floor, output)
-        for _ in _watch_all(watches):
+        for _ in _watch_shares(job, watches):
             died = tuple(ending for watch in watches for ending in watch.died)
             report = write_results(*_noted(watches), asked, prior, floor, output, died)
             progress.update(report["studies_graded"] - progress.n)
@@ -70,31 +69,48 @@ def predict_supervised(
 class Watch:
     """The workers that grade a share, one after the other, and what became of them."""
 
-    def __init__(self, share: Share, path: Path) -> None:
-        self.share, self.path = share, path
+    def __init__(self, share: Share) -> None:
+        self.share = share
         self.journal = Journal(share.job.journal)
         self.died: list[str] = []
         self.is_grading = False
         """Whether a study may have been begun that no process died of: one grades, or was stopped by the clock."""
 
+    def left_to_do(self) -> list[int]:
+        """The studies that may still be graded; none when the time is up."""
+        return [] if _is_over(self.share.job) else self.journal.left_to_do(self.share.job.study_ids)
+
     def steps(self) -> Generator[bool, None, None]:
         """Runs workers until nothing is left to do or the time is up, and gives True whenever it has looked."""
-        job = self.share.job
-        write_text(job.model_dump_json(), self.path)
-        idle = 0
-        while self.journal.left_to_do(job.study_ids) and not _is_over(job) and idle < IDLE_DEATHS:
+        path, idle = self.journal.path.with_suffix(".job.json"), 0
+        write_text(self.share.job.model_dump_json(), path)
+        while self.left_to_do() and idle < IDLE_DEATHS:
             started = len(self.journal.read())
             self.is_grading = True
-            ending = yield from _run_worker(self.path, self.share, without_gpu=idle > 0)
-            self.is_grading = ending is None and _is_over(job)
+            ending = yield from _run_worker(path, self.share, without_gpu=idle > 0)
+            self.is_grading = ending is None and _is_over(self.share.job)
             if ending is not None:
                 logger.error("a grading process was lost: %s; going on with another one", ending)
                 self.died.append(ending)
             idle = idle + 1 if len(self.journal.read()) == started else 0
 
 
-def _watch_all(watches: Sequence[Watch]) -> Iterator[None]:
-    """Lets all shares be graded side by side; gives way whenever there may be something new to write."""
+def _watch_shares(job: Job, watches: list[Watch]) -> Iterator[None]:
+    """Adds the watches of a job's shares, and lets them be graded; gives way whenever there may be something new to
+    write.
+
+    What is left where a process gave up, for want of memory, say, is graded by one that has the machine to itself.
+    """
+    machine = this_machine()
+    watches += [Watch(share) for share in share_out(job, machine)]
+    yield from _side_by_side(watches)
+    left = [study_id for watch in watches for study_id in watch.left_to_do()]
+    if left and len(watches) > 1:
+        watches.append(Watch(share_of_one(job, machine, left)))
+        yield from _side_by_side(watches[-1:])
+
+
+def _side_by_side(watches: Sequence[Watch]) -> Iterator[None]:
     with ExitStack() as stack:
         running = [stack.enter_context(closing(watch.steps())) for watch in watches]
         refreshed = time.monotonic()
@@ -107,13 +123,13 @@ def _watch_all(watches: Sequence[Watch]) -> Iterator[None]:
 
 
 def _noted(watches: Sequence[Watch]) -> tuple[Mapping[int, Entry], Counter[int]]:
-    """The studies that are finished, of all shares, and those that processes died of."""
+    """The studies that are finished, of all shares, and how often processes died of the others."""
     finished: dict[int, Entry] = {}
     fatal = Counter[int]()
     for watch in watches:
         finished |= watch.journal.finished()
         fatal += watch.journal.fatal(watch.is_grading)
-    return finished, fatal
+    return finished, Counter({study_id: deaths for study_id, deaths in fatal.items() if study_id not in finished})
 
 
 def _is_over(job: Job) -> bool:
