@@ -70,8 +70,8 @@ def _accuracies(rows: Sequence[TableRow], split: str) -> dict[str, float]:
 def _best(accuracies: Mapping[str, float]) -> str:
     """All that share the highest accuracy to three decimals."""
     highest = max(round(value, 3) for value in accuracies.values())
-    names = [name for name, value in accuracies.items() if round(value, 3) == highest]
-    return f"{' and '.join(names)} (accuracy {highest:.3f})"
+    *others, last = [name for name, value in accuracies.items() if round(value, 3) == highest]
+    return f"{', '.join(others)}{' and ' if others else ''}{last} (accuracy {highest:.3f})"
 
 
 def _describe_doubt(rows: Sequence[TableRow]) -> list[str]:
