@@ -92,7 +92,7 @@ rehearse: CONFIG = $(REHEARSED)
 rehearse: MAX_SIZE ?= 256
 rehearse: install $(if $(CONFIG_IS_GIVEN),,runs/rehearsal/models/ensemble.json) ## Run the kernel as Kaggle would, on a hidden test of STUDIES=24 (KILLS=20, FAULTS=1, MAX_SIZE= for native sizes)
 	$(LUMBAR) kaggle rehearse $(OPTIONS) $(if $(STUDIES),--studies $(STUDIES)) $(if $(MAX_SIZE),--max-size $(MAX_SIZE)) $(if $(RENDERED),--rendered $(RENDERED)) \
-		$(if $(KILLS),--kills $(KILLS)) $(if $(FAULTS),--faults) $(if $(LAYOUT),--layout $(LAYOUT))
+		$(if $(MEMORY),--memory $(MEMORY)) $(if $(KILLS),--kills $(KILLS)) $(if $(FAULTS),--faults) $(if $(LAYOUT),--layout $(LAYOUT))
 
 report: install ## Draw what a run has found: runs/<name>/report.html (STUDIES=<shown one by one>)
 	$(LUMBAR) report $(OPTIONS) $(if $(STUDIES),--studies $(STUDIES))

@@ -1,10 +1,11 @@
 """How memory and time grow with the number of training studies: each stage as a process of its own, on phantoms of so
-many studies (python tests/bench_growth.py 24 96 384). Prints the table of docs/scale.md.
+many studies (python tests/bench_growth.py 24 96 384). Prints what docs/scale.md shows of it.
 
 Memory is what all processes of a stage hold together apart from files that are mapped: those can be dropped and read
 again.
 """
 
+import argparse
 import sys
 import tempfile
 import time
@@ -30,7 +31,8 @@ def measure(command: Sequence[str], folder: Path) -> tuple[float, int]:
             peak = max(peak, held_by(process))
             time.sleep(POLL_SECONDS)
     if process.returncode:
-        raise SystemExit(f"{folder / 'log.txt'}: {' '.join(command)} ended with status {process.returncode}")
+        last = (folder / "log.txt").read_text(encoding="utf-8", errors="replace").splitlines()[-20:]
+        raise SystemExit("\n".join([f"{' '.join(command)} ended with status {process.returncode}:", *last]))
     return time.monotonic() - started, peak
 
 
@@ -72,4 +74,6 @@ def main(counts: Sequence[int]) -> None:
 
 
 if __name__ == "__main__":
-    main([int(argument) for argument in sys.argv[1:]])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("studies", type=int, nargs="+", help="How many, of each run.")
+    main(parser.parse_args().studies)

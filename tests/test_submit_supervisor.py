@@ -1,20 +1,21 @@
-"""Grading in a process of its own: what becomes of it costs a study, never the submission."""
+"""Grading in processes of their own: what becomes of them costs a study, never the submission."""
 
 import json
+import math
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pandas as pd
 import psutil
 import pytest
 
-from lumbar.submit import supervisor
-from lumbar.submit.journal import Job, Journal
+from lumbar.submit import sharing, supervisor
+from lumbar.submit.journal import Entry, Job, Journal
 from lumbar.submit.sharing import Machine, Share, share_out, this_machine
 from lumbar.submit.stage import predict_submission
 from lumbar.submit.supervisor import predict_supervised
@@ -41,10 +42,20 @@ worker.grade_studies(Job.model_validate_json(Path(sys.argv[1]).read_text()))
 """A worker that sends itself a signal as often as it grades the study that was begun first."""
 
 
+ROOM = 2.0**36
+"""Memory enough."""
+
+
 @pytest.fixture(autouse=True)
-def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One process grades, with as many threads as this one has: more add up floats in another order."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Lets the machine have no GPU and so many threads, which is one: more to a process add up floats in another
+    order."""
+
+    def machine(threads: int) -> None:
+        monkeypatch.setattr(supervisor, "this_machine", lambda: Machine((), threads, ROOM))
+
+    machine(threads=1)
+    return machine
 
 
 def interfere(folder: Path, monkeypatch: pytest.MonkeyPatch, sent: signal.Signals, times: int) -> None:
@@ -54,8 +65,10 @@ def interfere(folder: Path, monkeypatch: pytest.MonkeyPatch, sent: signal.Signal
     monkeypatch.setattr(supervisor, "WORKER", (str(script),))
 
 
-def test_a_study_that_takes_its_process_down_twice_costs_only_itself(trained, competition, tmp_path, monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "2")  # two processes of one thread, and each dies of the study it begins with
+def test_a_study_that_takes_its_process_down_twice_costs_only_itself(
+    trained, competition, tmp_path, monkeypatch, machine
+):
+    machine(threads=2)  # two processes of one thread, and each dies of the study it begins with
     work, output = tmp_path / "work", tmp_path / "submission.csv"
     interfere(tmp_path, monkeypatch, signal.SIGKILL, times=2)
     report = predict_supervised(trained.models, competition, work, output)
@@ -194,9 +207,9 @@ runpy.run_module("lumbar.submit", run_name="__main__", alter_sys=True)
 
 
 def test_what_a_process_cannot_begin_is_graded_by_another_that_has_the_machine_to_itself(
-    trained, competition, tmp_path, monkeypatch
+    trained, competition, tmp_path, monkeypatch, machine
 ):
-    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    machine(threads=2)
     (tmp_path / "worker.py").write_text(REFUSING)
     monkeypatch.setattr(supervisor, "WORKER", (str(tmp_path / "worker.py"),))
     report = predict_supervised(trained.models, competition, tmp_path / "work", tmp_path / "submission.csv")
@@ -233,10 +246,6 @@ def share_with(machine: Machine, studies: int, tmp_path: Path) -> list[Share]:
     return share_out(job, machine)
 
 
-ROOM = 2**36
-"""Memory enough."""
-
-
 def test_each_gpu_gets_a_process_and_its_part_of_the_cores(tmp_path):
     shares = share_with(Machine(("0", "1"), threads=4, memory=ROOM), 5, tmp_path)
     assert [(share.gpu, share.threads) for share in shares] == [("0", 2), ("1", 2)]
@@ -271,8 +280,50 @@ def test_the_size_of_the_models_counts_as_memory_that_each_process_needs(tmp_pat
     assert len(share_with(machine, 4, tmp_path)) == 1
 
 
-@pytest.mark.parametrize(("visible", "gpus"), [("", ()), ("1", ("1",)), ("0,1", ("0", "1"))])
+@pytest.mark.parametrize(("visible", "gpus"), [("", ()), ("-1", ()), ("1", ("1",)), ("0, 1", ("0", "1"))])
 def test_what_this_process_was_given_is_what_is_shared(monkeypatch, visible, gpus):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert (this_machine().gpus, this_machine().threads) == (gpus, 3)
+
+
+def test_gpus_are_numbered_as_cuda_numbers_them(monkeypatch, tmp_path):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    for name in ("nvidia3", "nvidia7", "nvidiactl", "nvidia-uvm"):
+        (tmp_path / name).touch()
+    assert sharing._visible_gpus(tmp_path) == ("0", "1")
+
+
+@pytest.mark.parametrize(("said", "limit"), [("max\n", math.inf), ("1073741824\n", 2.0**30), (None, math.inf)])
+def test_a_container_has_the_memory_that_it_may_hold(monkeypatch, tmp_path, said, limit):
+    if said is not None:
+        (tmp_path / "memory.max").write_text(said)
+    monkeypatch.setattr(sharing, "CGROUP_LIMIT", tmp_path / "memory.max")
+    assert sharing._memory_limit() == limit
+    assert this_machine().memory <= limit
+
+
+def test_a_gpu_that_fails_is_given_up_where_another_works_and_done_without_where_none_does(tmp_path, monkeypatch):
+    tried = []
+
+    def dies(path: Path, share: Share, without_gpu: bool) -> Generator[bool, None, str | None]:
+        tried.append((share.gpu, without_gpu))
+        if share.gpu == "0":
+            for study_id in share.job.study_ids:
+                Journal(share.job.journal).write(Entry(study_id=study_id, finished=True))
+            return None
+        return "exit status 1"
+        yield
+
+    monkeypatch.setattr(supervisor, "_run_worker", dies)
+    job = Job(models=tmp_path, competition=tmp_path, study_ids=(1, 2, 3), journal=tmp_path / "journal")
+    for gpus, expected in (
+        (("0", "1"), [("0", False), ("1", False), ("1", False), ("0", False)]),
+        (("1",), [("1", False), ("1", True)]),
+    ):
+        tried.clear()
+        for journal in tmp_path.glob("journal*"):
+            journal.unlink()
+        monkeypatch.setattr(supervisor, "this_machine", lambda gpus=gpus: Machine(gpus, 2, ROOM))
+        list(supervisor._watch_shares(job, []))
+        assert tried == expected

@@ -38,7 +38,7 @@ def write_results(
 ) -> dict[str, Any]:
     """Writes the submission as far as it is graded, with priors for the rest, and the report; returns the report.
 
-    `finished` and `fatal` are a journal's: the studies that were graded, and how often a process died of the others.
+    `finished` and `fatal` are of all journals: the studies that were graded, and how often processes died of others.
     `died` says of each process that was lost how it ended.
     """
     completed = complete_rows(predictions_of(list(finished.values())), asked.row_ids, prior, floor)
@@ -90,7 +90,7 @@ def _warning(asked: Asked, fallback: int, problems: list[Problem], died: tuple[s
     if len(failed) > ALARMING_SHARE * max(1, len(asked.study_ids)):
         reasons.append(f"{len(failed)} of {len(asked.study_ids)} studies met an error of a stage")
     if died:
-        reasons.append(f"the grading process was lost {len(died)} times ({died[-1]})")
+        reasons.append(f"grading processes were lost {len(died)} times (the last: {died[-1]})")
     return "; ".join(reasons) or None
 
 
@@ -108,8 +108,9 @@ def _explain(row_id: str, entries: Mapping[int, Entry]) -> str:
 def format_report(report: dict[str, Any]) -> str:
     """The report in a few lines, with what is alarming on top."""
     lines = [f"{'!' * 20} {report['warning']} {'!' * 20}"] if report["warning"] else []
+    lines.append(f"{report['rows']} rows, {report['studies_graded']} of {report['studies']} studies")
     seconds = sum(report["seconds"].values())
-    lines.append(f"{report['rows']} rows, {report['studies_graded']} of {report['studies']} studies in {seconds:.0f} s")
+    lines.append(f"  reading and grading took {seconds:.0f} s, of all processes together")
     lines += [f"  {count} studies by {folds} folds" for folds, count in report["studies_by_folds"].items()]
     lines.append(f"{report['rows_from_prior']} rows fell back on the prior")
     lines += [f"  {count} times: {reason}" for reason, count in report["fallback_reasons"].items()]

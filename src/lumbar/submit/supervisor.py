@@ -37,7 +37,8 @@ POLL_SECONDS = 0.2
 WORKER = ("-m", "lumbar.submit")
 """What Python is told to start a worker with."""
 IDLE_DEATHS = 2
-"""Processes in a row that may die before they start a study. The second tries without a GPU."""
+"""Processes in a row that may die before they start a study. Where there is no other to help, the second tries without
+a GPU."""
 
 
 def predict_supervised(
@@ -69,12 +70,12 @@ def predict_supervised(
 class Watch:
     """The workers that grade a share, one after the other, and what became of them."""
 
-    def __init__(self, share: Share) -> None:
-        self.share = share
+    def __init__(self, share: Share, is_last_resort: bool) -> None:
+        self.share, self.is_last_resort = share, is_last_resort
         self.journal = Journal(share.job.journal)
         self.died: list[str] = []
-        self.is_grading = False
-        """Whether a study may have been begun that no process died of: one grades, or was stopped by the clock."""
+        self.is_last_open = False
+        """Whether the journal's last study may be unfinished without a death: it is being graded, or time ran out."""
 
     def left_to_do(self) -> list[int]:
         """The studies that may still be graded; none when the time is up."""
@@ -86,9 +87,9 @@ class Watch:
         write_text(self.share.job.model_dump_json(), path)
         while self.left_to_do() and idle < IDLE_DEATHS:
             started = len(self.journal.read())
-            self.is_grading = True
-            ending = yield from _run_worker(path, self.share, without_gpu=idle > 0)
-            self.is_grading = ending is None and _is_over(self.share.job)
+            self.is_last_open = True
+            ending = yield from _run_worker(path, self.share, without_gpu=idle > 0 and self.is_last_resort)
+            self.is_last_open = ending is None and _is_over(self.share.job)
             if ending is not None:
                 logger.error("a grading process was lost: %s; going on with another one", ending)
                 self.died.append(ending)
@@ -99,14 +100,17 @@ def _watch_shares(job: Job, watches: list[Watch]) -> Iterator[None]:
     """Adds the watches of a job's shares, and lets them be graded; gives way whenever there may be something new to
     write.
 
-    What is left where a process gave up, for want of memory, say, is graded by one that has the machine to itself.
+    What is left where processes gave up, for want of memory or a bad GPU, say, is graded by one that has the machine to
+    itself, and a GPU that has worked.
     """
     machine = this_machine()
-    watches += [Watch(share) for share in share_out(job, machine)]
+    shares = share_out(job, machine)
+    watches += [Watch(share, is_last_resort=len(shares) == 1) for share in shares]
     yield from _side_by_side(watches)
     left = [study_id for watch in watches for study_id in watch.left_to_do()]
-    if left and len(watches) > 1:
-        watches.append(Watch(share_of_one(job, machine, left)))
+    if left and len(shares) > 1:
+        proven = next((watch.share.gpu for watch in watches if watch.journal.finished()), None)
+        watches.append(Watch(share_of_one(job, machine, left, proven), is_last_resort=True))
         yield from _side_by_side(watches[-1:])
 
 
@@ -128,7 +132,7 @@ def _noted(watches: Sequence[Watch]) -> tuple[Mapping[int, Entry], Counter[int]]
     fatal = Counter[int]()
     for watch in watches:
         finished |= watch.journal.finished()
-        fatal += watch.journal.fatal(watch.is_grading)
+        fatal += watch.journal.fatal(watch.is_last_open)
     return finished, Counter({study_id: deaths for study_id, deaths in fatal.items() if study_id not in finished})
 
 

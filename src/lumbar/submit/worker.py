@@ -1,4 +1,4 @@
-"""What the process that grades does: study after study, each noted in the journal before the next is begun."""
+"""What a process that grades does: study after study, each noted in the journal before the next is begun."""
 
 import math
 import os
