@@ -1,26 +1,21 @@
 """The benchmarks' own: what they give a grader, every kind of grader takes, and what they run is a config."""
 
-import numpy as np
 import pytest
 import torch
 
 from bench_growth import REPOSITORY, write_config
 from bench_speed import cells_of
 from graded_crops import TINY, draw_crops
-from lumbar.config import GraderConfig, ViewConfig, read_config
+from lumbar.config import GraderConfig, read_config
 from lumbar.grade.graders import TEXTURE, build_grader
-from lumbar.grade.train import fit_grader
 from lumbar.labels import GRADES
-
-VIEW = ViewConfig(group="spinal", size=40, mm_per_pixel=1.0, slices=3)
+from test_grade_texture import VIEW, fitted
 
 
 @pytest.mark.parametrize("backbone", [TINY["backbone"], TEXTURE])
 def test_every_kind_of_grader_answers_for_as_many_cells_as_the_bench_asks_about(backbone):
-    grader = build_grader(GraderConfig(**TINY | {"backbone": backbone}, views=("spinal",)), [VIEW])
-    if backbone == TEXTURE:  # it has no support vectors before
-        crops = draw_crops()
-        fit_grader(grader, crops, np.arange(len(crops.index))[:, None], seed=1)
+    config = GraderConfig(**TINY | {"backbone": backbone}, views=("spinal",))
+    grader = fitted(draw_crops(), config)[0] if backbone == TEXTURE else build_grader(config, [VIEW])
     with torch.inference_mode():
         assert grader.eval()(*cells_of(grader, 4)).shape == (4, len(GRADES))
 

@@ -165,10 +165,10 @@ def _run_worker(path: Path, share: Share, without_gpu: bool) -> Generator[bool, 
 
 def _environment(share: Share, without_gpu: bool) -> dict[str, str]:
     """This process's, with the packages that were added to its path while it ran, and the share's threads and GPU."""
-    its_gpu = {} if share.gpu is None else {"CUDA_VISIBLE_DEVICES": share.gpu}
+    gpu = "" if without_gpu else share.gpu
     return {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
         "OMP_NUM_THREADS": str(share.threads),
-        **({"CUDA_VISIBLE_DEVICES": ""} if without_gpu else its_gpu),
+        **({} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}),
     }
