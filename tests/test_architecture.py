@@ -68,6 +68,16 @@ def test_no_arrow_points_upwards(arrows):
     assert upward == set()
 
 
+def test_what_grades_a_study_needs_no_library_that_only_training_needs(arrows):
+    needed, left, known = set(), {"submit.worker"}, modules()
+    while left:
+        needed |= left
+        left = {other for name, other in arrows if name in left} - needed
+    training = ("import pytorch_lightning", "from pytorch_lightning", "import sklearn", "from sklearn")
+    lines = {name: known[name].read_text(encoding="utf-8").splitlines() for name in needed}
+    assert [name for name, said in lines.items() if any(line.startswith(training) for line in said)] == []
+
+
 def test_rooms_on_one_floor_do_not_know_each_other(arrows):
     height = {room: number for number, floor in enumerate(floors()) for room in floor}
     beside = {

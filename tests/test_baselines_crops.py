@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lumbar.baselines.clusters import cluster_heights
 from lumbar.baselines.crops import SystemCutter, crop_slices, place_in_slice, pool_crops, pool_views
-from lumbar.baselines.points import cluster_heights, clustered_points, unannotated_points
+from lumbar.baselines.points import clustered_points, unannotated_points
 from lumbar.baselines.samplers import UNANNOTATED, all_normal_studies
 from lumbar.baselines.stage import SYSTEM, chosen_rows
 from lumbar.config import CellsConfig, Config, ExamplesConfig, PublishedConfig, SliceConfig, ViewConfig
@@ -133,7 +134,7 @@ def test_every_slice_without_a_point_is_taken_with_its_series_and_never_asked(co
     kinds = found.merge(competition.series("train"))["series_description"]
     assert [GROUPS[group_of(name)].series_description for name in found["condition"]] == kinds.tolist()
     assert set(found["source"]) == {UNANNOTATED}
-    assert not SYSTEM.is_asked(found).any()
+    assert not SYSTEM.asking.is_asked(found).any()
 
 
 def test_the_rows_of_a_study_that_is_normal_in_all_graded_cells_are_not_trained_on(competition, tmp_path):

@@ -11,10 +11,10 @@ from graded_crops import FailingPixels
 from lumbar.config import Config, GraderConfig, read_config
 from lumbar.crop.crops import Crops, slice_facts, with_row_ids
 from lumbar.errors import InputError
+from lumbar.grade.asking import views_of
 from lumbar.grade.graders import TEXTURE
 from lumbar.grade.net import Grader
 from lumbar.grade.predict import predict_grades
-from lumbar.grade.stage import views_of
 from lumbar.grade.train import train_grader
 from lumbar.labels import GRADES
 from lumbar.pipeline import expect_weights

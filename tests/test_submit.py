@@ -14,7 +14,7 @@ from lumbar.data.priors import read_prior
 from lumbar.data.problems import Problems
 from lumbar.data.rows import complete_rows
 from lumbar.data.studies import read_study
-from lumbar.grade import stage as grade_stage
+from lumbar.grade import asking
 from lumbar.labels import CELLS, GRADES
 from lumbar.records import write_text
 from lumbar.submit.asked import Asked, read_asked
@@ -249,7 +249,7 @@ def test_a_grader_that_fails_costs_its_group_only(trained, competition, monkeypa
     mine = descriptions[descriptions["study_id"] == study_id]
     study = read_study(competition, "test", study_id, mine, Problems())
     (whole, _), problems = predict_study(models, models.chains, study_id, study, Problems()), Problems()
-    real, spinal = grade_stage.predict_grades, whole["row_id"].str.contains("spinal")
+    real, spinal = asking.predict_grades, whole["row_id"].str.contains("spinal")
     assert 0 < spinal.sum() < len(whole)
 
     def fails_on_canals(grader, crops, rows):
@@ -257,7 +257,7 @@ def test_a_grader_that_fails_costs_its_group_only(trained, competition, monkeypa
             raise ValueError("no such canal")
         return real(grader, crops, rows)
 
-    monkeypatch.setattr(grade_stage, "predict_grades", fails_on_canals)
+    monkeypatch.setattr(asking, "predict_grades", fails_on_canals)
     left, _ = predict_study(models, models.chains, study_id, study, problems)
     pd.testing.assert_frame_equal(left, whole[~spinal].reset_index(drop=True), check_exact=True)
     assert {problem.stage for problem in problems.found} == {"grade spinal"}

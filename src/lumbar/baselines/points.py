@@ -4,24 +4,20 @@ slices that have none."""
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.cluster import KMeans
 
+from lumbar.baselines.clusters import cluster_study, middle_of
 from lumbar.baselines.samplers import UNANNOTATED, is_graded
 from lumbar.baselines.targets import TARGETS
 from lumbar.config import CellsConfig
 from lumbar.data.annotations import annotated_points
 from lumbar.data.competition import Competition
-from lumbar.data.points import NO_FOLD, Point, on_slices, read_points
+from lumbar.data.points import Point, on_slices, read_points
 from lumbar.data.problems import Problem, Problems
 from lumbar.data.studies import Study, collect_points, map_studies
-from lumbar.labels import GROUPS, LEVELS, condition_of, group_of
-from lumbar.mri.geometry import HEAD, Array
-from lumbar.mri.series import Series, Slice
+from lumbar.labels import GROUPS, group_of
 from lumbar.run.run import Run
 
 SLICE = ["series_id", "instance_number"]
-ATTEMPTS = 10
-"""Starts of K-means, of which the best is kept."""
 
 
 def choose_points(run: Run) -> tuple[pd.DataFrame, list[Problem]]:
@@ -53,7 +49,7 @@ def unannotated_points(
     def find(study_id: int, study: Study, _: Problems) -> list[Point]:
         where = (cells.levels[0], UNANNOTATED, int(fold_of[study_id]))
         slices = ((names[kind], series) for kind in names for series in study.get(kind, []))
-        return [_middle(study_id, series, image, name, *where) for name, series in slices for image in series.slices]
+        return [middle_of(study_id, series, image, name, *where) for name, series in slices for image in series.slices]
 
     table = competition.series("train")
     only = set(table.loc[table["series_description"].isin(names), "series_id"])
@@ -83,47 +79,3 @@ def clustered_points(
     return collect_points(
         map_studies(competition, split, list(fold_of), cluster, "crop: points", only=set(axial), jobs=jobs)
     )
-
-
-def cluster_study(study: Study, study_id: int, fold: int = NO_FOLD) -> list[Point]:
-    """A canal point in the middle of every axial slice of a study.
-
-    Its slices are put into five clusters by K-means of their height; the clusters are the levels, from head to foot,
-    as "Lumbar Spinal Canal Stenosis Classification" (Garcia de Celis, Bukaita) has it. A study with fewer slices than
-    levels has no point.
-    """
-    axial = study.get(GROUPS["subarticular"].series_description, [])
-    pairs = [(series, image) for series in axial for image in series.slices]
-    if len(pairs) < len(LEVELS):
-        return []
-    levels = cluster_heights(np.array([float(image.centre @ HEAD) for _, image in pairs]))
-    name = condition_of("spinal", None)
-    return [
-        _middle(study_id, series, image, name, level, "clustered", fold)
-        for (series, image), level in zip(pairs, levels, strict=True)
-    ]
-
-
-def _middle(study_id: int, series: Series, image: Slice, condition: str, level: str, source: str, fold: int) -> Point:
-    """The point in the middle of a slice."""
-    return Point(
-        study_id=study_id,
-        condition=condition,
-        level=level,
-        patient=image.centre,
-        series_id=series.series_id,
-        instance_number=image.instance_number,
-        pixel=image.plane.to_pixels(image.centre),
-        normal=image.plane.normal,
-        confidence=1.0,
-        source=source,
-        fold=fold,
-    )
-
-
-def cluster_heights(heights: Array) -> list[str]:
-    """The level of each slice from its height in mm, rising to the head; at least five of them."""
-    clusters = KMeans(len(LEVELS), n_init=ATTEMPTS, random_state=0).fit(heights[:, None])
-    from_head = np.argsort(-clusters.cluster_centers_[:, 0])
-    level_of = {int(cluster): level for cluster, level in zip(from_head, LEVELS, strict=True)}
-    return [level_of[int(cluster)] for cluster in clusters.labels_]

@@ -1,31 +1,27 @@
 """The crop and grade stages of a published system, in place of the main pipeline's."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
+from lumbar.baselines.asking import ASK_SYSTEM
 from lumbar.baselines.backbones import NETWORKS
-from lumbar.baselines.crops import SystemCutter, pool_views
+from lumbar.baselines.crops import SystemCutter
 from lumbar.baselines.net import SystemNet, severe_shares
 from lumbar.baselines.points import choose_points
-from lumbar.baselines.predict import load_system, predict_system
-from lumbar.baselines.samplers import UNANNOTATED, Numbers, all_normal_studies, are_known, is_graded
+from lumbar.baselines.samplers import Numbers, all_normal_studies, are_known, is_graded
 from lumbar.baselines.targets import TARGETS
 from lumbar.baselines.train import train_system
 from lumbar.config import POOLED, Config, Member, ViewConfig
 from lumbar.crop.stage import cut_view
-from lumbar.crop.store import Cutter
-from lumbar.crop.view import ViewCutter
 from lumbar.data.points import KEY
 from lumbar.data.priors import fit_prior
 from lumbar.data.tables import write_table
 from lumbar.grade.encoder import expect_backbone
 from lumbar.grade.graders import TEXTURE
 from lumbar.grade.head import level_prior
-from lumbar.grade.predict import Predictor
 from lumbar.grade.stage import PIPELINE, Craft, Training, labels_outside, run_grade
 from lumbar.grade.train import Curves, State
 from lumbar.labels import CONDITIONS
@@ -119,20 +115,12 @@ def _view(run: Run, grades: str) -> ViewConfig:
     return run.config.crop.view(run.config.cells.groups[0] if grades == POOLED else grades)
 
 
-def _load(stem: Path, _: Member) -> Predictor:
-    net = load_system(stem)
-    return lambda crops, rows: predict_system(net, crops, rows.astype(np.int64))
-
-
 SYSTEM = Craft(
     code=("baselines.stage",),
-    gather=pool_views,
+    asking=ASK_SYSTEM,
     choose_rows=lambda run, _, index: chosen_rows(run, index),
-    # Also at annotated points, where a paper has no others.
-    is_asked=lambda index: (index["source"] != UNANNOTATED).to_numpy(),
     train=_train,
     describe=_describe,
-    load=_load,
 )
 """The published systems'."""
 
@@ -143,12 +131,5 @@ def expect_net(config: Config) -> None:
 
 
 def craft_of(config: Config) -> Craft:
-    """How a run's graders are made and used."""
+    """How a run's graders are made."""
     return SYSTEM if config.published else PIPELINE
-
-
-def cutters_of(config: Config) -> dict[str, Cutter]:
-    """How a run's crops are cut, by view."""
-    if config.published:
-        return {group: SystemCutter(config, group) for group in config.cells.groups}
-    return {name: ViewCutter(view) for name, view in config.crop.views.items()}

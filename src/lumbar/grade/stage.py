@@ -14,16 +14,17 @@ import torch
 from numpy.typing import NDArray
 from pytorch_lightning.loggers import Logger
 
-from lumbar.config import Config, GraderConfig, Member, ViewConfig
-from lumbar.crop.crops import NOWHERE, Crops, found_rows, join_views, open_crops
+from lumbar.config import GraderConfig, Member
+from lumbar.crop.crops import NOWHERE, Crops, found_rows, open_crops
 from lumbar.data.competition import no_predictions, read_predictions
 from lumbar.data.priors import PRIOR_FILE, fit_prior
 from lumbar.data.tables import write_table
+from lumbar.grade.asking import ASK_PIPELINE, Asking, views_of
 from lumbar.grade.graders import TEXTURE
 from lumbar.grade.head import level_prior
 from lumbar.grade.net import Grader
 from lumbar.grade.noise import read_suspects, weigh_labels
-from lumbar.grade.predict import ASKED_WITH, Predictor, load_grader, predict_grades
+from lumbar.grade.predict import ASKED_WITH
 from lumbar.grade.texture_grader import TextureGrader
 from lumbar.grade.train import Curves, State, fit_grader, train_grader
 from lumbar.labels import CONDITIONS, GRADES
@@ -63,21 +64,16 @@ class Training:
 
 @dataclass(frozen=True)
 class Craft:
-    """How graders are made and used: the main pipeline's, or those of the published systems."""
+    """How graders are made: the main pipeline's, or those of the published systems."""
 
     code: tuple[str, ...]
     """The modules that make them."""
-    gather: Callable[[Mapping[str, ViewConfig], Mapping[str, Crops]], Crops | None]
-    """What a grader of some views grades, of the crops by view; None where there is nothing."""
+    asking: Asking
     choose_rows: Callable[[Run, Member, pd.DataFrame], Rows]
     """Which rows of the crops' index, with their `grade`, may be trained on."""
-    is_asked: Callable[[pd.DataFrame], NDArray[np.bool_]]
-    """Which rows of the crops' index are predicted, where their study is held out."""
     train: Callable[[Run, Training], tuple[State, Curves]]
     describe: Callable[[Run, Member], dict[str, Any]]
     """What the card says of the config of a net."""
-    load: Callable[[Path, Member], Predictor]
-    """A trained net from its checkpoint, which is asked as the config says."""
 
 
 def run_grade(run: Run, craft: Craft | None = None) -> None:
@@ -147,15 +143,10 @@ def _weigh(crops: Crops, grader: GraderConfig) -> Crops:
     return Crops(crops.pixels, weigh_labels(crops.index, read_suspects(grader.suspects), grader.suspect_weight))
 
 
-def views_of(config: Config, grader: GraderConfig) -> dict[str, ViewConfig]:
-    """A grader's views by name, in its order."""
-    return {view: config.crop.view(view) for view in grader.views}
-
-
 def open_for(run: Run, craft: Craft, grader: GraderConfig) -> Crops:
     """What a grader grades, of the crops on disk."""
     views = views_of(run.config, grader)
-    gathered = craft.gather(views, {view: open_crops(run.folder / "crop", view) for view in views})
+    gathered = craft.asking.gather(views, {view: open_crops(run.folder / "crop", view) for view in views})
     if gathered is None:
         raise ValueError(f"a grader of no view: {grader.views}")
     return gathered
@@ -201,8 +192,8 @@ def _grade_fold(run: Run, craft: Craft, member: Member, crops: Crops, fold: int)
     folder = run.folder / "predictions" / name / f"fold{fold}"
 
     def predict() -> None:
-        asked = np.flatnonzero(of_fold & craft.is_asked(crops.index))
-        write_table(craft.load(stem, member)(crops, asked), folder / "oof.csv")
+        asked = np.flatnonzero(of_fold & craft.asking.is_asked(crops.index))
+        write_table(craft.asking.load(stem, member)(crops, asked), folder / "oof.csv")
 
     asked_with = member.config.model_dump(include=set(ASKED_WITH))
     run_stage(
@@ -326,18 +317,11 @@ def _describe(run: Run, member: Member) -> dict[str, Any]:
     return {"group": member.grades, "grader": member.config.model_dump(mode="json"), "views": views}
 
 
-def _load(stem: Path, member: Member) -> Predictor:
-    grader = load_grader(stem, member.config)
-    return lambda crops, rows: predict_grades(grader, crops, rows)
-
-
 PIPELINE = Craft(
     code=("grade.stage",),
-    gather=join_views,
+    asking=ASK_PIPELINE,
     choose_rows=choose_cells,
-    is_asked=found_rows,
     train=_train,
     describe=_describe,
-    load=_load,
 )
 """The main pipeline's."""

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lumbar.baselines.points import cluster_study
+from lumbar.baselines.asking import asking_of, cutters_of
+from lumbar.baselines.clusters import cluster_study
 from lumbar.baselines.samplers import is_graded
-from lumbar.baselines.stage import craft_of, cutters_of
 from lumbar.config import POOLED, Config, read_saved_config
 from lumbar.crop.crops import Crops
 from lumbar.crop.store import crops_of_study
@@ -27,8 +27,8 @@ from lumbar.detect.locate import locate_study
 from lumbar.ensemble import average_folds
 from lumbar.ensemble.apply import apply_ensemble
 from lumbar.ensemble.model import MODEL_FILE, EnsembleModel, read_model
+from lumbar.grade.asking import views_of
 from lumbar.grade.predict import Predictor
-from lumbar.grade.stage import views_of
 from lumbar.labels import CELLS, GROUPS, group_of
 
 INSTEAD = "the other folds, or the prior"
@@ -54,7 +54,7 @@ def folds_with(models: Path, kind: str) -> list[int]:
 def load_chain(models: Path, config: Config, fold: int) -> Chain:
     """A fold's models from a run's `models` folder, or a bundle's; a grader that was never trained is left out."""
     there = [name for name in config.members if fold in folds_with(models, name)]
-    load = craft_of(config).load
+    load = asking_of(config).load
     graders = {name: load(models / f"{name}_fold{fold}", config.members[name]) for name in there}
     return Chain(fold, config, Detector.load(models / f"detector_fold{fold}", config.detect), graders)
 
@@ -94,7 +94,7 @@ def cut_study(chain: Chain, study_id: int, study: Study, points: pd.DataFrame, p
 def grade_crops(chain: Chain, study_id: int, crops: Mapping[str, Crops], problems: Problems) -> dict[str, pd.DataFrame]:
     """What each grader of a chain says of a study's crops."""
     predictions: dict[str, pd.DataFrame] = {}
-    gather, members = craft_of(chain.config).gather, chain.config.members
+    gather, members = asking_of(chain.config).gather, chain.config.members
     for name, predict in chain.graders.items():
         with problems.survive(study_id, f"grade {members[name].grades}", INSTEAD):
             mine = gather(views_of(chain.config, members[name].config), crops)

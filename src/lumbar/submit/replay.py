@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from lumbar.baselines.stage import craft_of, cutters_of
+from lumbar.baselines.asking import asking_of, cutters_of
 from lumbar.config import read_saved_config
 from lumbar.crop.crops import Crops, open_crops
 from lumbar.data.competition import read_predictions
@@ -44,7 +44,7 @@ def replay_fold(run: Run, fold: int) -> Parity:
     """Predicts the training studies of a fold as the kernel would, by that fold's models alone."""
     config = read_saved_config(run.models / "config.json")  # the kernel's, not the run's as it may be by now
     chain, studies = load_chain(run.models, config, fold), run.studies_of(fold)
-    is_asked = craft_of(config).is_asked
+    is_asked = asking_of(config).is_asked
     stored = {view: _by_row(open_crops(run.folder / "crop", view), is_asked) for view in cutters_of(config)}
     predictions: dict[str, list[pd.DataFrame]] = {name: [] for name in chain.graders}
     different, count = [], 0
