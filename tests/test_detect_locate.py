@@ -98,6 +98,19 @@ def test_sagittal_levels_are_taken_from_the_scale_at_which_they_are_surest(study
         np.testing.assert_allclose(foramen.patient, canal + FORAMEN, atol=4)
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 13])
+def test_every_slice_is_looked_at_once_at_the_surest_scale_and_few_at_the_others(study, count):
+    eye = EyeForOneScale((1.0, 0.8, 1.25), sharp=0.8)
+    looked = []
+    eye.look = lambda canvases: looked.extend(canvases) or EyeForOneScale.look(eye, canvases)
+    stack = study["Sagittal T2/STIR"][0]
+    middle = (len(stack.slices) - count) // 2
+    locate_study(eye, {"Sagittal T2/STIR": [replace(stack, slices=stack.slices[middle : middle + count])]}, study_id=1)
+    spacings = [round(float(canvas.plane.x_spacing / eye.config.mm_per_pixel), 2) for canvas in looked]
+    assert spacings.count(0.8) == len({canvas.instance_number for canvas in looked}) == count
+    assert spacings.count(1.0) == spacings.count(1.25) == -(-count // 3)
+
+
 def test_every_cell_is_found_on_its_own_side_and_level(study):
     cells = by_cell(points_of(PerfectEye(), study))
     assert len(cells) == 25

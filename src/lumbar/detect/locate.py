@@ -3,7 +3,7 @@
 The sagittal series come first. Their points, in patient space, say which axial slice shows which level.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 
@@ -45,6 +45,8 @@ NOWHERE: Points = np.full((len(LEVELS), 3), np.nan)
 """The points of levels that are not known."""
 Found = tuple[Points, NDArray[np.float64]]
 """Points (5, 3) and their confidences (5,)."""
+TRIED = 3
+"""Every so many slices are looked at to choose a scale: a landmark is seen on several."""
 UNKNOWN = 0
 """The study of a point before it is told."""
 
@@ -112,16 +114,20 @@ def _first_known(*choices: tuple[Points, bool]) -> Points:
 
 def _find_canal(detector: Detector, series: Sequence[Series]) -> list[Site]:
     """Where the canal's levels may be, at the config's scale that makes them surest."""
-    looks = [_look_everywhere(detector, series, scale) for scale in detector.config.scales]
-    found = [gather_sites(candidates, _levels_of("spinal")) for candidates in looks]
-    return max(found, key=_sureness)
+
+    def sites(candidates: Sequence[Candidate]) -> list[Site]:
+        return gather_sites(candidates, _levels_of("spinal"))
+
+    return sites(_look(detector, series, lambda candidates: _sureness(sites(candidates))))
 
 
 def _find_foramina(detector: Detector, series: Sequence[Series], canal: Points) -> dict[str, list[Site]]:
     """The same of each side's foramina."""
-    looks = [_look_everywhere(detector, series, scale) for scale in detector.config.scales]
-    found = [_part_sides(candidates, _stack_middle(series), canal) for candidates in looks]
-    return max(found, key=lambda sides: sum(map(_sureness, sides.values())))
+
+    def sites(candidates: Sequence[Candidate]) -> dict[str, list[Site]]:
+        return _part_sides(candidates, _stack_middle(series), canal)
+
+    return sites(_look(detector, series, lambda candidates: sum(map(_sureness, sites(candidates).values()))))
 
 
 def _sureness(sites: Sequence[Site]) -> float:
@@ -164,10 +170,25 @@ def _canal_x(canal: Points, height: float, otherwise: float) -> float:
     return float(np.interp(height, known[:, 2], known[:, 0])) if len(known) else otherwise
 
 
-def _look_everywhere(detector: Detector, series: Sequence[Series], scale: float) -> list[Candidate]:
-    return detector.look(
-        [draw_canvas(stack, image, detector.config, scale) for stack in series for image in stack.slices]
-    )
+def _look(
+    detector: Detector, series: Sequence[Series], sureness: Callable[[Sequence[Candidate]], float]
+) -> list[Candidate]:
+    """What is seen on every slice at one of the config's scales: of several, the one at which some of the slices make
+    sure of most."""
+    slices = [(stack, image) for stack in series for image in stack.slices]
+    scales = detector.config.scales
+    if len(scales) == 1:
+        return _look_at(detector, slices, scales[0])
+    first = (len(slices) - 1) % TRIED // 2  # so that as much is left out at either end
+    tried = slices[first::TRIED]
+    others = [pair for number, pair in enumerate(slices) if number % TRIED != first]
+    seen = {scale: _look_at(detector, tried, scale) for scale in scales}
+    surest = max(scales, key=lambda scale: sureness(seen[scale]))
+    return [*seen[surest], *_look_at(detector, others, surest)]
+
+
+def _look_at(detector: Detector, slices: Sequence[tuple[Series, Slice]], scale: float) -> list[Candidate]:
+    return detector.look([draw_canvas(stack, image, detector.config, scale) for stack, image in slices])
 
 
 def _levels_of(group: str) -> dict[int, int]:
