@@ -9,6 +9,7 @@ import pytest
 import timm
 import torch
 from safetensors.torch import load_file, save_file
+from torch.nn.utils import parameters_to_vector
 
 from graded_crops import CONDITION, TINY, FailingPixels, draw_crops, keep_grader
 from lumbar.config import GraderConfig, ViewConfig
@@ -261,6 +262,17 @@ def test_a_local_backbone_is_taken_over_and_sees_a_grey_image_as_before(tmp_path
     grey = torch.rand(1, 1, 32, 32)
     mine = features(grader.encoder.backbone, grey.expand(-1, slices, -1, -1))
     torch.testing.assert_close(mine, features(original, grey.expand(-1, 3, -1, -1)), rtol=1e-4, atol=1e-5)
+
+
+def test_a_grader_can_start_where_another_ended(tmp_path):
+    torch.manual_seed(1)
+    ended, begun = (Grader(GraderConfig(**TINY, views="spinal"), [VIEW]) for _ in range(2))
+    save_file(ended.state_dict(), tmp_path / "spinal_fold0.safetensors")
+    begun.start_backbone_from(tmp_path / "spinal_fold0.safetensors")
+    image = torch.rand(1, VIEW.slices, 32, 32)
+    torch.testing.assert_close(features(begun.backbone, image), features(ended.backbone, image), rtol=0, atol=0)
+    heads = (parameters_to_vector(grader.head.parameters()) for grader in (ended, begun))
+    assert not torch.equal(*heads), "the other's answers are about other studies"
 
 
 @pytest.mark.parametrize("classes", [1000, 3])

@@ -20,7 +20,8 @@ class GradeConfig(Record):
     seeds: int = Field(1, ge=1)
     """Nets of each grader and fold, alike but for their seed; the ensemble takes them together."""
     weights: Path | None = None
-    """A local `.safetensors` of the backbone to start from; null trains from scratch."""
+    """A local `.safetensors` to start from, of the backbone or of a grader that was trained on other studies, such as a
+    phantom's; null trains from scratch. A grader of the same studies has seen what it will be judged by."""
     image_size: int = Field(224, ge=32)
     """Side that the crop's centre is cut to; the margin is what training shifts into."""
     slices_as: Literal["channels", "sequence"] = "channels"

@@ -16,6 +16,8 @@ LEAST_CONTRAST = 0.05
 """Added to a crop's standard deviation, so that an empty crop is not blown up into noise."""
 COLOURS = 3
 """Channels of the nets that are made for colour images."""
+OF_GRADER = "encoder.backbone."
+"""How the backbone's tensors are named in a grader's own weights."""
 
 
 class Encoder(nn.Module):
@@ -79,12 +81,13 @@ def last_layers(backbone: Any) -> list[Any]:
 
 @torch.no_grad()
 def load_backbone(backbone: nn.Module, path: Path, classifiers: Sequence[nn.Module] = ()) -> None:
-    """Loads a local `.safetensors` of a backbone, all but its classifiers, which have other classes.
+    """Loads a local `.safetensors` of a backbone, or of a grader that has it, all but its classifiers, which have other
+    classes.
 
     A first layer for three channels is spread over ours, see `spread_colours`. Raises CheckpointError where the file
     lacks anything of the backbone.
     """
-    state, own = load_state(path), backbone.state_dict()
+    state, own = _backbone_in(load_state(path)), backbone.state_dict()
     for name, tensor in state.items():
         if name in own and tensor.ndim == 4 and tensor.shape[1] == COLOURS != own[name].shape[1]:
             state[name] = spread_colours(tensor, own[name].shape[1])
@@ -98,6 +101,12 @@ def load_backbone(backbone: nn.Module, path: Path, classifiers: Sequence[nn.Modu
     if lacking := sorted(set(own) - set(fitting) - last):
         raise CheckpointError(f"{path}: lacks {', '.join(lacking[:3])} of the backbone")
     backbone.load_state_dict(fitting, strict=False)
+
+
+def _backbone_in(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors of the backbone in a grader's weights; those of a backbone are all its own."""
+    of_grader = {name.removeprefix(OF_GRADER): state[name] for name in state if name.startswith(OF_GRADER)}
+    return of_grader or state
 
 
 def spread_colours(weight: torch.Tensor, channels: int) -> torch.Tensor:
