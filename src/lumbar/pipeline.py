@@ -114,7 +114,8 @@ def _run_stages(run: Run, last: str) -> None:
 def expect_weights(config: Config) -> None:
     """ConfigError where the weights that a config starts from, or the suspect labels that it names, are not there."""
     graders = {"grade": config.grade, **{f"graders.{name}": grader for name, grader in config.graders.items()}}
-    fetched, written = "make weights NAME=...", "lumbar noise writes it"
+    fetched = "make weights NAME=..., or the run that trains it"
+    written = "lumbar noise writes it"
     files = [("detect.weights", config.detect.weights, fetched)]
     files += [(f"{name}.weights", grader.weights, fetched) for name, grader in graders.items()]
     files += [(f"{name}.suspects", grader.suspects, written) for name, grader in graders.items()]
