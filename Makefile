@@ -18,8 +18,8 @@ install: .venv/installed ## Create .venv and install the package into it
 .venv/installed: requirements.txt pyproject.toml
 	$(PYTHON) -c "import sys; v = sys.version_info[:2]; sys.exit(v not in [(3, 11), (3, 12)] and f'Python 3.11 or 3.12 is needed, this is {v[0]}.{v[1]}: make PYTHON=python3.12')"
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile -r requirements.txt
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --editable .
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $@
 
 demo: ## The whole pipeline on a synthetic competition: CV table, cv.json, submission.csv
@@ -100,11 +100,8 @@ report: install ## Draw what a run has found: runs/<name>/report.html (STUDIES=<
 test: install ## Run the tests
 	.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.venv/cluster: .venv/installed
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --editable '.[cluster]'
-	touch $@
-
-test-cluster: .venv/cluster ## Test lumbar cv --ray on a cluster of three nodes on this machine, which loses one (installs Ray)
+test-cluster: install ## Test lumbar cv --ray on a cluster of three nodes on this machine, which loses one (installs Ray)
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[cluster]'
 	.venv/bin/python -m pytest tests/cluster_ray.py -p no:xdist
 
 # What is timed are the demo's models, which are made where they are not there.
