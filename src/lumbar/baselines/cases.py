@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import torch
 
+from lumbar.baselines.asking import asking_of
 from lumbar.baselines.predict import load_system, outputs_of
 from lumbar.baselines.samplers import UNANNOTATED, Examples, Numbers, choose_each, true_classes
-from lumbar.baselines.stage import chosen_rows, craft_of
+from lumbar.baselines.stage import chosen_rows
 from lumbar.baselines.systems import described
 from lumbar.baselines.targets import TARGETS, ConditionAndLevel, Target
 from lumbar.crop.crops import Crops
@@ -44,7 +45,7 @@ def run_cases(run: Run, annotated: Run) -> None:
 def open_cases(run: Run, grades: str) -> tuple[Crops, Numbers]:
     """The crops of a grader, and the numbers of those that the system is measured on: labelled, of its own cells, and
     of studies that it does not drop."""
-    crops = with_grades(run, open_for(run, craft_of(run.config), run.config.members[grades].config))
+    crops = with_grades(run, open_for(run, asking_of(run.config), run.config.members[grades].config))
     return crops, chosen_rows(run, crops.index)
 
 

@@ -126,7 +126,7 @@ def _hash_named(grader: GraderConfig) -> dict[str, str]:
 def _grade(run: Run, craft: Craft) -> None:
     untrained: list[str] = []
     for name, member in run.config.members.items():
-        crops = _weigh(with_grades(run, open_for(run, craft, member.config)), member.config)
+        crops = _weigh(with_grades(run, open_for(run, craft.asking, member.config)), member.config)
         folds = {fold: _grade_fold(run, craft, member, crops, fold) for fold in run.fold_numbers}
         untrained += [f"{name} fold {fold}" for fold, graded in folds.items() if graded is None]
         graded = [table for table in folds.values() if table is not None]
@@ -143,10 +143,10 @@ def _weigh(crops: Crops, grader: GraderConfig) -> Crops:
     return Crops(crops.pixels, weigh_labels(crops.index, read_suspects(grader.suspects), grader.suspect_weight))
 
 
-def open_for(run: Run, craft: Craft, grader: GraderConfig) -> Crops:
+def open_for(run: Run, asking: Asking, grader: GraderConfig) -> Crops:
     """What a grader grades, of the crops on disk."""
     views = views_of(run.config, grader)
-    gathered = craft.asking.gather(views, {view: open_crops(run.folder / "crop", view) for view in views})
+    gathered = asking.gather(views, {view: open_crops(run.folder / "crop", view) for view in views})
     if gathered is None:
         raise ValueError(f"a grader of no view: {grader.views}")
     return gathered
