@@ -77,7 +77,7 @@ inference-kernel: install ## Write the inference kernel for models trained on Ka
 lint-kaggle: install ## Check what is packed in submission/ against Kaggle's rules
 	$(LUMBAR) kaggle lint
 
-push: install ## Check it, upload it with the kaggle command, print the line that submits (KERNEL=training, DRY=1, DATA_SET=no)
+push: install ## Check it, upload it with the kaggle command, print what is left to do (KERNEL=training, DRY=1, DATA_SET=no)
 	$(LUMBAR) kaggle push $(KERNEL) $(if $(DRY),--dry-run) $(if $(filter no,$(DATA_SET)),--no-data)
 
 replay: install ## Check that the kernel's code reproduces the out-of-fold predictions of a fold (FOLD=0)
@@ -120,7 +120,7 @@ lint: install ## Check style and types
 	.venv/bin/ruff format --check src tests kernels
 	.venv/bin/mypy
 
-pictures: install ## Draw the README's pictures of the phantom
+pictures: install ## Draw docs/phantom.md's pictures
 	$(LUMBAR) phantom pictures --out docs/pictures
 
 clean: ## Remove runs, phantoms and caches, not the folds nor .venv

@@ -16,7 +16,7 @@ from lumbar.config import ConfigError
 from lumbar.kaggle.bundle import build_training_bundle, check_bundle
 from lumbar.kaggle.kernels import write_training_kernel
 from lumbar.kaggle.manifest import BundleError
-from lumbar.kaggle.training import TrainingError, TrainingMark, run_training
+from lumbar.kaggle.training import TrainingError, TrainingMark, run_training, training_command
 from lumbar.run.checkpoint import read_card
 from lumbar.run.run import Selection
 
@@ -91,6 +91,21 @@ def test_one_fold_and_then_the_rest_make_the_models_of_one_run(kaggle, trained):
         assert read_card(made / "models" / card.stem).fingerprint == read_card(trained.models / card.stem).fingerprint
     check_bundle(kaggle / "working" / "bundle")
     assert not list((kaggle / "working").rglob("*.npy")), "crops are made again, they would fill the output"
+
+
+@pytest.mark.parametrize(
+    ("selection", "gpus", "ending"),
+    [
+        (Selection(), 2, ["--workers", "2"]),
+        (Selection(), 1, []),
+        (Selection(), 0, []),
+        (Selection(fold=1), 2, ["--fold", "1"]),
+        (Selection(group="spinal"), 2, ["--group", "spinal"]),
+    ],
+)
+def test_a_kernel_trains_a_fold_on_each_of_two_gpus_and_a_part_on_one(selection, gpus, ending):
+    command = training_command(Path("configs/gold.yaml"), Path("data"), selection, gpus)
+    assert command[3:] == ["cv", "--config", "configs/gold.yaml", "--data", "data", *ending]
 
 
 def test_a_kernel_whose_time_is_up_ends_well_and_leaves_no_links(kaggle):

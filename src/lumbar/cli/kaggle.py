@@ -136,7 +136,7 @@ def push(
     data: Annotated[bool, typer.Option(help="Upload the kernel's data set, too.")] = True,
     folder: FolderOption = SUBMISSION,
 ) -> None:
-    """Check a kernel and its data set, upload both with the kaggle command, and print the line that submits."""
+    """Check a kernel and its data set, upload both with the kaggle command, and print what is left to do."""
     from lumbar.kaggle.lint import lint_kernel
     from lumbar.kaggle.push import Push, PushError, lines_by_hand, run_push
 

@@ -26,6 +26,7 @@ from lumbar.kaggle.mounts import TRAINED, find_competition, find_trained, find_t
 from lumbar.records import Record, read_record, write_record
 from lumbar.run.run import Run, Selection
 from lumbar.run.stamps import UNTRAINED
+from lumbar.submit.sharing import this_machine
 
 logger = logging.getLogger(__name__)
 
@@ -134,11 +135,18 @@ def _kept_outside(run: Run, bundle: Path) -> Iterator[None]:
                 link.unlink()
 
 
+def training_command(config: Path, data: Path, selection: Selection, gpus: int) -> list[str]:
+    """The call that trains a part, or everything: of that, a fold on each of several GPUs."""
+    command = [sys.executable, "-m", "lumbar.cli", "cv", "--config", str(config), "--data", str(data)]
+    command += ["--fold", str(selection.fold)] if selection.fold is not None else []
+    command += ["--group", selection.group] if selection.group else []
+    is_everything = selection == Selection()
+    return [*command, "--workers", str(gpus)] if is_everything and gpus > 1 else command
+
+
 def _train(run: Run, config: Path, deadline: float) -> int | None:
     """Trains in a process of its own and returns its exit status; None when it had to be stopped at the deadline."""
-    command = [sys.executable, "-m", "lumbar.cli", "cv", "--config", str(config), "--data", str(run.competition.root)]
-    command += ["--fold", str(run.selection.fold)] if run.selection.fold is not None else []
-    command += ["--group", run.selection.group] if run.selection.group else []
+    command = training_command(config, run.competition.root, run.selection, len(this_machine().gpus))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}  # the bundle's wheels are on it
     child = subprocess.Popen(command, env=environment, start_new_session=True)
     try:

@@ -1,4 +1,4 @@
-"""Draws the pictures of the README: one patient with one level normal, moderately and severely narrowed."""
+"""Draws the pictures of docs/phantom.md: one patient with one level normal, moderately and severely narrowed."""
 
 from pathlib import Path
 
