@@ -2,6 +2,12 @@
 PYTHON ?= python3
 CONFIG_IS_GIVEN := $(filter command environment,$(word 1,$(origin CONFIG)))
 CONFIG ?= configs/demo.yaml
+REHEARSED = configs/rehearsal.yaml
+ifndef CONFIG_IS_GIVEN
+compare system: CONFIG = configs/compare.yaml
+ablation: CONFIG = configs/ablation.yaml
+rehearse: CONFIG = $(REHEARSED)
+endif
 LUMBAR := .venv/bin/lumbar
 OPTIONS = --config "$(CONFIG)" $(if $(DATA),--data "$(DATA)")
 
@@ -32,15 +38,12 @@ cv: install ## Run every stage on the training studies and score it (WORKERS=2: 
 submission: install ## Predict the test studies with the run's models and write submission/submission.csv
 	$(LUMBAR) submit $(OPTIONS)
 
-compare: CONFIG = configs/compare.yaml
 compare: install ## The five published systems beside the main pipeline, in one table (SYSTEMS=a,b FULL=1: at their papers' sizes)
 	$(LUMBAR) compare $(OPTIONS) $(if $(FULL),--full-size) $(if $(SYSTEMS),--systems "$(SYSTEMS)")
 
-system: CONFIG = configs/compare.yaml
 system: install ## One published system by itself: NAME=<it> (FULL=1); without NAME, the list of them
 	$(LUMBAR) system $(if $(NAME),run "$(NAME)" $(OPTIONS) $(if $(FULL),--full-size),list --config "$(CONFIG)")
 
-ablation: CONFIG = configs/ablation.yaml
 ablation: install ## What each piece of a grader is worth, on the bench's phantom (hours)
 	$(LUMBAR) ablation $(OPTIONS)
 
@@ -84,11 +87,9 @@ replay: install ## Check that the kernel's code reproduces the out-of-fold predi
 	$(LUMBAR) kaggle replay --fold $(or $(FOLD),0) $(OPTIONS)
 
 # The small run that is rehearsed by default is made where it is not there; any other is taken as it is.
-REHEARSED = configs/rehearsal.yaml
 runs/rehearsal/models/ensemble.json: | .venv/installed
 	$(LUMBAR) cv --config $(REHEARSED) --workers 2
 
-rehearse: CONFIG = $(REHEARSED)
 rehearse: MAX_SIZE ?= 256
 rehearse: install $(if $(CONFIG_IS_GIVEN),,runs/rehearsal/models/ensemble.json) ## Run the kernel as Kaggle would, on a hidden test of STUDIES=24 (KILLS=20, FAULTS=1, MAX_SIZE= for native sizes)
 	$(LUMBAR) kaggle rehearse $(OPTIONS) $(if $(STUDIES),--studies $(STUDIES)) $(if $(MAX_SIZE),--max-size $(MAX_SIZE)) $(if $(RENDERED),--rendered $(RENDERED)) \

@@ -19,6 +19,7 @@ from lumbar.phantom.check import simulate_labels
 from lumbar.phantom.expected import expected_losses
 from lumbar.phantom.grades import best_answer, draw_grades, grade_of
 from lumbar.pipeline import run_through, score_run
+from lumbar.report.page import write_report
 from lumbar.run.run import Run
 from lumbar.submit.models import find_gaps
 from miniature import dated
@@ -124,6 +125,8 @@ def test_one_fold_held_out_is_scored_alone_and_its_ensemble_never_judged_by_what
     assert {path.stem for path in run.models.glob("detector_*.json")} == {"detector_fold0"}
     assert read_saved_config(run.models / "config.json").folds.held_out == (0,)
     assert list(find_gaps(run.models)) == []
+    assert (run.folder / "oof.csv").is_file()
+    assert "Score" in write_report(run, Path("held_out.yaml"), 0).read_text(encoding="utf-8")
 
 
 def test_an_added_grader_retrains_no_other_and_an_added_view_cuts_no_other(held_out, tmp_path):

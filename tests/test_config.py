@@ -189,10 +189,8 @@ AXIAL = "crop:\n  views:\n    spinal: {}\n    axial: {group: spinal, series: Axi
         ("graders:\n  a_fold1: {views: spinal}\n", "without _fold, got 'a_fold1'"),
         ("graders:\n  a: {views: spinal, seeds: 2}\n  a_1: {views: spinal}\n", "two nets would have one name"),
         ("graders:\n  a: {views: spinal, slice_shift: 0.5}\n", r"a\.slice_shift needs crop\.views\.spinal\.spare"),
-        ("graders:\n  a: {views: foraminal, both_orders: true}\n", "the order of foraminal's slices says left and"),
         ("graders:\n  a: {views: [spinal, foraminal]}\n", "expected views of one condition group"),
         (AXIAL + JOINED + "slices_as: channels}\n", "joining needs slices_as: sequence"),
-        ("graders:\n  a: {views: spinal, slices_as: sequence, both_orders: true}\n", "says the same in both orders"),
         ("graders:\n  a: {views: spinal, slices_as: sequence, slice_loss: 0.1}\n", "only at annotated points"),
         (
             AXIAL + "graders:\n  a: {views: axial, slices_as: sequence, slice_loss: 0.1, points: either}\n",

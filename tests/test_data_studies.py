@@ -1,5 +1,6 @@
 """The one loop over studies: in order, in several processes or in one, and an odd study costs only itself."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -26,6 +27,14 @@ def broken(competition, tmp_path) -> Competition:
     shutil.rmtree(first)
     next(second.iterdir()).write_bytes(b"no image")
     return Competition(root)
+
+
+def test_a_folders_name_of_any_bytes_is_told_in_letters_that_every_file_takes(broken):
+    study_id = broken.study_ids[0]
+    os.mkdir(os.fsencode(broken.root / "train_images" / str(study_id)) + b"/caf\xe9")  # noqa: PTH102  # no name in UTF-8
+    (done,) = map_studies(broken, "train", [study_id], count_slices)
+    (told,) = [problem.message for problem in done.problems if "does not list it" in problem.message]
+    assert told.encode().startswith(b"series caf:")
 
 
 def test_several_processes_say_what_one_says_and_in_the_same_order(competition):

@@ -72,7 +72,7 @@ def listing(folder: Path) -> dict[str, int]:
 def test_one_fold_and_then_the_rest_make_the_models_of_one_run(kaggle, trained):
     log = run_script(kaggle, Selection(fold=0))
     assert "detect: still to be trained: fold 1" in log
-    assert "THIS PART IS TRAINED" in log
+    assert "THIS PART'S DETECTOR IS TRAINED" in log
     assert "detect: train fold 0" in log
     assert "lumbar-packages-" in log, "the package must come from the bundle's wheel"
     first = attach_output(kaggle, "lumbar-training-fold0-run1")

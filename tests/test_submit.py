@@ -65,6 +65,15 @@ def test_a_journal_gives_back_what_was_written_to_the_last_digit(tmp_path):
     assert journal.finished()[1].rows == (row,)
 
 
+def test_a_journal_takes_any_name_of_a_folder(tmp_path):
+    journal, line_ends = Journal(tmp_path / "journal.jsonl"), "a\u2028b\u0085c"
+    journal.write(Entry(study_id=1, finished=True, gaps={"x": line_ends}))
+    journal.write(entry(2))
+    assert journal.finished()[1].gaps == {"x": line_ends}
+    journal.withdraw()
+    assert list(journal.finished()) == [1]
+
+
 def test_a_line_that_its_writer_did_not_finish_is_left_out(tmp_path):
     journal = Journal(tmp_path / "journal.jsonl")
     journal.write(entry(1))
@@ -146,6 +155,15 @@ def test_a_problem_is_noted_with_its_exception_and_what_was_used_instead():
     assert [(one.study_id, one.stage, one.message, one.instead) for one in problems.found] == [
         (7, "detect", "ValueError: no such box", "the prior")
     ]
+
+
+def test_a_gpus_failure_is_no_studys_and_goes_through():
+    problems = Problems()
+    with pytest.raises(RuntimeError, match="CUDA error"), problems.survive(7, "detect", "the prior"):
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+    with problems.survive(7, "detect", "the prior"):
+        raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+    assert len(problems.found) == 1
 
 
 def test_a_strict_prediction_raises_a_studys_error(trained, competition, tmp_path):

@@ -14,11 +14,13 @@ import pandas as pd
 import psutil
 import pytest
 
-from lumbar.submit import sharing, supervisor
-from lumbar.submit.journal import Entry, Job, Journal
-from lumbar.submit.sharing import Machine, Share, share_out, this_machine
+from lumbar import machine as machines
+from lumbar.machine import Machine, this_machine
+from lumbar.submit import supervisor, worker
+from lumbar.submit.journal import GPU_FAILED, Entry, Job, Journal
+from lumbar.submit.sharing import Share, share_out
 from lumbar.submit.stage import predict_submission
-from lumbar.submit.supervisor import predict_supervised
+from lumbar.submit.supervisor import ITS_GPU_FAILED, predict_supervised
 
 INTERFERING = """
 import os, signal, sys
@@ -218,6 +220,22 @@ def test_what_a_process_cannot_begin_is_graded_by_another_that_has_the_machine_t
     assert Journal(tmp_path / "work" / "journal_rest.jsonl").finished()
 
 
+def test_a_workers_exit_status_tells_a_gpu_that_failed_from_memory_that_was_short(tmp_path, monkeypatch):
+    job = Job(models=tmp_path, competition=tmp_path, study_ids=(1,), journal=tmp_path / "journal.jsonl")
+    monkeypatch.setattr(worker, "grade_studies", raising("CUDA error: an illegal memory access was encountered"))
+    assert worker.work_through(job) == GPU_FAILED
+    monkeypatch.setattr(worker, "grade_studies", raising("CUDA out of memory. Tried to allocate 2.00 GiB"))
+    with pytest.raises(RuntimeError, match="out of memory"):
+        worker.work_through(job)
+
+
+def raising(message: str) -> Callable[[Job], None]:
+    def grade_studies(_: Job) -> None:
+        raise RuntimeError(message)
+
+    return grade_studies
+
+
 def test_models_that_never_load_leave_priors_after_two_tries_the_second_without_a_gpu(
     trained, competition, tmp_path, monkeypatch
 ):
@@ -291,19 +309,22 @@ def test_gpus_are_numbered_as_cuda_numbers_them(monkeypatch, tmp_path):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     for name in ("nvidia3", "nvidia7", "nvidiactl", "nvidia-uvm"):
         (tmp_path / name).touch()
-    assert sharing._visible_gpus(tmp_path) == ("0", "1")
+    assert machines._visible_gpus(tmp_path) == ("0", "1")
 
 
 @pytest.mark.parametrize(("said", "limit"), [("max\n", math.inf), ("1073741824\n", 2.0**30), (None, math.inf)])
 def test_a_container_has_the_memory_that_it_may_hold(monkeypatch, tmp_path, said, limit):
     if said is not None:
         (tmp_path / "memory.max").write_text(said)
-    monkeypatch.setattr(sharing, "CGROUP_LIMIT", tmp_path / "memory.max")
-    assert sharing._memory_limit() == limit
+    monkeypatch.setattr(machines, "CGROUP_LIMIT", tmp_path / "memory.max")
+    assert machines._memory_limit() == limit
     assert this_machine().memory <= limit
 
 
-def test_a_gpu_that_fails_is_given_up_where_another_works_and_done_without_where_none_does(tmp_path, monkeypatch):
+@pytest.mark.parametrize("begins", [False, True])
+def test_a_gpu_that_fails_is_given_up_where_another_works_and_done_without_where_none_does(
+    begins, tmp_path, monkeypatch
+):
     tried = []
 
     def dies(path: Path, share: Share, without_gpu: bool) -> Generator[bool, None, str | None]:
@@ -312,7 +333,10 @@ def test_a_gpu_that_fails_is_given_up_where_another_works_and_done_without_where
             for study_id in share.job.study_ids:
                 Journal(share.job.journal).write(Entry(study_id=study_id, finished=True))
             return None
-        return "exit status 1"
+        if not begins:
+            return "exit status 1"
+        Journal(share.job.journal).write(Entry(study_id=share.job.study_ids[len(tried) % 2], finished=False))
+        return ITS_GPU_FAILED
         yield
 
     monkeypatch.setattr(supervisor, "_run_worker", dies)

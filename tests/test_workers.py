@@ -103,13 +103,13 @@ def test_a_job_that_is_killed_is_started_again_but_not_for_ever(python, tmp_path
 
 
 def test_workers_share_the_cores_and_take_turns_on_the_gpus(monkeypatch):
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    monkeypatch.setattr(local.torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("OMP_NUM_THREADS", "8")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
     given = [environment(worker, 3) for worker in range(3)]
     assert {each["OMP_NUM_THREADS"] for each in given} == {"2"}
-    assert [each["CUDA_VISIBLE_DEVICES"] for each in given] == ["0", "1", "0"]
-    monkeypatch.setattr(local.torch.cuda, "device_count", lambda: 0)
-    assert "CUDA_VISIBLE_DEVICES" not in environment(0, 3) or "CUDA_VISIBLE_DEVICES" in os.environ
+    assert [each["CUDA_VISIBLE_DEVICES"] for each in given] == ["2", "5", "2"], "no other's"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert environment(0, 3)["CUDA_VISIBLE_DEVICES"] == ""
 
 
 def test_workers_and_a_selection_exclude_each_other(trained, tmp_path, monkeypatch):
@@ -119,6 +119,8 @@ def test_workers_and_a_selection_exclude_each_other(trained, tmp_path, monkeypat
     result = CliRunner().invoke(app, asked)
     assert result.exit_code == 2
     assert "--workers" in result.output
+    both = CliRunner().invoke(app, [*asked[:-2], "--ray", "local"])
+    assert (both.exit_code, "take one of them" in both.output) == (2, True)
 
 
 @pytest.fixture

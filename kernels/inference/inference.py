@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 
 STARTED = time.time()
@@ -14,6 +15,8 @@ ROOT = Path(os.environ.get("LUMBAR_KAGGLE_ROOT", "/kaggle"))
 INPUT, WORKING = ROOT / "input", ROOT / "working"
 SAMPLE = "sample_submission.csv"
 BUNDLE = "bundle.json"
+IS_RERUN = bool(os.environ.get("KAGGLE_IS_COMPETITION_RERUN"))
+"""Whether this run is the one that is scored: Kaggle scores nothing of a kernel that ends badly."""
 
 PIP = "import runpy, socket; socket.has_ipv6 = False; runpy.run_module('pip', run_name='__main__')"
 """pip without the socket that it opens to learn whether there is IPv6: a kernel that opens none speaks to nobody."""
@@ -23,7 +26,10 @@ def find(marker: str, folder: Path = INPUT, depth: int = 6) -> Path | None:
     """The folder with a file of this name, at most so deep; image folders are not looked into."""
     if (folder / marker).is_file():
         return folder
-    below = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.endswith("_images"))
+    try:
+        below = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.endswith("_images"))
+    except OSError:
+        return None
     return next(filter(None, (find(marker, path, depth - 1) for path in below)), None) if depth else None
 
 
@@ -37,11 +43,17 @@ def install_wheels(bundle: Path, manifest: str) -> None:
     sys.path.insert(0, packages)
 
 
-if __name__ == "__main__":
-    competition, bundle = find(SAMPLE), find(BUNDLE)
-    if competition:  # from here on, whatever happens leaves a submission that scores
+def copy_sample() -> None:
+    """Leaves a submission that scores, whatever comes after it."""
+    competition = find(SAMPLE)
+    if competition:
         beside = shutil.copyfile(competition / SAMPLE, WORKING / ".submission.csv")
         beside.replace(WORKING / "submission.csv")
+
+
+def grade() -> None:
+    """Grades by the package that comes with the models."""
+    bundle = find(BUNDLE)
     if bundle is None:
         sys.exit(f"{INPUT}: no {BUNDLE} there; attach the data set that `make bundle` made")
     install_wheels(bundle, BUNDLE)
@@ -51,3 +63,13 @@ if __name__ == "__main__":
     from lumbar.kaggle.inference import run_kernel
 
     run_kernel(INPUT, WORKING, STARTED)
+
+
+if __name__ == "__main__":
+    copy_sample()
+    try:
+        grade()
+    except BaseException:  # also the end that it asks for itself
+        if not IS_RERUN:
+            raise
+        traceback.print_exc()

@@ -28,7 +28,10 @@ def find(marker: str, folder: Path = INPUT, depth: int = 6) -> Path | None:
     """The folder with a file of this name, at most so deep; image folders are not looked into."""
     if (folder / marker).is_file():
         return folder
-    below = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.endswith("_images"))
+    try:
+        below = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.endswith("_images"))
+    except OSError:
+        return None
     return next(filter(None, (find(marker, path, depth - 1) for path in below)), None) if depth else None
 
 

@@ -144,7 +144,7 @@ def _seconds(run: Run) -> float:
 
 def _difference(run: Run, main: Run) -> TableRow:
     """The score above the main pipeline's, over the same draws of studies: above zero, the system is worse."""
-    labels = run.competition.labels
+    labels = run.scored_labels
     losses, others = (study_losses(labels, read_predictions(each.folder / "oof.csv")) for each in (run, main))
     difference = paired_difference(losses, others, main.config.seed)
     return {"difference": difference.value, "difference_ci95": (difference.low, difference.high)}

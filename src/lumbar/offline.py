@@ -28,7 +28,8 @@ def go_offline() -> None:
     os.environ.setdefault("YOLO_VERBOSE", "false")
     os.environ.setdefault("YOLO_CONFIG_DIR", str(Path(tempfile.gettempdir()) / f"lumbar-{os.getuid()}"))
     # Ultralytics sets one thread when this is unset, which would halve the speed of everything after its import.
-    os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count() or 1))
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    os.environ.setdefault("OMP_NUM_THREADS", str(bound or 1))
     # Threads that spin while they wait cost a factor of five and more as soon as another process wants a core, too.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     socket.has_ipv6 = False

@@ -179,12 +179,11 @@ def _origins(run: Run) -> dict[str, Origin]:
 
 def score_run(run: Run) -> dict[str, Any]:
     """Scores the out-of-fold predictions, writes `cv.json` and returns what it holds."""
-    all_labels, folds = run.competition.labels, run.held_out
-    labels = all_labels[all_labels["study_id"].isin(folds["study_id"])]
+    labels, folds = run.scored_labels, run.held_out
     predictions, fallback = _complete_out_of_fold(run)
     write_table(predictions, run.folder / "oof.csv")
     losses = study_losses(labels, predictions)
-    prior = study_losses(labels, nested_prior(all_labels, folds))
+    prior = study_losses(labels, nested_prior(run.competition.labels, folds))
     oracle = _oracle_losses(run, labels)
     draws, prior_draws = (bootstrap_scores(each, run.config.seed) for each in (losses, prior))
     by_fold = folds.set_index("study_id")["fold"].reindex(losses.index)

@@ -1,5 +1,6 @@
 """Plain records and text: frozen models, JSON files, files written whole or not at all, and aligned tables."""
 
+import hashlib
 import json
 import os
 from collections.abc import Collection, Iterator, Sequence
@@ -39,6 +40,12 @@ def _first_fault(invalid: ValidationError) -> str:
     item = invalid.errors()[0]
     key = ".".join(map(str, item["loc"]))
     return f"{key}: {item['msg']}" if key else item["msg"]
+
+
+def checksum(path: Path) -> str:
+    """A file's SHA-256."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_record(record: BaseModel, path: Path) -> None:

@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
@@ -57,7 +58,7 @@ def _before(
 
 def main() -> None:
     """Runs the command; an error of the user's input, or of the system's files, is one line, not a traceback."""
-    if tuple(sys.argv[1:3]) not in NETWORKED:
+    if not any(pair in NETWORKED for pair in pairwise(sys.argv[1:])):  # `--profile PAGE` may stand before it
         go_offline()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:

@@ -53,8 +53,9 @@ def fit(
     from lumbar.ensemble.report import format_report
 
     fold_table = read_table(folds, [integer("study_id"), integer("fold")], unique=["study_id"])
-    members = {name: read_member(path) for name, path in _name_members([*predictions, *(more or [])]).items()}
-    for name, path in _name_members([*predictions, *(more or [])]).items():
+    paths = _name_members([*predictions, *(more or [])])
+    members = {name: read_member(path) for name, path in paths.items()}
+    for name, path in paths.items():
         refuse_other_studies(members[name], path, fold_table["study_id"].tolist(), folds)
     graded = read_labels(labels)
     ensemble = fit_ensemble(members, graded, fold_table)

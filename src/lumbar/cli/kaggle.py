@@ -50,7 +50,7 @@ def bundle(
         write_inference_kernel(Path(), kernel, owner, trained_by)
         typer.echo(f"wrote {kernel}, which takes its bundle from {', '.join(trained_by)}")
         return
-    build_bundle(open_trained_run(config, data).models, folder / "bundle", Path(), owner, third_party)
+    build_bundle(open_trained_run(config, data, reads_data=False).models, folder / "bundle", Path(), owner, third_party)
     write_inference_kernel(Path(), kernel, owner)
     typer.echo(f"wrote {folder / 'bundle'} and {kernel}")
 
@@ -108,7 +108,7 @@ def rehearse(
 
     if layout not in ("both", *LAYOUT_NAMES):
         raise typer.BadParameter(f"expected both, {' or '.join(LAYOUT_NAMES)}, got {layout}", param_hint="--layout")
-    run = open_trained_run(config, data)
+    run = open_trained_run(config, data, reads_data=False)
     rehearsal = prepare_rehearsal(run, studies, max_size, int(memory * 1e9), faults, rendered)
     layouts = LAYOUT_NAMES if layout == "both" else (layout,)
     for told in rehearse_all(rehearsal, layouts, kills, faults, run.config.seed):

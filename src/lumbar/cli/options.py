@@ -65,13 +65,23 @@ def select(
     return Selection(fold, group.value if group else None, net, view)
 
 
-def open_trained_run(config_path: Path, data: Path | None) -> Run:
-    """A run whose models are all there, however they were made: nothing is ever trained for those who only use them."""
+def open_trained_run(config_path: Path, data: Path | None, reads_data: bool = True) -> Run:
+    """A run whose models are all there, however they were made: nothing is ever trained for those who only use them.
+
+    For those who do not even read its data no phantom is written, and nothing is told of what has changed in it.
+    """
     from lumbar.config import read_config
+    from lumbar.data.competition import Competition
+    from lumbar.phantom.keep import phantom_folder
     from lumbar.pipeline import expect_models, tell_changes
+    from lumbar.run.run import Run
 
     command = f"make cv CONFIG={quote(str(config_path))}{f' DATA={quote(str(data))}' if data else ''}"
-    expect_models(Path("runs") / read_config(config_path).name, command)  # before a phantom is written
+    config = read_config(config_path)
+    folder, phantom = Path("runs") / config.name, phantom_folder(config.phantom)
+    expect_models(folder, command)  # before a phantom is written
+    if not (reads_data or data or phantom.is_dir()):
+        return Run(config, Competition(phantom), folder)
     run = open_run(config_path, data)
     tell_changes(run)
     return run

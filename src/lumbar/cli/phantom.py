@@ -14,7 +14,7 @@ def write(
     out: Annotated[Path | None, typer.Option(help="The folder to write.")] = None,
     studies: Annotated[int, typer.Option(min=1, help="Training studies.")] = 60,
     test_studies: Annotated[int, typer.Option(min=0, help="Test studies.")] = 8,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same bytes.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**31, help="Same seed, same bytes.")] = 0,
     max_size: Annotated[int | None, typer.Option(min=64, help="Largest image side in pixels.")] = None,
     rendered: Annotated[
         int | None, typer.Option(min=1, help="Test studies to render; the others are copies of them under new ids.")

@@ -87,6 +87,8 @@ def cv(
     from lumbar.workers.ray_tasks import run_on_ray
     from lumbar.workers.slurm import write_sbatch
 
+    if sum((bool(sbatch), bool(ray), workers > 1)) > 1:
+        raise typer.BadParameter("take one of them", param_hint="--workers, --ray, --sbatch")
     run = open_run(config, data, select(fold, group))
     if sbatch or ray or workers > 1:
         rounds, last = _plan(run, config, data, None if sbatch or ray else workers)

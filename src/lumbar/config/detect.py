@@ -34,10 +34,6 @@ class DetectConfig(Record):
     """Equalise contrast locally, for images whose coils light the body very differently."""
     every_slice: bool = False
     """Train on every slice that shows a landmark, not only on the one nearest to each point: for few studies."""
-    audit_parts: int | None = Field(None, ge=2)
-    """Audit the annotations before a fold's detector is trained: its training studies are parted, a detector of the
-    others looks at each part, and a study whose levels it counts otherwise than the annotation is not trained on.
-    Nothing trusts every annotation; auditing multiplies the training time by the number of parts."""
     scale_jitter: float = Field(0.2, ge=0, lt=1)
     """How much smaller or larger an image may be made in training; more where pixel spacings cannot be trusted."""
     shift_jitter: float = Field(0.12, ge=0, lt=1)

@@ -5,9 +5,6 @@ from collections.abc import Iterator, Mapping
 from lumbar.config.crop import ViewConfig
 from lumbar.config.grade import GraderConfig
 from lumbar.config.published import PublishedConfig
-from lumbar.labels import GROUPS
-
-AXIAL = GROUPS["subarticular"].series_description
 
 
 def find_misfits(
@@ -36,8 +33,6 @@ def _sequence_misfits(name: str, grader: GraderConfig, views: Mapping[str, ViewC
         yield f"graders.{name}.slice_loss: only at annotated points (points: annotated, either) is a slice marked"
     if grader.slice_loss and views[first].series is not None:
         yield f"graders.{name}.slice_loss: no slice of {first}, which is another series than the points', is marked"
-    if grader.both_orders and grader.slices_as == "sequence" and grader.pooling != "lstm":
-        yield f"graders.{name}.both_orders: pooling {grader.pooling} says the same in both orders"
 
 
 def _view_misfits(name: str, grader: GraderConfig, view_name: str, view: ViewConfig) -> Iterator[str]:
@@ -45,8 +40,6 @@ def _view_misfits(name: str, grader: GraderConfig, view_name: str, view: ViewCon
         yield f"crop.views.{view_name}.size {view.size} is below image_size {grader.image_size} of grader {name}"
     if grader.slice_shift and not view.spare:
         yield f"graders.{name}.slice_shift needs crop.views.{view_name}.spare slices"
-    if grader.both_orders and view.series_description != AXIAL and view.group != "spinal":
-        yield f"graders.{name}.both_orders: the order of {view_name}'s slices says left and right"
 
 
 def _joining_misfits(name: str, grader: GraderConfig, views: Mapping[str, ViewConfig]) -> Iterator[str]:

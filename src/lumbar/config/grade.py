@@ -43,9 +43,6 @@ class GradeConfig(Record):
     """Weight of the loss of a head that says which slice of a sequence was marked."""
     epochs: int = Field(12, ge=1)
     """Passes over the training cells."""
-    metric_epochs: int = Field(0, ge=0)
-    """How many of them, the last, train on the metric itself: whole studies in a batch, unmixed, and for the canal the
-    loss of any severe level beside the cells'."""
     batch_size: int = Field(16, ge=2)
     """Cells a step."""
     accumulate: int = Field(1, ge=1)
@@ -83,8 +80,6 @@ class GradeConfig(Record):
     """Degrees by which crops are turned in prediction; the answers are averaged. Nothing is ever flipped."""
     shifts_mm: tuple[float, ...] = Field((0.0,), min_length=1)
     """Millimetres by which crops are shifted in prediction, along both axes; averaged with the turns."""
-    both_orders: bool = False
-    """Ask with the slices in both orders; not of sagittal slices beside the middle, whose order says left and right."""
     precision: Precision | Literal["auto"] = "auto"
     """Lightning's precision; `auto` is 16-mixed on a GPU and 32-true without one."""
 
@@ -92,12 +87,6 @@ class GradeConfig(Record):
     def _mixes_at_most_always(self) -> Self:
         if self.mixup + self.cutmix > 1:
             raise ValueError(f"mixup and cutmix are shares of the batches, {self.mixup} and {self.cutmix} exceed 1")
-        return self
-
-    @model_validator(mode="after")
-    def _has_epochs_for_the_metric(self) -> Self:
-        if self.metric_epochs > self.epochs:
-            raise ValueError(f"metric_epochs {self.metric_epochs} are more than epochs {self.epochs}")
         return self
 
     @model_validator(mode="after")

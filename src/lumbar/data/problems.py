@@ -1,5 +1,6 @@
 """What went wrong with a study, and the one place where its errors are caught."""
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -9,6 +10,8 @@ import pandas as pd
 
 HARMLESS = "nothing, it does no harm"
 """What is used in place of something odd that nothing is lost by."""
+GPU_ERROR = re.compile(r"CUDA error|cuDNN error|CUDNN_STATUS|CUBLAS_STATUS")
+"""What torch says where a GPU has failed. Memory that does not suffice is told otherwise, and costs a study only."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +44,21 @@ class Problems:
 
     @contextmanager
     def survive(self, study_id: int | None, stage: str, instead: str) -> Iterator[None]:
-        """Notes an error of what runs inside, and goes on behind it: one strange study must not cost the others."""
+        """Notes an error of what runs inside, and goes on behind it: one strange study must not cost the others.
+
+        A GPU's is raised: after it, this process can do nothing on that GPU for any study.
+        """
         try:
             yield
         except Exception as error:
-            if self.strict:
+            if self.strict or is_gpus_fault(error):
                 raise
             self.note(study_id, stage, f"{type(error).__name__}: {error}", instead)
+
+
+def is_gpus_fault(error: BaseException) -> bool:
+    """Whether a GPU has failed, and with it all that its process may still ask of it."""
+    return isinstance(error, RuntimeError) and bool(GPU_ERROR.search(str(error)))
 
 
 def problem_table(problems: Iterable[Problem]) -> pd.DataFrame:

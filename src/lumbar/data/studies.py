@@ -16,6 +16,7 @@ from tqdm import tqdm
 from lumbar.data.competition import Competition
 from lumbar.data.points import Point, points_table
 from lumbar.data.problems import HARMLESS, Problem, Problems
+from lumbar.errors import printable
 from lumbar.labels import plane_of, sequence_of
 from lumbar.mri.series import Series, read_series
 
@@ -161,7 +162,7 @@ def _look_for_others(folder: Path, listed: Collection[int]) -> list[str]:
     except OSError as error:
         return [f"{folder}: the study cannot be listed: {error}"]
     others = sorted(names - {str(series_id) for series_id in listed})
-    return [f"series {name}: is on disk, but the table of series does not list it" for name in others]
+    return [f"series {printable(name)}: is on disk, but the table of series does not list it" for name in others]
 
 
 def collect_points(done: Iterable[Done[list[Point]]]) -> tuple[pd.DataFrame, list[Problem]]:

@@ -6,11 +6,10 @@ from lumbar.config import LOOKS_WITH
 from lumbar.data.points import read_points
 from lumbar.data.problems import problem_table, read_problems
 from lumbar.data.tables import write_table
-from lumbar.detect.audit import audit_fold
-from lumbar.detect.contradictions import studies_with_sides_apart
 from lumbar.detect.detector import Detector
 from lumbar.detect.evaluate import measure_errors, summarise_errors
 from lumbar.detect.locate import locate_studies
+from lumbar.detect.sides_apart import studies_with_sides_apart
 from lumbar.detect.training import (
     annotated_of,
     detector_made_from,
@@ -42,7 +41,7 @@ def points_made_from(run: Run) -> Origin:
 def _detect(run: Run) -> list[str]:
     for fold in run.fold_numbers:
         if run.selection.includes(fold):
-            train_fold(run, fold, audit_fold)
+            train_fold(run, fold)
             _locate_fold(run, fold)
     wait_for("detect", [f"fold {fold}" for fold in run.fold_numbers if not _is_done(run, fold)])
     folder, folds = run.folder / "detect", [fold_folder(run, fold) for fold in run.fold_numbers]

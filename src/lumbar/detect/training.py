@@ -1,7 +1,6 @@
 """The detectors' training: of each fold, on the annotated images of the others; and what they are made from."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -27,23 +26,19 @@ NOT_DRAWN_WITH = {
     "epochs",
     "batch_size",
     "learning_rate",
-    "audit_parts",
     "scale_jitter",
     "shift_jitter",
 }
 """The keys of the config that the training images do not depend on."""
-Audit = Callable[[Run, int, pd.DataFrame], list[int]]
 
 
 def detectors_made_from(run: Run) -> Origin:
     """What the detectors are made from: code, data, folds, config, seed and first weights."""
     config = run.config.detect
-    audit = ("detect.audit",) if config.audit_parts else ()
     return fingerprint(
-        code=hash_code("detect.training", *audit),
+        code=hash_code("detect.training"),
         data=run.data_fingerprint,
-        # What the weights hold counts, not where they lie. An audit looks as the detectors do that come of it.
-        config=config.model_dump(exclude={"weights"} if audit else {"weights", *LOOKS_WITH}),
+        config=config.model_dump(exclude={"weights", *LOOKS_WITH}),  # what the weights hold counts, not where they lie
         weights=hash_files(config.weights) if config.weights else None,
         seed=run.config.seed,
     )
@@ -100,9 +95,8 @@ def image_paths(run: Run, images: pd.DataFrame) -> list[Path]:
     return [run.folder / "detect" / "training_set" / "images" / f"{name}.png" for name in images["image"]]
 
 
-def train_fold(run: Run, fold: int, audit: Audit) -> None:
-    """Trains the detector of a fold on the other folds' images, unless it is there already; `audit` names the studies
-    among these that are not to be trained on."""
+def train_fold(run: Run, fold: int) -> None:
+    """Trains the detector of a fold on the other folds' images, unless it is there already."""
     stem, made_from = detector_stem(run, fold), detector_made_from(run, fold)
     if is_current(stem, made_from):
         return
@@ -110,8 +104,6 @@ def train_fold(run: Run, fold: int, audit: Audit) -> None:
     chosen = images[~images["study_id"].isin(run.studies_of(fold))]
     if chosen.empty:
         raise InputError(f"{run.competition.root}: no annotated study outside fold {fold} to train a detector on")
-    contradicted = audit(run, fold, chosen)
-    chosen = chosen[~chosen["study_id"].isin(contradicted)]
     folder, seed = run.folder / "detect", run.config.seed + fold
     work = folder / f"training_fold{fold}_{made_from}"
     logger = open_logger(run.config.logger, run.config.name, run.folder, stem.name)
@@ -126,7 +118,7 @@ def train_fold(run: Run, fold: int, audit: Audit) -> None:
         fingerprint=made_from,
         training_studies=int(chosen["study_id"].nunique()),
         commit=current_commit(),
-        details={"images": len(chosen), "contradicted": contradicted, "phantom": run.competition.is_phantom},
+        details={"images": len(chosen), "phantom": run.competition.is_phantom},
     )
     save_checkpoint(stem, state, card)
     for leftover in folder.glob(f"training_fold{fold}_*"):

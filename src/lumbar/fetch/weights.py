@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 
 from lumbar.detect.weights import read_weights
 from lumbar.errors import InputError, printable, similar_names
-from lumbar.records import Record, read_record, write_record, written_whole
+from lumbar.records import Record, checksum, read_record, write_record, written_whole
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ def get_weights(name: str, out: Path) -> Path:
     Raises FetchError for an unknown name, and where nothing can be fetched.
     """
     path, card = out / f"{name}.safetensors", out / f"{name}.json"
-    if path.is_file() and card.is_file() and read_record(card, WeightsCard, "a card").checksum == _checksum(path):
+    if path.is_file() and card.is_file() and read_record(card, WeightsCard, "a card").checksum == checksum(path):
         logger.info("%s: is there already", path)
         return path
     source, licence, fetch = _find(name)
@@ -80,7 +80,7 @@ def get_weights(name: str, out: Path) -> Path:
     with written_whole(path) as beside:
         save_file({key: tensor.contiguous() for key, tensor in state.items()}, beside)
     described = WeightsCard(
-        name=name, source=source, licence=licence, checksum=_checksum(path), tensors=len(state), **_normalisation(name)
+        name=name, source=source, licence=licence, checksum=checksum(path), tensors=len(state), **_normalisation(name)
     )
     write_record(described, card)
     return path
@@ -162,8 +162,3 @@ def _from_timm(name: str) -> State:
         return timm.create_model(name, pretrained=True).state_dict()
     except Exception as error:  # the hub's client raises whatever its own client does
         raise FetchError(f"{name}: could not be fetched: {printable(str(error))}") from error
-
-
-def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

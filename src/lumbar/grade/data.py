@@ -59,16 +59,10 @@ def reseed(transform: albumentations.Compose, *numbers: int) -> None:
 
 
 class EpochSampler(Sampler[Item]):
-    """Examples in an order that depends on the seed and the epoch alone, so that a resumed training goes on exactly.
+    """Examples in an order that depends on the seed and the epoch alone, so that a resumed training goes on exactly."""
 
-    From the epoch `together_from` on, the examples of one of the `studies` (N,) come one after the other.
-    """
-
-    def __init__(
-        self, count: int, seed: int, studies: NDArray[np.integer] | None = None, together_from: int = 0
-    ) -> None:
+    def __init__(self, count: int, seed: int) -> None:
         self.count, self.seed, self.epoch = count, seed, 0
-        self.studies, self.together_from = studies, together_from
 
     def set_epoch(self, epoch: int) -> None:
         """Lightning calls this before each epoch."""
@@ -79,9 +73,6 @@ class EpochSampler(Sampler[Item]):
 
     def __iter__(self) -> Iterator[Item]:
         order = np.random.default_rng([self.seed, self.epoch]).permutation(self.count)
-        if self.studies is not None and self.epoch >= self.together_from:
-            first = {study: place for place, study in reversed(list(enumerate(self.studies[order])))}
-            order = order[np.argsort([first[study] for study in self.studies[order]], kind="stable")]
         return iter([(int(number), self.epoch) for number in order])
 
 
@@ -144,12 +135,11 @@ class CropDataset(Dataset[dict[str, Any]]):
 
 @dataclass(frozen=True)
 class Look:
-    """How a crop is turned (degrees), shifted (pixels to the right and down) and its slices ordered in prediction."""
+    """How a crop is turned (degrees) and shifted (pixels to the right and down) in prediction."""
 
     turn: float = 0.0
     right: float = 0.0
     down: float = 0.0
-    reverse: bool = False
 
     def transform(self, size: int) -> albumentations.Compose:
         """The change and the cut of the centre (size, size)."""
@@ -192,7 +182,6 @@ class ViewDataset(CropDataset):
         changed = whole if seed is None else cut_centre(config.image_size, strong_changes(config.augmentation))
         super().__init__(crops, self.choices[:, 0], whole, changed, seed)
         self.facts = {} if config.slices_as == "channels" else _read_facts(crops, views)
-        self.studies = crops.index["study_id"].to_numpy(dtype=np.int64)[self.rows]
         weighted = "label_weight" in crops.index
         self.weights = crops.index["label_weight"].to_numpy(dtype=np.float32)[self.rows] if weighted else None
         self.marked = _read_marked(crops) if config.slice_loss else None
@@ -206,7 +195,7 @@ class ViewDataset(CropDataset):
         """The level, the weight of the label, and of a sequence which slices are there, how far from the point, and
         which one was marked."""
         row, slices = picked
-        said = {**super().describe(number, picked), "study": int(self.studies[number])}
+        said = super().describe(number, picked)
         said |= {name: torch.from_numpy(values[row][slices]) for name, values in self.facts.items()}
         if self.weights is not None:
             said["weight"] = float(self.weights[number])
@@ -218,8 +207,7 @@ class ViewDataset(CropDataset):
     def pick(self, number: int, epoch: int) -> tuple[int, NDArray[np.int64]]:
         """The row of an example in an epoch, and which of its stored slices are seen."""
         if self.seed is None:
-            slices = window(self.views, [0] * len(self.views), self.look.reverse)
-            return int(self.choices[number, 0]), slices
+            return int(self.choices[number, 0]), window(self.views, [0] * len(self.views))
         rng = np.random.default_rng([self.seed, epoch, int(self.rows[number]), 1])
         possible = self.choices[number][self.choices[number] != NOWHERE]
         off = [int(rng.choice((-1, 1))) if rng.random() < self.config.slice_shift else 0 for _ in self.views]
@@ -237,10 +225,8 @@ def _read_facts(crops: Crops, views: Sequence[ViewConfig]) -> dict[str, NDArray[
     return {"present": real > 0, "distance": distance.astype(np.float32)}
 
 
-def window(views: Sequence[ViewConfig], off: Sequence[int], reverse: bool = False) -> NDArray[np.int64]:
-    """The numbers of the stored slices that are seen, of views behind each other that are so many slices off; each
-    view's in the other order, if asked."""
+def window(views: Sequence[ViewConfig], off: Sequence[int]) -> NDArray[np.int64]:
+    """The numbers of the stored slices that are seen, of views behind each other that are so many slices off."""
     starts = np.cumsum([0, *(view.stored_slices for view in views)])[:-1]
     places = zip(views, starts, off, strict=True)
-    seen = [start + view.spare + shift + np.arange(view.slices) for view, start, shift in places]
-    return np.concatenate([slices[::-1] if reverse else slices for slices in seen])
+    return np.concatenate([start + view.spare + shift + np.arange(view.slices) for view, start, shift in places])

@@ -20,7 +20,7 @@ from lumbar.labels import GRADES
 from lumbar.run.checkpoint import expect_card, load_weights
 
 BATCH = 64
-ASKED_WITH = frozenset({"turns", "shifts_mm", "both_orders"})
+ASKED_WITH = frozenset({"turns", "shifts_mm"})
 """The keys of a grader's config that say how a net that is trained already is asked."""
 Predictor = Callable[[Crops, NDArray[np.integer]], pd.DataFrame]
 """What a trained grader says of some rows of the crops: row_id, the grades' probabilities and fold."""
@@ -71,11 +71,10 @@ def predict_look(
 
 
 def looks_of(grader: AnyGrader) -> Iterator[Look]:
-    """The turns, shifts and orders of slices in which a grader is asked."""
+    """The turns and shifts in which a grader is asked."""
     config, scale = grader.config, grader.views[0].mm_per_pixel
-    orders = (False, True) if config.both_orders else (False,)
-    for turn, right, down, reverse in product(config.turns, config.shifts_mm, config.shifts_mm, orders):
-        yield Look(turn, right / scale, down / scale, reverse)
+    for turn, right, down in product(config.turns, config.shifts_mm, config.shifts_mm):
+        yield Look(turn, right / scale, down / scale)
 
 
 def tabulate(grades: NDArray[np.float64], index: pd.DataFrame) -> pd.DataFrame:

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from lumbar.config import GradeConfig, Precision
 from lumbar.crop.crops import Crops
 from lumbar.grade.data import GPU_WORKERS, UNMARKED, CropDataset, EpochSampler, ViewDataset
-from lumbar.grade.metric_loss import any_severe_loss, soft_loss
+from lumbar.grade.metric_loss import soft_loss
 from lumbar.grade.mixing import mix, targets_of
 from lumbar.grade.net import Answer, Grader
 from lumbar.grade.texture_grader import TextureGrader
@@ -116,13 +116,8 @@ class GraderModule(NetModule):
         """The loss of a batch, mixed or as it is; the draws depend on the step alone."""
         config = self.config
         rng = np.random.default_rng([self.seed, self.trainer.current_epoch, number])
-        shares = (0.0, 0.0) if self.is_on_the_metric else (config.mixup, config.cutmix)
-        return super().training_step(mix({**batch, "target": targets_of(batch)}, *shares, rng), number)
-
-    @property
-    def is_on_the_metric(self) -> bool:
-        """Whether this is one of the last epochs, which train on the metric itself."""
-        return self.trainer.current_epoch >= self.config.epochs - self.config.metric_epochs
+        mixed = mix({**batch, "target": targets_of(batch)}, config.mixup, config.cutmix, rng)
+        return super().training_step(mixed, number)
 
     def ask(self, *inputs: torch.Tensor) -> Answer:
         """All that the grader says."""
@@ -133,9 +128,7 @@ class GraderModule(NetModule):
         return soft_loss(outputs.grades, batch), outputs.grades.argmax(dim=1) == batch["class"]
 
     def add(self, loss: torch.Tensor, outputs: Answer, batch: dict[str, Any]) -> torch.Tensor:
-        """The loss with those of the auxiliary heads, and, on the metric, of any severe canal."""
-        if self.is_on_the_metric and self.net.views[0].group == "spinal":
-            loss = loss + any_severe_loss(outputs.grades, batch)
+        """The loss with those of the auxiliary heads."""
         for logits, shown in outputs.by_view:
             if shown.any():
                 loss = loss + self.config.view_loss / len(outputs.by_view) * soft_loss(logits, batch, shown)
@@ -188,8 +181,7 @@ def train_grader(
     config = grader.config
     seed_training(seed)
     examples = ViewDataset(crops, choices, config, grader.views, seed)
-    together_from = config.epochs - config.metric_epochs
-    training = batches_of(examples, config.batch_size, seed, examples.studies, together_from)
+    training = batches_of(examples, config.batch_size, seed)
     module = GraderModule(grader, config, steps_of(training, config), seed)
     fit(module, training, config, folder, label, logger=logger)
     return grader.state_dict(), module.curves
@@ -230,33 +222,32 @@ def seed_training(seed: int) -> None:
     lightning.seed_everything(seed, workers=True, verbose=False)
 
 
-def batches_of(
-    examples: CropDataset,
-    batch_size: int,
-    seed: int | None = None,
-    studies: NDArray[np.integer] | None = None,
-    together_from: int = 0,
-) -> DataLoader:
+def batches_of(examples: CropDataset, batch_size: int, seed: int | None = None) -> DataLoader:
     """Batches of examples, shuffled where a seed is given, see `EpochSampler`; workers only where a GPU would wait for
     one."""
     return DataLoader(
         examples,
         batch_size=batch_size,
-        sampler=None if seed is None else EpochSampler(len(examples), seed, studies, together_from),
+        sampler=None if seed is None else EpochSampler(len(examples), seed),
         # A last batch of one crop has no variance for batch normalisation.
         drop_last=seed is not None and len(examples) > batch_size,
         num_workers=GPU_WORKERS if torch.cuda.is_available() else 0,
     )
 
 
-def moving_average(decay: float) -> Callable[[torch.Tensor, torch.Tensor, Any], torch.Tensor]:
+def moving_average(decay: float) -> Callable[[Sequence[torch.Tensor], Sequence[torch.Tensor], Any], None]:
     """Averages weights exponentially, but as a plain mean until that is the slower one: the first weights, which know
-    nothing, do not hang on."""
+    nothing, do not hang on. Whole numbers, which count batches, are taken as they are."""
 
     @torch.no_grad()
-    def average(averaged: torch.Tensor, current: torch.Tensor, count: Any) -> torch.Tensor:
-        kept = min(decay, float(count) / (float(count) + 1))
-        return kept * averaged + (1 - kept) * current
+    def average(averaged: Sequence[torch.Tensor], current: Sequence[torch.Tensor], count: Any) -> None:
+        so_far = float(count)  # once for all tensors: a GPU is waited for
+        taken = 1 - min(decay, so_far / (so_far + 1))
+        for mean, now in zip(averaged, current, strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(now, taken)
+            else:
+                mean.copy_(now)
 
     return average
 
@@ -277,7 +268,7 @@ def fit(
     """
     # `deterministic` would fill all new memory, to show who reads it unwritten: a quarter of a step on a CPU.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    averaged = [WeightAveraging(avg_fn=moving_average(config.averaging))] if config.averaging else []
+    averaged = [WeightAveraging(multi_avg_fn=moving_average(config.averaging))] if config.averaging else []
     last = ModelCheckpoint(folder, filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
     automatic: Precision = "16-mixed" if torch.cuda.is_available() else "32-true"
     trainer = lightning.Trainer(

@@ -1,12 +1,11 @@
 """A bundle's list of its files: what is damaged, missing or foreign is refused by name before anything is loaded."""
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 import lumbar
 from lumbar.errors import InputError
-from lumbar.records import Record, read_record, write_record
+from lumbar.records import Record, checksum, read_record, write_record
 from lumbar.run.checkpoint import current_commit
 
 BUNDLE = "bundle.json"
@@ -34,7 +33,7 @@ class Manifest(Record):
 
 def write_manifest(folder: Path, name: str) -> None:
     """Lists every file of a folder with its checksum, as `name` in it."""
-    files = {file: _checksum(folder / file) for file in _files_in(folder, name)}
+    files = {file: checksum(folder / file) for file in _files_in(folder, name)}
     manifest = Manifest(version=lumbar.__version__, commit=current_commit(), files=files)
     write_record(manifest, folder / name)
 
@@ -59,13 +58,13 @@ def find_file_faults(folder: Path, name: str) -> Iterator[str]:
             f"{folder / name}: the bundle was made by lumbar {manifest.version}, this is {lumbar.__version__}; "
             "make the bundle again"
         )
-    for file, checksum in manifest.files.items():
-        yield from _find_faults_of(folder, name, file, checksum)
+    for file, expected in manifest.files.items():
+        yield from _find_faults_of(folder, name, file, expected)
     for file in sorted(set(_files_in(folder, name)) - set(manifest.files)):
         yield f"{folder / file}: {name} does not list this file; remove it, or make the bundle again"
 
 
-def _find_faults_of(folder: Path, name: str, file: str, checksum: str) -> Iterator[str]:
+def _find_faults_of(folder: Path, name: str, file: str, expected: str) -> Iterator[str]:
     path = PurePosixPath(file)
     if path.is_absolute() or not path.parts or ".." in path.parts or "\\" in file or str(path) != file:
         yield f"{folder / name}: lists '{file}', which is no path inside the bundle; make the bundle again"
@@ -74,7 +73,7 @@ def _find_faults_of(folder: Path, name: str, file: str, checksum: str) -> Iterat
             f"{folder / file}: the bundle lists this file, and it is not there; was it uploaded without `-r zip`, "
             "which leaves folders out?"
         )
-    elif _checksum(folder / file) != checksum:
+    elif checksum(folder / file) != expected:
         yield f"{folder / file}: its checksum is not the one in {name}, the upload is damaged"
 
 
@@ -82,8 +81,3 @@ def _files_in(folder: Path, name: str) -> list[str]:
     """The files that a list must name: all but itself and Kaggle's description."""
     files = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
     return sorted(set(files) - {name, METADATA})
-
-
-def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

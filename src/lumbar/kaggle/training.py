@@ -23,10 +23,11 @@ from lumbar.detect.training import detectors_made_from
 from lumbar.errors import InputError
 from lumbar.kaggle.bundle import add_models, check_training_bundle
 from lumbar.kaggle.mounts import TRAINED, find_competition, find_trained, find_training_bundle
+from lumbar.machine import this_machine
 from lumbar.records import Record, read_record, write_record
 from lumbar.run.run import Run, Selection
 from lumbar.run.stamps import UNTRAINED
-from lumbar.submit.sharing import this_machine
+from lumbar.submit.chain import folds_with
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +37,11 @@ VERDICTS: Mapping[int | None, str] = {
     None: "THE TIME IS UP: attach this kernel to the next run, which goes on from here",
 }
 """What is told, by the status with which the training ended; None is a training that was stopped."""
+NEEDS_POINTS = (
+    "THIS PART'S DETECTOR IS TRAINED, and its graders need the points of every fold: attach every fold's kernel to "
+    "this part's next run"
+)
+"""The same where no grader of the part could be trained yet."""
 FAILED = "THE TRAINING FAILED (see above); what it had finished is kept"
 
 
@@ -78,7 +84,9 @@ def run_training(inputs: Path, working: Path, fold: int | None, group: str | Non
     if status == 0:
         _copy_files(bundle / "wheels", Path("bundle/wheels"))
         add_models(run.models, Path("bundle"))
-    mark = TrainingMark(made_from=made_from, time=time.time(), verdict=VERDICTS.get(status, FAILED))
+    has_graders = any(folds_with(run.models, name) for name in run.config.members)
+    verdict = NEEDS_POINTS if status == UNTRAINED and not has_graders else VERDICTS.get(status, FAILED)
+    mark = TrainingMark(made_from=made_from, time=time.time(), verdict=verdict)
     write_record(mark, Path(TRAINED))
     logger.info("\n%s", mark.verdict)
 

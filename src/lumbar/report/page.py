@@ -80,7 +80,7 @@ def _describe_score(run: Run, findings: Findings) -> dict[str, Any]:
     if findings.result is None or findings.cells is None:
         return {"plot": None}
     return {
-        "plot": score_plot(findings.result, findings.cells, run.competition, run.config.seed),
+        "plot": score_plot(findings.result, findings.cells, run.scored_labels, run.config.seed),
         "tiles": score_tiles(findings.result),
         "score_rows": score_rows(findings.result),
         "components": [COMPONENT_TITLES[name].lower() for name in COMPONENTS],
@@ -97,5 +97,4 @@ def _draw_cells(run: Run, findings: Findings, studies: int) -> dict[str, Any]:
         system = SystemView(run, run.config.cells.graders[0]) if run.config.published else None
         explainer = system or Explainer(run.models, findings.crops, findings.cards)
     galleries = show_galleries(run, scans, choose_cells(cells), points, findings.errors, explainer)
-    marked = points[points["source"] != "clustered"]  # these lie on another series than their condition's
-    return {"galleries": list(galleries), "pages": show_studies(scans, choose_studies(cells, studies), cells, marked)}
+    return {"galleries": list(galleries), "pages": show_studies(scans, choose_studies(cells, studies), cells, points)}

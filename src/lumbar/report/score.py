@@ -6,14 +6,12 @@ from typing import Any
 
 import pandas as pd
 
-from lumbar.data.competition import Competition
 from lumbar.labels import CELLS
 from lumbar.metric import COMPONENTS, study_losses
 from lumbar.report.charts import DotPlot, Mark, Row, round_axis
 from lumbar.report.figures import cell_losses, component_scores
 from lumbar.report.words import COMPONENT_TITLES, figure, percent
 
-"""What `cv.json` holds."""
 LEGEND = (("score", "this run, 95 % interval over studies"), ("fold", "one fold"), ("prior", "prior"))
 ORACLE_LEGEND = (("oracle", "best possible answer"),)
 
@@ -45,9 +43,9 @@ class HeatRow:
     cells: tuple[HeatCell, ...]
 
 
-def score_plot(result: Mapping[str, Any], cells: pd.DataFrame, competition: Competition, seed: int) -> DotPlot:
+def score_plot(result: Mapping[str, Any], cells: pd.DataFrame, labels: pd.DataFrame, seed: int) -> DotPlot:
     """A row for the score and each component: its interval, the prior, the folds, and the oracle where it is known."""
-    scores = component_scores(study_losses(competition.labels, cells), seed)
+    scores = component_scores(study_losses(labels, cells), seed)
     rows = []
     for name, known in scores.items():
         if known is None:

@@ -63,7 +63,9 @@ def show_studies(
 
 def _show(scans: SeriesSource, study_id: int, reason: str, cells: pd.DataFrame, points: pd.DataFrame) -> StudyPage:
     known = cells[cells["grade"].notna()]
-    found = on_slices(points[points["study_id"] == study_id]).merge(cells[[*KEY, "predicted"]], on=KEY, how="left")
+    # Clustered points lie on another series than their condition's.
+    mine = points[(points["study_id"] == study_id) & (points["source"] != "clustered")]
+    found = on_slices(mine).merge(cells[[*KEY, "predicted"]], on=KEY, how="left")
     found = found.rename(columns={"predicted": "grade"})
     annotated = scans.annotated(study_id).merge(cells[[*KEY, "grade"]], on=KEY, how="left")
     views = [("spinal", None), *(("foraminal", side) for side in SIDES)]

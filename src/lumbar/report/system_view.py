@@ -1,7 +1,7 @@
 """What a published system saw: its crops as its nets were given them, what they answered, and what spoke for it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -92,10 +92,6 @@ class SystemView:
         if net.target.outputs > len(net.target.classes):
             outputs["level"] = len(net.target.classes) + LEVELS.index(seen.level)
         return {head: explain(net, self._inputs(seen), output) for head, output in outputs.items()}
-
-    def explain_class(self, seen: Seen, name: str) -> NDArray[np.float64] | None:
-        """The Grad-CAM of another class than the one that was answered."""
-        return self.explain(replace(seen, predicted=name))["class"]
 
     def _stem(self, fold: int) -> Path:
         return self.run.models / f"{self.grades}_fold{fold}"

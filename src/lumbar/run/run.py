@@ -122,6 +122,12 @@ class Run:
         return self.folds[self.folds["fold"].isin(self.fold_numbers)].reset_index(drop=True)
 
     @property
+    def scored_labels(self) -> pd.DataFrame:
+        """The labels of the studies that are held out once."""
+        labels = self.competition.labels
+        return labels[labels["study_id"].isin(self.held_out["study_id"])]
+
+    @property
     def parts(self) -> pd.DataFrame:
         """`held_out` for what is fitted to predictions out of fold: where only one fold is held out, its studies are
         parted once more, for nothing may be judged by the studies that it was fitted to."""

@@ -9,7 +9,7 @@ from lumbar.offline import go_offline
 if __name__ == "__main__":
     go_offline()  # before any library that asks is imported
     from lumbar.submit.journal import Job
-    from lumbar.submit.worker import grade_studies
+    from lumbar.submit.worker import work_through
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    grade_studies(Job.model_validate_json(Path(sys.argv[1]).read_text(encoding="utf-8")))
+    sys.exit(work_through(Job.model_validate_json(Path(sys.argv[1]).read_text(encoding="utf-8"))))

@@ -20,6 +20,10 @@ ATTEMPTS = 2
 """A study during which the process died is tried once more, after all others."""
 
 
+GPU_FAILED = 75
+"""The exit status of a worker whose GPU has failed."""
+
+
 class Job(Record):
     """What to predict, with what, until when, and where to note it."""
 
@@ -68,14 +72,15 @@ class Journal:
 
     def withdraw(self) -> None:
         """Takes the last entry back: its study was begun, and left for another reason than the process's death."""
-        lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
-        write_text("".join(lines[:-1]), self.path)
+        lines = self.path.read_text(encoding="utf-8").rstrip("\n").split("\n")
+        write_text("".join(f"{line}\n" for line in lines[:-1]), self.path)
 
     def read(self) -> list[Entry]:
         """The entries so far. A line that is not whole, since its writer died, is left out."""
         if not self.path.is_file():
             return []
-        entries = (_parse(line) for line in self.path.read_text(encoding="utf-8").splitlines())
+        # Not `splitlines`: JSON leaves other line ends in a text as they are.
+        entries = (_parse(line) for line in self.path.read_text(encoding="utf-8").split("\n"))
         return [entry for entry in entries if entry is not None]
 
     def finished(self) -> dict[int, Entry]:

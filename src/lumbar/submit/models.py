@@ -47,7 +47,7 @@ def find_gaps(models: Path) -> Iterator[str]:
     """Every fold that has no detector, or lacks a grader that other folds have."""
     config, folds = read_saved_config(models / "config.json"), _folds_by_name(models)
     detected = folds.get(DETECTOR, set())
-    expected = len(set(config.folds.held_out)) if config.folds.held_out else config.folds.count
+    expected = len(config.folds.held_out) if config.folds.held_out else config.folds.count
     if len(detected) != expected:
         yield f"{models}: detectors for {len(detected)} folds, the config has {expected}; train them"
     if not any(name in folds for name in config.members):

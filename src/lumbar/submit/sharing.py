@@ -3,30 +3,16 @@
 One process keeps one core busy, or one GPU: it reads and cuts between what it asks the nets. Nothing here needs torch.
 """
 
-import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import takewhile
-from pathlib import Path
 
+from lumbar.machine import Machine
 from lumbar.submit.journal import Job
 
 MOST_ON_CPU = 4
 """Processes without a GPU, however many cores there are: each loads all models."""
 HELD_BESIDE = 2 * 2**30
 """Bytes that a process holds beside its models: libraries, a study, and what a net makes of a batch."""
-CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
-"""What a container may hold, or `max`."""
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What there is to share: GPUs by the names that CUDA knows them by, threads, and bytes of memory."""
-
-    gpus: tuple[str, ...]
-    threads: int
-    memory: float
 
 
 @dataclass(frozen=True)
@@ -36,31 +22,6 @@ class Share:
     job: Job
     threads: int
     gpu: str | None
-
-
-def this_machine() -> Machine:
-    """What this process may use: as many threads as `OMP_NUM_THREADS` says, and the GPUs of `CUDA_VISIBLE_DEVICES`."""
-    threads = os.environ.get("OMP_NUM_THREADS", "")
-    return Machine(
-        gpus=_visible_gpus(Path("/dev")),
-        threads=int(threads) if threads.isdigit() and int(threads) else os.cpu_count() or 1,
-        memory=min(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), _memory_limit()),
-    )
-
-
-def _visible_gpus(devices: Path) -> tuple[str, ...]:
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:  # CUDA sees those up to the first that makes no sense
-        return tuple(takewhile(lambda name: name not in ("", "-1"), map(str.strip, visible.split(","))))
-    # CUDA numbers those that it sees from 0, whatever the numbers of their nodes.
-    return tuple(str(number) for number, _ in enumerate(devices.glob("nvidia[0-9]*")))
-
-
-def _memory_limit() -> float:
-    try:
-        return float(CGROUP_LIMIT.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return math.inf
 
 
 def share_out(job: Job, machine: Machine) -> list[Share]:

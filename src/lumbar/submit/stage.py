@@ -35,6 +35,9 @@ def run_submit(run: Run, output: Path, strict: bool = False) -> dict[str, Any]:
     kept = folder / "submission.csv"
 
     def predict() -> list[str]:
+        for other in folder.glob("*/"):  # journals of other models or images, which nobody will go on with
+            if other.name != origin.key:
+                shutil.rmtree(other)
         report = predict_submission(run.models, run.competition, folder / origin.key, kept, strict)
         problems = [Problem(**problem) for problem in report["problems"]]
         return [*remarks_on(problems), *([report["warning"]] if report["warning"] else [])]

@@ -21,11 +21,12 @@ from tqdm import tqdm
 from lumbar.config import read_saved_config
 from lumbar.data.competition import Competition
 from lumbar.data.priors import PRIOR_FILE, read_prior
+from lumbar.machine import this_machine
 from lumbar.records import write_text
 from lumbar.submit.asked import read_asked
-from lumbar.submit.journal import Entry, Job, Journal
+from lumbar.submit.journal import GPU_FAILED, Entry, Job, Journal
 from lumbar.submit.results import write_results
-from lumbar.submit.sharing import Share, share_of_one, share_out, this_machine
+from lumbar.submit.sharing import Share, share_of_one, share_out
 
 logger = logging.getLogger(__name__)
 
@@ -37,8 +38,10 @@ POLL_SECONDS = 0.2
 WORKER = ("-m", "lumbar.submit")
 """What Python is told to start a worker with."""
 IDLE_DEATHS = 2
-"""Processes in a row that may die before they start a study. Where there is no other to help, the second tries without
-a GPU."""
+"""Processes in a row that may die before they start a study, or of their GPU before they finish one. Where there is no
+other to help, the second tries without a GPU."""
+ITS_GPU_FAILED = "its GPU failed"
+"""How a worker was lost that ended with `GPU_FAILED`."""
 
 
 def predict_supervised(
@@ -86,14 +89,19 @@ class Watch:
         path, idle = self.journal.path.with_suffix(".job.json"), 0
         write_text(self.share.job.model_dump_json(), path)
         while self.left_to_do() and idle < IDLE_DEATHS:
-            started = len(self.journal.read())
+            begun, finished = len(self.journal.read()), len(self.journal.finished())
             self.is_last_open = True
             ending = yield from _run_worker(path, self.share, without_gpu=idle > 0 and self.is_last_resort)
             self.is_last_open = ending is None and _is_over(self.share.job)
             if ending is not None:
                 logger.error("a grading process was lost: %s; going on with another one", ending)
                 self.died.append(ending)
-            idle = idle + 1 if len(self.journal.read()) == started else 0
+            worked = (
+                len(self.journal.finished()) > finished
+                if ending == ITS_GPU_FAILED
+                else len(self.journal.read()) > begun
+            )
+            idle = 0 if worked else idle + 1
 
 
 def _watch_shares(job: Job, watches: list[Watch]) -> Iterator[None]:
@@ -160,6 +168,8 @@ def _run_worker(path: Path, share: Share, without_gpu: bool) -> Generator[bool, 
     finally:
         worker.kill()
         worker.wait()
+    if worker.returncode == GPU_FAILED:
+        return ITS_GPU_FAILED
     return None if worker.returncode == 0 else f"exit status {worker.returncode}"
 
 

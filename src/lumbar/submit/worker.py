@@ -3,16 +3,17 @@
 import math
 import os
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 
 from tqdm import tqdm
 
 from lumbar.data.competition import Competition
-from lumbar.data.problems import Problems
+from lumbar.data.problems import Problems, is_gpus_fault
 from lumbar.data.studies import Done, Study, map_studies
 from lumbar.submit.asked import salvage_series_descriptions
 from lumbar.submit.chain import Models, explain_gaps, load_models, predict_study
-from lumbar.submit.journal import Entry, Job, Journal, rows_of
+from lumbar.submit.journal import GPU_FAILED, Entry, Job, Journal, rows_of
 
 MARGIN = 1.15
 """The studies that are left are taken to be this much slower than those so far."""
@@ -86,6 +87,18 @@ class _Grading:
         self.journal.write(done.value.model_copy(update={"problems": done.problems, **seconds}))
         self.is_begun = False
         self.budget.spend(done.reading, done.working, self.folds)
+
+
+def work_through(job: Job) -> int:
+    """Grades the job's studies, and returns the exit status that tells a GPU's failure from a study's."""
+    try:
+        grade_studies(job)
+    except RuntimeError as error:
+        if not is_gpus_fault(error):
+            raise
+        traceback.print_exc()
+        return GPU_FAILED
+    return 0
 
 
 def grade_studies(job: Job) -> None:

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
 from tqdm import tqdm
 
+from lumbar.machine import this_machine
 from lumbar.workers.jobs import Job
 from lumbar.workers.timeline import Ran, write_timeline
 
@@ -96,7 +96,7 @@ def _start(job: Job, worker: int, workers: int, folder: Path, tries: int = 1) ->
 
 def environment(worker: int, workers: int) -> Mapping[str, str]:
     """What a worker is told by the environment: its share of the cores, and one of the GPUs, where there are some."""
-    threads = max(1, (os.cpu_count() or 1) // workers)
-    gpus = torch.cuda.device_count()
-    its_gpu = {"CUDA_VISIBLE_DEVICES": str(worker % gpus)} if gpus else {}
+    machine = this_machine()
+    threads = max(1, machine.threads // workers)
+    its_gpu = {"CUDA_VISIBLE_DEVICES": machine.gpus[worker % len(machine.gpus)]} if machine.gpus else {}
     return {**os.environ, "OMP_NUM_THREADS": str(threads), **its_gpu}

@@ -20,8 +20,6 @@ from lumbar.workers.timeline import Ran, write_timeline
 
 logger = logging.getLogger(__name__)
 
-LOCAL = "local"
-"""The address that starts Ray on this machine alone."""
 TRIES = 4
 """How often a job is begun whose worker or node is lost."""
 PATIENCE = 120
@@ -41,7 +39,7 @@ def run_on_ray(rounds: Sequence[Sequence[Job]], address: str, folder: Path) -> N
     import ray
 
     folder.mkdir(parents=True, exist_ok=True)
-    ray.init(None if address == LOCAL else address, include_dashboard=False, log_to_driver=False)
+    ray.init(address, include_dashboard=False, log_to_driver=False)
     try:
         finished = [each for jobs in rounds for each in _run_round(ray, jobs, folder.resolve())]
     finally:

@@ -1,6 +1,6 @@
-"""Studies whose levels were counted from the wrong vertebra: by their own two sides, or by what detectors find.
+"""Studies whose two sides were counted from different vertebrae.
 
-The first kind is only named: left out of a detector's training, it did not help (LAB.md, 2026-11-27).
+They are only named: left out of a detector's training, it did not help (LAB.md, 2026-11-27).
 """
 
 import numpy as np
@@ -9,7 +9,7 @@ import pandas as pd
 from lumbar.data.points import PATIENT
 from lumbar.labels import CONDITIONS, SIDES, group_of
 
-CONTRADICTED_MM = 15.0
+APART_MM = 15.0
 """Half the usual distance between neighbouring levels: a point farther than that is nearer to another level."""
 
 
@@ -23,16 +23,6 @@ def studies_with_sides_apart(annotated: pd.DataFrame) -> list[int]:
     places = foramina.assign(side=[CONDITIONS[condition].side for condition in foramina["condition"]])
     beside = places.pivot_table(index=["study_id", "level"], columns="side", values=PATIENT[1:])
     beside = beside.reindex(columns=pd.MultiIndex.from_product([PATIENT[1:], SIDES]))
-    return _mostly_a_level_off(np.hypot(*(beside[axis]["left"] - beside[axis]["right"] for axis in PATIENT[1:])))
-
-
-def contradicted_studies(errors: pd.DataFrame) -> list[int]:
-    """The studies of `measure_errors` most of whose points lie a level off; points that were not found do not count."""
-    found = errors[np.isfinite(errors["in_plane"])]
-    return _mostly_a_level_off(found.set_index("study_id")["in_plane"])
-
-
-def _mostly_a_level_off(distances: pd.Series) -> list[int]:
-    """The studies, by the index' study_id, most of whose distances in mm are a level's."""
-    typical = distances.groupby("study_id").median()
-    return typical.index[typical > CONTRADICTED_MM].tolist()
+    apart = np.hypot(*(beside[axis]["left"] - beside[axis]["right"] for axis in PATIENT[1:]))
+    typical = apart.groupby("study_id").median()
+    return typical.index[typical > APART_MM].tolist()
