@@ -66,6 +66,21 @@ def test_the_kernel_writes_a_submission_without_a_network(layout, trained, one_t
     assert report["rows_from_prior"] < 25
 
 
+@pytest.mark.parametrize(("is_rerun", "status"), [(False, 1), (True, 0)])
+def test_a_kernel_without_its_bundle_says_so_and_where_it_is_scored_ends_well_with_the_sample(
+    one_test_study, is_rerun, status, tmp_path
+):
+    shutil.copytree(one_test_study.root, tmp_path / "input" / SLUG)
+    (tmp_path / "working").mkdir()
+    script = str(REPOSITORY / "kernels" / "inference" / "inference.py")
+    rerun = {"KAGGLE_IS_COMPETITION_RERUN": "1"} if is_rerun else {}
+    environment = {**os.environ, **rerun, "LUMBAR_KAGGLE_ROOT": str(tmp_path)}
+    ran = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True)
+    assert (ran.returncode, "no bundle.json there" in ran.stderr) == (status, True)
+    sample = (one_test_study.root / "sample_submission.csv").read_bytes()
+    assert (tmp_path / "working" / "submission.csv").read_bytes() == sample
+
+
 def test_a_kernel_whose_models_fail_leaves_priors_and_says_so(one_test_study, bundle, tmp_path, caplog):
     shutil.copytree(one_test_study.root, tmp_path / "input" / SLUG)
     shutil.copytree(bundle, tmp_path / "input" / "bundle")
