@@ -334,5 +334,5 @@ def test_both_kernels_start_in_the_same_way():
     starts = []
     for name in ("inference", "training"):
         script = (REPOSITORY / "kernels" / name / f"{name}.py").read_text()
-        starts.append(script[script.index("def find(") : script.index('if __name__ == "__main__"')])
+        starts.append(script[script.index("def find(") : script.index("sys.path.insert(0, packages)")])
     assert starts[0] == starts[1]

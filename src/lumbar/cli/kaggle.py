@@ -44,15 +44,23 @@ def bundle(
     """
     from lumbar.kaggle.bundle import build_bundle
     from lumbar.kaggle.kernels import write_inference_kernel
+    from lumbar.submit.models import are_of_phantom
 
     kernel = folder / "kernels" / "inference"
     if trained_by:
         write_inference_kernel(Path(), kernel, owner, trained_by)
         typer.echo(f"wrote {kernel}, which takes its bundle from {', '.join(trained_by)}")
         return
-    build_bundle(open_trained_run(config, data, reads_data=False).models, folder / "bundle", Path(), owner, third_party)
+    models = open_trained_run(config, data, reads_data=False).models
+    build_bundle(models, folder / "bundle", Path(), owner, third_party)
     write_inference_kernel(Path(), kernel, owner)
     typer.echo(f"wrote {folder / 'bundle'} and {kernel}")
+    if are_of_phantom(models):
+        typer.secho(
+            f"{models}: these were trained on synthetic images; to grade real ones, bundle another run (CONFIG=...)",
+            fg="yellow",
+            err=True,
+        )
 
 
 @app.command()

@@ -18,11 +18,17 @@ from lumbar.detect.landmarks import CLASS_NAMES
 from lumbar.ensemble.model import MODEL_FILE, read_model
 from lumbar.errors import InputError
 from lumbar.labels import GRADES
-from lumbar.run.checkpoint import Card, CheckpointError, expect_card
+from lumbar.run.checkpoint import Card, CheckpointError, expect_card, read_card
 
 DETECTOR = "detector"
 NAME = re.compile(r"(?P<name>.+)_fold(?P<fold>\d+)")
 """A checkpoint's name without its suffix."""
+
+
+def are_of_phantom(models: Path) -> bool:
+    """Whether a detector among them was trained on synthetic images, as its card says."""
+    cards = (read_card(path.with_suffix("")) for path in models.glob(f"{DETECTOR}_fold*.json"))
+    return any(card is not None and card.details.get("phantom") for card in cards)
 
 
 def find_model_faults(models: Path) -> Iterator[str]:

@@ -30,8 +30,8 @@ from lumbar.labels import (
 from lumbar.mri.inventory import Found, find_series
 from lumbar.mri.series import read_files
 from lumbar.records import align
-from lumbar.run.checkpoint import read_card
 from lumbar.submit.chain import explain_gaps, load_models, predict_study
+from lumbar.submit.models import are_of_phantom
 
 DOUBTFUL = 0.15
 """Below this mean confidence the levels may be none: a detector that is sure of a spine has .5 and more."""
@@ -125,7 +125,7 @@ def grade_folder(folder: Path, models: Path) -> GradedStudy:
         grades=_tabulate(study_id, complete_rows(graded, _row_ids(study_id), prior, floor).predictions, gaps),
         problems=tuple(problems.found),
         models=f"{loaded.config.name}, {len(loaded.chains)} folds",
-        by_phantom=any(_is_of_phantom(models / f"detector_fold{chain.fold}") for chain in loaded.chains),
+        by_phantom=are_of_phantom(models),
     )
 
 
@@ -144,11 +144,6 @@ def find_models(folder: Path) -> Path:
         if (models / "config.json").is_file():
             return models
     raise InputError(f"{folder}: there are no models; a run's lie in runs/<name>/models (make cv)")
-
-
-def _is_of_phantom(stem: Path) -> bool:
-    card = read_card(stem)
-    return card is not None and bool(card.details.get("phantom"))
 
 
 def _row_ids(study_id: int) -> list[str]:
