@@ -4,6 +4,7 @@ A *cell* is one condition at one level (25 a study). A *condition group* is a co
 what one classifier grades and what one component of the metric scores.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -94,6 +95,11 @@ CELLS = {cell.column: cell for condition in CONDITIONS for level in LEVELS for c
 def row_id(study_id: int, condition: str, level: str) -> str:
     """The submission's row id of a cell, such as `4003253_spinal_canal_stenosis_l1_l2`."""
     return f"{study_id}_{condition}_{level}"
+
+
+def row_ids(study_ids: Iterable[int]) -> list[str]:
+    """The row ids of all cells of some studies, study by study in the order of `CELLS`."""
+    return [f"{study_id}_{column}" for study_id in study_ids for column in CELLS]
 
 
 def group_of(condition: str) -> str:

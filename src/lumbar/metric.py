@@ -19,7 +19,7 @@ EPSILON = float(np.finfo(np.float64).eps)
 """Probabilities are clipped to [EPSILON, 1 - EPSILON], as scikit-learn's log_loss does for float64."""
 BOOTSTRAP_DRAWS = 2000
 SUM_TOLERANCE = 2e-3
-"""How far from 1 a row's sum may lie: as far as three probabilities of three decimals bring it."""
+"""How far from 1 a row's sum may lie: as far as three probabilities of three decimals, or half precision, bring it."""
 
 
 class MissingRowsError(ValueError):

@@ -26,7 +26,7 @@ from lumbar.ensemble.nested import doubt_of
 from lumbar.ensemble.stage import ensemble_made_from, run_ensemble
 from lumbar.errors import InputError
 from lumbar.grade.stage import graders_made_from, run_grade
-from lumbar.labels import CELLS, row_id
+from lumbar.labels import CELLS, row_ids
 from lumbar.metric import COMPONENTS, Score, bootstrap_scores, interval, score_losses, study_losses
 from lumbar.records import align, figure, write_json
 from lumbar.report.points import draw_points
@@ -215,8 +215,7 @@ def _complete_out_of_fold(run: Run) -> tuple[pd.DataFrame, list[str]]:
     for fold in run.fold_numbers:
         studies = run.studies_of(fold)
         others = run.competition.labels[~run.competition.labels["study_id"].isin(studies)]
-        asked = [row_id(study, cell.condition, cell.level) for study in studies for cell in CELLS.values()]
-        completed = complete_rows(given, asked, fit_prior(others), run.config.submit.floor)
+        completed = complete_rows(given, row_ids(studies), fit_prior(others), run.config.submit.floor)
         tables.append(completed.predictions)
         fallback += completed.fallback
     return pd.concat(tables, ignore_index=True), fallback

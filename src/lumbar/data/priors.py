@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lumbar.data.tables import choice, read_table, real
-from lumbar.labels import CELLS, CONDITIONS, GRADE_WEIGHTS, GRADES, LEVELS, row_id
+from lumbar.labels import CELLS, CONDITIONS, GRADE_WEIGHTS, GRADES, LEVELS, row_ids
 
 PRIOR_FILE = "prior.csv"
 """The prior's CSV beside a run's models or an ensemble."""
@@ -42,9 +42,8 @@ def predict_prior(prior: pd.DataFrame, study_ids: list[int]) -> pd.DataFrame:
     """The prior's 25 rows for each study, in submission format."""
     shares = prior.set_index(["condition", "level"])[list(GRADES)]
     cells = [shares.loc[(cell.condition, cell.level)].to_numpy() for cell in CELLS.values()]
-    ids = [row_id(study, cell.condition, cell.level) for study in study_ids for cell in CELLS.values()]
     values = np.tile(np.array(cells), (len(study_ids), 1))
-    return pd.DataFrame(values, columns=list(GRADES)).assign(row_id=ids)[["row_id", *GRADES]]
+    return pd.DataFrame(values, columns=list(GRADES)).assign(row_id=row_ids(study_ids))[["row_id", *GRADES]]
 
 
 def nested_prior(labels: pd.DataFrame, folds: pd.DataFrame) -> pd.DataFrame:

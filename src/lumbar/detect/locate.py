@@ -5,19 +5,17 @@ The sagittal series come first. Their points, in patient space, say which axial 
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import product
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from lumbar.data.competition import Competition
-from lumbar.data.points import NO_FOLD, NO_SLICE, Point
+from lumbar.data.points import NO_FOLD, Point
 from lumbar.data.problems import Problem, Problems
 from lumbar.data.studies import Study, collect_points, map_studies
 from lumbar.detect.anatomy import (
     FORAMEN_OFFSET_MM,
-    RECESS_OFFSET_MM,
     Points,
     Site,
     fill_beside,
@@ -30,25 +28,18 @@ from lumbar.detect.canvas import draw_canvas
 from lumbar.detect.contradiction import note_contradiction
 from lumbar.detect.detector import Candidate, Detector
 from lumbar.detect.landmarks import LANDMARKS
-from lumbar.labels import GROUPS, LEVELS, SIDES, condition_of
+from lumbar.detect.placing import TOWARDS_SIDE, place
+from lumbar.detect.recesses import locate_recesses
+from lumbar.labels import GROUPS, LEVELS, SIDES
 from lumbar.mri.geometry import DECIMALS
-from lumbar.mri.series import Series, Slice, nearest_slice
+from lumbar.mri.series import Series, Slice
 
-TOWARDS_SIDE = {"left": np.array([1.0, 1.0, 1.0]), "right": np.array([-1.0, 1.0, 1.0])}
-"""Turns an offset to the left into one to the side."""
-MARK_BESIDE_MM = 6.0
-"""So far the mark of the canal may lie beside the middle between the recesses: sagittal slices are 4.5 mm apart, and in
-two real studies the annotated one lies up to 6 mm off. Which side a recess is of, the pair on the axial slice tells."""
-LEAST_PAIR_MM = 4.0
-"""A level's recesses lie farther apart: in all 5,459 annotated pairs on one slice, at least 10 pixels."""
-NOWHERE: Points = np.full((len(LEVELS), 3), np.nan)
+UNKNOWN_LEVELS: Points = np.full((len(LEVELS), 3), np.nan)
 """The points of levels that are not known."""
-Found = tuple[Points, NDArray[np.float64]]
+Levels = tuple[Points, NDArray[np.float64]]
 """Points (5, 3) and their confidences (5,)."""
 TRIED = 3
 """Every so many slices are looked at to choose a scale: a landmark is seen on several."""
-UNKNOWN = 0
-"""The study of a point before it is told."""
 
 
 def locate_study(
@@ -83,18 +74,19 @@ def _locate_cells(detector: Detector, study: Mapping[str, Sequence[Series]]) -> 
     )
     is_shared = _are_placed(canal_series) and _are_placed(foramen_series)
     canal_sites = _find_canal(detector, canal_series)
-    foramen_sites = _find_foramina(detector, foramen_series, order_levels(canal_sites)[0] if is_shared else NOWHERE)
+    canal = order_levels(canal_sites)[0] if is_shared else UNKNOWN_LEVELS
+    foramen_sites = _find_foramina(detector, foramen_series, canal)
     (canal, canal_confidence), foramina = _order(canal_sites, foramen_sites, is_shared)
     middle = _middle([points for points, _ in foramina.values()])
     canals = _first_known((canal, True), (middle, is_shared))
-    located = _place("spinal", None, canal_series, canals, canal_confidence)
+    located = place("spinal", None, canal_series, canals, canal_confidence)
     for side, (points, confidence) in foramina.items():
         anchors = _first_known((canal, is_shared), (middle, True))
         filled = fill_beside(points, anchors, FORAMEN_OFFSET_MM * TOWARDS_SIDE[side])
-        located += _place("foraminal", side, foramen_series, filled, confidence)
+        located += place("foraminal", side, foramen_series, filled, confidence)
     anchors = _first_known((canal, _are_placed(canal_series)), (middle, _are_placed(foramen_series)))
     placed = [series for series in axial_series if series.is_placed]
-    return located + _locate_axial(detector, placed, anchors)
+    return located + locate_recesses(detector, placed, anchors)
 
 
 def _usable(series: Sequence[Series], plane: str) -> Sequence[Series]:
@@ -109,7 +101,7 @@ def _are_placed(series: Sequence[Series]) -> bool:
 
 def _first_known(*choices: tuple[Points, bool]) -> Points:
     """The first points, filled, that are found and may be used."""
-    return next((fill_levels(points) for points, may in choices if may and np.isfinite(points).any()), NOWHERE)
+    return next((fill_levels(points) for points, may in choices if may and np.isfinite(points).any()), UNKNOWN_LEVELS)
 
 
 def _find_canal(detector: Detector, series: Sequence[Series]) -> list[Site]:
@@ -146,7 +138,7 @@ def _part_sides(candidates: Sequence[Candidate], stack_middle: float, canal: Poi
 
 def _order(
     canal: Sequence[Site], foramina: Mapping[str, Sequence[Site]], is_shared: bool
-) -> tuple[Found, dict[str, Found]]:
+) -> tuple[Levels, dict[str, Levels]]:
     """The points and confidences of the canal and of each side's foramina: the levels are decided together, where
     both are seen and share a space, and otherwise each by itself."""
     if not is_shared:
@@ -208,113 +200,3 @@ def _middle(sides: Sequence[Points]) -> Points:
     """Halfway between left and right; where one side is missing, as far from the other as a foramen usually is."""
     left, right = (points - FORAMEN_OFFSET_MM * TOWARDS_SIDE[side] for side, points in zip(SIDES, sides, strict=True))
     return np.where(np.isnan(left), right, np.where(np.isnan(right), left, (left + right) / 2))
-
-
-def _place(
-    group: str, side: str | None, series: Sequence[Series], points: Points, confidence: NDArray[np.float64]
-) -> list[Point]:
-    """Puts points onto the nearest slice that shows them, or onto none."""
-    located = []
-    for level, point, sure in zip(LEVELS, points, confidence, strict=True):
-        shown = nearest_slice(series, point)
-        if shown:
-            located.append(_point(*shown, condition_of(group, side), level, point, float(sure)))
-        elif np.isfinite(point).all() and _are_placed(series):
-            located.append(_point_on_no_slice(condition_of(group, side), level, point))
-    return located
-
-
-def _point_on_no_slice(condition: str, level: str, patient: NDArray[np.float64]) -> Point:
-    return Point(
-        study_id=UNKNOWN,
-        condition=condition,
-        level=level,
-        patient=patient,
-        series_id=NO_SLICE,
-        instance_number=NO_SLICE,
-        pixel=np.zeros(2),
-        normal=np.zeros(3),
-        confidence=0.0,
-        source="interpolated",
-    )
-
-
-def _point(
-    series: Series, image: Slice, condition: str, level: str, patient: NDArray[np.float64], confidence: float
-) -> Point:
-    """The point of a cell on the slice below a patient point (3,); the study and the fold come on top."""
-    return Point(
-        study_id=UNKNOWN,
-        condition=condition,
-        level=level,
-        patient=patient,
-        series_id=series.series_id,
-        instance_number=image.instance_number,
-        pixel=image.plane.to_pixels(patient),
-        normal=image.plane.normal,
-        confidence=confidence,
-        source="detected" if confidence > 0 else "interpolated",
-    )
-
-
-def _locate_axial(detector: Detector, series: Sequence[Series], anchors: Points) -> list[Point]:
-    located = []
-    for level, anchor in zip(LEVELS, anchors, strict=True):
-        chosen = _closest_slices(series, anchor, detector.config.axial_tolerance_mm)
-        candidates = detector.look([draw_canvas(stack, image, detector.config) for stack, image in chosen])
-        boxes = _pair_recesses(candidates, float(anchor[0]))
-        for side in SIDES:
-            if chosen:
-                located.append(_recess(side, level, anchor, chosen, boxes.get(side)))
-            elif np.isfinite(anchor).all():
-                beside = anchor + RECESS_OFFSET_MM * TOWARDS_SIDE[side]
-                located.append(_point_on_no_slice(condition_of("subarticular", side), level, beside))
-    return located
-
-
-def _closest_slices(
-    series: Sequence[Series], anchor: NDArray[np.float64], tolerance: float
-) -> list[tuple[Series, Slice]]:
-    """The slice of each axial series that lies closest to a level, if it shows it within the tolerance."""
-    shown = (nearest_slice([stack], anchor) for stack in series)
-    return [pair for pair in shown if pair and pair[1].distance(anchor) <= tolerance]
-
-
-def _pair_recesses(candidates: Sequence[Candidate], canal_x: float) -> dict[str, Candidate]:
-    """The surest box of each side, of those that may lie there: the left one to the left of the right one."""
-    of_side = {side: _recess_boxes(candidates, side, canal_x) for side in SIDES}
-    pairs = [
-        (left, right)
-        for left, right in product(of_side["left"], of_side["right"])
-        if left.point[0] - right.point[0] >= LEAST_PAIR_MM
-    ]
-    if pairs:
-        best = max(pairs, key=lambda pair: pair[0].confidence + pair[1].confidence)
-        return dict(zip(SIDES, best, strict=True))
-    surest = max((box for boxes in of_side.values() for box in boxes), key=lambda box: box.confidence, default=None)
-    return {} if surest is None else {side: surest for side, boxes in of_side.items() if surest in boxes}
-
-
-def _recess_boxes(candidates: Sequence[Candidate], side: str, canal_x: float) -> list[Candidate]:
-    """The boxes of a side's recess that lie on its side of the canal's mark, or not far over it."""
-    landmark = next(index for index, known in enumerate(LANDMARKS) if known.side == side)
-    towards = TOWARDS_SIDE[side][0]
-    return [
-        box for box in candidates if box.landmark == landmark and towards * (box.point[0] - canal_x) > -MARK_BESIDE_MM
-    ]
-
-
-def _recess(
-    side: str,
-    level: str,
-    anchor: NDArray[np.float64],
-    chosen: Sequence[tuple[Series, Slice]],
-    box: Candidate | None,
-) -> Point:
-    """The side's box, or a typical place beside the canal."""
-    condition = condition_of("subarticular", side)
-    if box is not None:
-        stack, image = next(pair for pair in chosen if pair[0].series_id == box.series_id)
-        return _point(stack, image, condition, level, box.point, box.confidence)
-    stack, image = min(chosen, key=lambda pair: pair[1].distance(anchor))
-    return _point(stack, image, condition, level, anchor + RECESS_OFFSET_MM * TOWARDS_SIDE[side], 0.0)

@@ -13,8 +13,8 @@ from lumbar.data.competition import read_predictions, refuse_unknown_rows, split
 from lumbar.data.priors import nested_prior
 from lumbar.data.tables import TableError
 from lumbar.errors import InputError
-from lumbar.labels import CELLS, GRADES, GROUPS, LEVELS, SIDES, Cell, condition_of, group_of
-from lumbar.metric import is_distribution, normalise, row_losses
+from lumbar.labels import CELLS, GRADES, GROUPS, LEVELS, SIDES, Cell, condition_of, group_of, row_ids
+from lumbar.metric import SUM_TOLERANCE, is_distribution, normalise, row_losses
 
 Array = NDArray[np.float64]
 
@@ -24,8 +24,6 @@ PLACES: tuple[Place, ...] = get_args(Place)
 
 _ORDER = {cell: number for number, cell in enumerate(CELLS.values())}
 Grades = NDArray[np.int64]
-SUM_TOLERANCE = 2e-3
-"""How far from 1 a row may sum: probabilities rounded to three decimals, or computed in half precision, are so far."""
 _CELL_INDEX = {column: number for number, column in enumerate(CELLS)}
 _GROUP_OF_CELL = np.array([group_of(cell.condition) for cell in CELLS.values()], dtype=object)
 
@@ -150,17 +148,16 @@ def _locate_rows(table: pd.DataFrame, name: str) -> pd.DataFrame:
     return pd.DataFrame({"study_id": split_row_ids(table["row_id"])["study_id"], "cell": cells_of(table["row_id"])})
 
 
-def cells_of(row_ids: pd.Series) -> pd.Series:
+def cells_of(names: pd.Series) -> pd.Series:
     """Each row's place in `labels.CELLS`."""
-    numbers = [_CELL_INDEX[row_id.partition("_")[2]] for row_id in row_ids]
-    return pd.Series(numbers, index=row_ids.index, dtype="int64")
+    numbers = [_CELL_INDEX[name.partition("_")[2]] for name in names]
+    return pd.Series(numbers, index=names.index, dtype="int64")
 
 
 def tabulate(probabilities: Array, study_ids: Sequence[int]) -> pd.DataFrame:
     """Probabilities (studies, 25, 3) in submission format, study by study; missing cells (NaN) are left out."""
-    row_ids = [f"{study}_{cell}" for study in study_ids for cell in CELLS]
     table = pd.DataFrame(probabilities.reshape(-1, len(GRADES)), columns=list(GRADES))
-    table.insert(0, "row_id", pd.Series(row_ids, dtype=str))
+    table.insert(0, "row_id", pd.Series(row_ids(study_ids), dtype=str))
     return table.dropna(ignore_index=True)
 
 

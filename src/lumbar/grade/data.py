@@ -20,10 +20,13 @@ Item = tuple[int, int]
 
 
 def strong_changes(strength: float = 1.0) -> list[albumentations.BasicTransform]:
-    """Shifts, turns and scales the view, and changes contrast, all of it so many times as strong as was first chosen.
+    """Shifts, turns and scales the view in half of the cases, and changes contrast, all so many times as strong as it
+    was first chosen.
 
     Shifts reach the error of the detector and the scale the spread of body sizes. Nothing is flipped: left and right
-    are mirrored onto each other already, and front and back are not alike.
+    are mirrored onto each other already, and front and back are not alike. Of a change of brightness or contrast a net
+    that scales its crops sees only what it drives into black and white; without it, and moved in every case, a net from
+    ImageNet was no better on real foramina (LAB.md, 2026-11-30).
     """
     if not strength:
         return []

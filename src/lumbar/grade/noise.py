@@ -53,7 +53,7 @@ def read_suspects(path: Path) -> pd.DataFrame:
 
 
 @dataclass(frozen=True)
-class Found:
+class Accuracy:
     """How well suspects are found where the truth is known."""
 
     suspects: int
@@ -63,12 +63,12 @@ class Found:
     recall: float
 
 
-def measure_suspects(labels: pd.DataFrame, suspects: pd.DataFrame, truth: pd.DataFrame) -> Found:
+def measure_suspects(labels: pd.DataFrame, suspects: pd.DataFrame, truth: pd.DataFrame) -> Accuracy:
     """Precision and recall of suspects against a phantom's `hidden/train_truth.csv`."""
     known = labels.merge(truth[["row_id", "grade"]], on="row_id", suffixes=("", "_true"))
     wrong = set(known.loc[known["grade"] != known["grade_true"], "row_id"])
     hits = len(wrong & set(suspects["row_id"]))
-    return Found(len(suspects), len(wrong), hits / max(len(suspects), 1), hits / max(len(wrong), 1))
+    return Accuracy(len(suspects), len(wrong), hits / max(len(suspects), 1), hits / max(len(wrong), 1))
 
 
 def weigh_labels(index: pd.DataFrame, suspects: pd.DataFrame, weight: float) -> pd.DataFrame:

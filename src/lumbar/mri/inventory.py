@@ -40,7 +40,7 @@ INVERSION_MS = (80.0, 300.0)
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundSeries:
     """A series in a folder: its files as paths in it, what its headers call it, and what that is in the competition's
     words, or why it is of no use."""
 
@@ -58,7 +58,7 @@ class Found:
         return f"{self.name or 'a series without a name'} ({len(self.files)} files): {what}"
 
 
-def find_series(folder: Path) -> list[Found]:
+def find_series(folder: Path) -> list[FoundSeries]:
     """The series of all images in a folder and below it, in the order of their names; files that are no image are
     passed over."""
     headers: dict[str, list[tuple[str, pydicom.Dataset]]] = {}
@@ -89,24 +89,24 @@ def _read_headers(folder: Path) -> Iterator[tuple[str, pydicom.Dataset]]:
             yield name, header
 
 
-def _describe(files: Sequence[tuple[str, pydicom.Dataset]]) -> Found:
+def _describe(files: Sequence[tuple[str, pydicom.Dataset]]) -> FoundSeries:
     names, headers = tuple(name for name, _ in files), [header for _, header in files]
     first = headers[0]
     name = text(first, "SeriesDescription") or text(first, "ProtocolName")
     body = text(first, "BodyPartExamined").upper()
     if OTHER_BODY_PARTS.search(body):
-        return Found(names, name, None, f"its files say that it shows {body}")
+        return FoundSeries(names, name, None, f"its files say that it shows {body}")
     if "DIFFUSION" in text(first, "ImageType").upper():
-        return Found(names, name, None, "its files say that it is a diffusion image")
+        return FoundSeries(names, name, None, "its files say that it is a diffusion image")
     plane, weighting = _plane(headers), _weighting(first)
     if plane is None or weighting is None:
         unknown = " nor ".join(
             what for what, known in {"which plane it lies in": plane, "T1 or T2": weighting}.items() if known is None
         )
-        return Found(names, name, None, f"its files do not say {unknown}")
+        return FoundSeries(names, name, None, f"its files do not say {unknown}")
     fitting = (kind for kind in SERIES_DESCRIPTIONS if (plane_of(kind), sequence_of(kind)) == (plane, weighting))
     description = next(fitting, None)
-    return Found(names, name, description, "" if description else f"{plane} {weighting} images are not graded")
+    return FoundSeries(names, name, description, "" if description else f"{plane} {weighting} images are not graded")
 
 
 def _number(header: pydicom.Dataset, name: str) -> float | None:

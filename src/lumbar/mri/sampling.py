@@ -13,7 +13,8 @@ def sample_square(
 ) -> tuple[NDArray[np.uint8], Plane]:
     """The windowed slice around a patient point (3,) projected onto it: pixels (size, size), and their plane.
 
-    What lies outside the slice is black. A slice finer than `mm_per_pixel` is averaged first, so that nothing aliases.
+    What lies outside the slice is black. A slice at least twice as fine as `mm_per_pixel` is averaged first, so that
+    little aliases.
     """
     pixels, plane = _shrink(series, image, mm_per_pixel)
     target = _square(displayed(plane, image.anatomical_plane), centre, size, mm_per_pixel)

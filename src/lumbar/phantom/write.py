@@ -8,7 +8,7 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from lumbar.data.tables import write_table
-from lumbar.labels import CELLS, GRADES, grade_title, level_title, row_id, title
+from lumbar.labels import CELLS, GRADES, grade_title, level_title, row_ids, title
 from lumbar.phantom.grades import grade_of
 from lumbar.phantom.scanner.files import draw_tag_habits, write_slice
 from lumbar.phantom.study import SimulatedStudy, draw_looks, image_slice, simulate_study
@@ -118,14 +118,10 @@ def _series_table(studies: list[SimulatedStudy]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["study_id", "series_id", "series_description"])
 
 
-def _row_ids(studies: list[SimulatedStudy]) -> list[str]:
-    return [row_id(study.study_id, cell.condition, cell.level) for study in studies for cell in CELLS.values()]
-
-
 def _answer_table(studies: list[SimulatedStudy]) -> pd.DataFrame:
     answers = np.concatenate([study.answer for study in studies]) if studies else np.zeros((0, len(GRADES)))
     table = pd.DataFrame(answers, columns=list(GRADES))
-    table.insert(0, "row_id", _row_ids(studies))
+    table.insert(0, "row_id", row_ids(study.study_id for study in studies))
     return table
 
 
@@ -136,10 +132,10 @@ def _truth_table(studies: list[SimulatedStudy]) -> pd.DataFrame:
         for latent, grade in zip(study.latents, grade_of(study.latents), strict=True)
     ]
     table = pd.DataFrame(cells, columns=["narrowing", "grade"])
-    table.insert(0, "row_id", _row_ids(studies))
+    table.insert(0, "row_id", row_ids(study.study_id for study in studies))
     return table
 
 
 def _sample_submission(studies: list[SimulatedStudy]) -> pd.DataFrame:
-    ids = [name for study in studies for name in sorted(_row_ids([study]))]
+    ids = [name for study in studies for name in sorted(row_ids([study.study_id]))]
     return pd.DataFrame({"row_id": ids}).assign(**dict.fromkeys(GRADES, 1 / len(GRADES)))

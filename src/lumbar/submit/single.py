@@ -24,10 +24,10 @@ from lumbar.labels import (
     finding,
     level_title,
     plane_of,
-    row_id,
+    row_ids,
     sequence_of,
 )
-from lumbar.mri.inventory import Found, find_series
+from lumbar.mri.inventory import FoundSeries, find_series
 from lumbar.mri.series import read_files
 from lumbar.records import align
 from lumbar.submit.chain import explain_gaps, load_models, predict_study
@@ -51,7 +51,7 @@ class GradedStudy:
     """What was found and said of one study."""
 
     study_id: int
-    series: tuple[Found, ...]
+    series: tuple[FoundSeries, ...]
     """Every series of the folder, used or not."""
     study: Study
     points: pd.DataFrame
@@ -122,14 +122,14 @@ def grade_folder(folder: Path, models: Path) -> GradedStudy:
         series=tuple(series),
         study=study,
         points=max(points, key=lambda table: table["confidence"].sum()),
-        grades=_tabulate(study_id, complete_rows(graded, _row_ids(study_id), prior, floor).predictions, gaps),
+        grades=_tabulate(study_id, complete_rows(graded, row_ids([study_id]), prior, floor).predictions, gaps),
         problems=tuple(problems.found),
         models=f"{loaded.config.name}, {len(loaded.chains)} folds",
         by_phantom=are_of_phantom(models),
     )
 
 
-def _first_files(series: Sequence[Found]) -> list[str]:
+def _first_files(series: Sequence[FoundSeries]) -> list[str]:
     """A file of each study that a folder's series belong to."""
     firsts: dict[str, str] = {}
     for found in sorted(series, key=lambda found: found.files[0]):
@@ -146,11 +146,7 @@ def find_models(folder: Path) -> Path:
     raise InputError(f"{folder}: there are no models; a run's lie in runs/<name>/models (make cv)")
 
 
-def _row_ids(study_id: int) -> list[str]:
-    return [row_id(study_id, cell.condition, cell.level) for cell in CELLS.values()]
-
-
-def _read(folder: Path, study_id: int, series: Sequence[Found], problems: Problems) -> Study:
+def _read(folder: Path, study_id: int, series: Sequence[FoundSeries], problems: Problems) -> Study:
     readers = (
         (kind, partial(read_files, folder, found.files, number, plane_of(kind), sequence_of(kind)))
         for number, found in enumerate(series, start=1)
@@ -164,7 +160,7 @@ def _tabulate(study_id: int, rows: pd.DataFrame, gaps: dict[str, str]) -> pd.Dat
     table = pd.DataFrame([(cell.condition, cell.level) for cell in CELLS.values()], columns=["condition", "level"])
     table[list(GRADES)] = shares
     return table.assign(
-        row_id=_row_ids(study_id),
+        row_id=row_ids([study_id]),
         grade=[GRADES[index] for index in np.argmax(shares, axis=1)],
         reason=[gaps.get(column, "") for column in CELLS],
     )
