@@ -165,7 +165,9 @@ def _overrides(config: DetectConfig, folder: Path, seed: int) -> dict[str, Any]:
         "lrf": 0.05,
         "cos_lr": True,
         "warmup_epochs": 2.0,
-        "warmup_bias_lr": 0.0,  # its .1 is meant for SGD: in AdamW it throws away what the biases have learned
+        # Biases begin at a rate of .1 and fall to the others'. It helps where they know nothing, and throws away what
+        # they have learned elsewhere (LAB.md, 2026-11-30).
+        "warmup_bias_lr": 0.0 if config.weights else 0.1,
         # Left and right, head and foot have a meaning here, and a spine cut into four has lost its levels.
         "fliplr": 0.0,
         "flipud": 0.0,
