@@ -86,6 +86,12 @@ def test_another_seed_trains_other_weights(images, uninterrupted, tmp_path):
     assert any(not torch.equal(tensor, uninterrupted[name]) for name, tensor in other.items())
 
 
+def test_only_biases_that_know_nothing_yet_are_warmed_up_steeply(images, tmp_path):
+    for weights, rate in ((None, 0.1), (Path("yolov8n.safetensors"), 0.0)):
+        config = CONFIG.model_copy(update={"weights": weights})
+        assert LandmarkTraining(config, images, tmp_path, 0, "test").args.warmup_bias_lr == rate
+
+
 def test_a_logger_is_told_of_each_epoch_and_changes_nothing(images, uninterrupted, tmp_path):
     logger = open_logger("csv", "run", tmp_path, "detector_fold0")
     logged = train_detector(CONFIG, images, tmp_path / "training", SEED, "logged", logger)
