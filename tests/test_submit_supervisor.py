@@ -335,12 +335,13 @@ def test_a_gpu_that_fails_is_given_up_where_another_works_and_done_without_where
             return None
         if not begins:
             return "exit status 1"
-        Journal(share.job.journal).write(Entry(study_id=share.job.study_ids[len(tried) % 2], finished=False))
+        begun = share.job.study_ids[len(tried) % len(share.job.study_ids)]  # another one each time
+        Journal(share.job.journal).write(Entry(study_id=begun, finished=False))
         return ITS_GPU_FAILED
         yield
 
     monkeypatch.setattr(supervisor, "_run_worker", dies)
-    job = Job(models=tmp_path, competition=tmp_path, study_ids=(1, 2, 3), journal=tmp_path / "journal")
+    job = Job(models=tmp_path, competition=tmp_path, study_ids=(1, 2, 3, 4), journal=tmp_path / "journal")
     for gpus, expected in (
         (("0", "1"), [("0", False), ("1", False), ("1", False), ("0", False)]),
         (("1",), [("1", False), ("1", True)]),
