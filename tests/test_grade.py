@@ -163,7 +163,7 @@ def test_a_training_whose_folder_is_moved_goes_on_at_the_newest_epoch_and_keeps_
 
 @pytest.mark.parametrize("averaging", [0.0, 0.9])
 def test_an_interrupted_training_ends_with_the_weights_of_an_uninterrupted_one(crops, rows, tmp_path, averaging):
-    settings = {"averaging": averaging, "epochs": 4, "dropout": 0.3}
+    settings = {"averaging": averaging, "epochs": 4, "dropout": 0.3, "mixup": 0.5}
     whole, losses = train(crops, rows, tmp_path / "whole", **settings)
     with pytest.raises(RuntimeError, match="the machine went down"):
         train(

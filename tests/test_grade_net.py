@@ -9,7 +9,7 @@ from graded_crops import CONDITION, TINY, draw_crops
 from lumbar.config import GraderConfig, ViewConfig
 from lumbar.crop.crops import NOWHERE, Crops, slice_facts
 from lumbar.data.priors import fit_prior
-from lumbar.grade.data import UNMARKED, Look, ViewDataset, window
+from lumbar.grade.data import UNMARKED, EpochSampler, Look, ViewDataset, window
 from lumbar.grade.encoder import spread_colours
 from lumbar.grade.head import level_prior
 from lumbar.grade.metric_loss import soft_loss
@@ -235,6 +235,17 @@ def test_the_moving_average_starts_as_a_plain_mean():
     assert int(batches) == 3, "what counts is not averaged"
     average([value], [torch.tensor(13.0)], torch.tensor(1000))
     assert float(value) == pytest.approx(4.0)
+
+
+def test_each_epoch_has_an_order_of_its_own_which_the_seed_decides():
+    orders = []
+    for epoch in (0, 1, 2, 0):
+        sampler = EpochSampler(15, 3)
+        sampler.set_epoch(epoch)
+        orders.append([number for number, _ in sampler])
+        assert sorted(orders[-1]) == list(range(15))
+    assert orders[0] == orders[3]
+    assert orders[0] != orders[1] != orders[2]
 
 
 # Looks

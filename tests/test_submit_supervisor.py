@@ -1,7 +1,6 @@
 """Grading in processes of their own: what becomes of them costs a study, never the submission."""
 
 import json
-import math
 import shutil
 import signal
 import subprocess
@@ -14,8 +13,7 @@ import pandas as pd
 import psutil
 import pytest
 
-from lumbar import machine as machines
-from lumbar.machine import Machine, this_machine
+from lumbar.machine import Machine
 from lumbar.submit import supervisor, worker
 from lumbar.submit.journal import GPU_FAILED, Entry, Job, Journal
 from lumbar.submit.sharing import Share, share_out
@@ -296,29 +294,6 @@ def test_the_size_of_the_models_counts_as_memory_that_each_process_needs(tmp_pat
     with (tmp_path / "net.safetensors").open("wb") as file:
         file.truncate(2**30)  # takes no disk
     assert len(share_with(machine, 4, tmp_path)) == 1
-
-
-@pytest.mark.parametrize(("visible", "gpus"), [("", ()), ("-1", ()), ("1", ("1",)), ("0, 1", ("0", "1"))])
-def test_what_this_process_was_given_is_what_is_shared(monkeypatch, visible, gpus):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert (this_machine().gpus, this_machine().threads) == (gpus, 3)
-
-
-def test_gpus_are_numbered_as_cuda_numbers_them(monkeypatch, tmp_path):
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    for name in ("nvidia3", "nvidia7", "nvidiactl", "nvidia-uvm"):
-        (tmp_path / name).touch()
-    assert machines._visible_gpus(tmp_path) == ("0", "1")
-
-
-@pytest.mark.parametrize(("said", "limit"), [("max\n", math.inf), ("1073741824\n", 2.0**30), (None, math.inf)])
-def test_a_container_has_the_memory_that_it_may_hold(monkeypatch, tmp_path, said, limit):
-    if said is not None:
-        (tmp_path / "memory.max").write_text(said)
-    monkeypatch.setattr(machines, "CGROUP_LIMIT", tmp_path / "memory.max")
-    assert machines._memory_limit() == limit
-    assert this_machine().memory <= limit
 
 
 @pytest.mark.parametrize("begins", [False, True])

@@ -78,10 +78,10 @@ def open_trained_run(config_path: Path, data: Path | None, reads_data: bool = Tr
 
     command = f"make cv CONFIG={quote(str(config_path))}{f' DATA={quote(str(data))}' if data else ''}"
     config = read_config(config_path)
-    folder, phantom = Path("runs") / config.name, phantom_folder(config.phantom)
+    folder = Path("runs") / config.name
     expect_models(folder, command)  # before a phantom is written
-    if not (reads_data or data or phantom.is_dir()):
-        return Run(config, Competition(phantom), folder)
+    if not (reads_data or data or phantom_folder(config.phantom).is_dir()):
+        return Run(config, Competition(phantom_folder(config.phantom)), folder)
     run = open_run(config_path, data)
     tell_changes(run)
     return run

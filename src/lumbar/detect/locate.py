@@ -28,7 +28,7 @@ from lumbar.detect.canvas import draw_canvas
 from lumbar.detect.contradiction import note_contradiction
 from lumbar.detect.detector import Candidate, Detector
 from lumbar.detect.landmarks import LANDMARKS
-from lumbar.detect.placing import TOWARDS_SIDE, place
+from lumbar.detect.placing import TOWARDS_SIDE, are_placed, place
 from lumbar.detect.recesses import locate_recesses
 from lumbar.labels import GROUPS, LEVELS, SIDES
 from lumbar.mri.geometry import DECIMALS
@@ -72,7 +72,7 @@ def _locate_cells(detector: Detector, study: Mapping[str, Sequence[Series]]) -> 
     canal_series, foramen_series, axial_series = (
         _usable(study.get(group.series_description, []), group.plane) for group in GROUPS.values()
     )
-    is_shared = _are_placed(canal_series) and _are_placed(foramen_series)
+    is_shared = are_placed(canal_series) and are_placed(foramen_series)
     canal_sites = _find_canal(detector, canal_series)
     canal = order_levels(canal_sites)[0] if is_shared else UNKNOWN_LEVELS
     foramen_sites = _find_foramina(detector, foramen_series, canal)
@@ -84,7 +84,7 @@ def _locate_cells(detector: Detector, study: Mapping[str, Sequence[Series]]) -> 
         anchors = _first_known((canal, is_shared), (middle, True))
         filled = fill_beside(points, anchors, FORAMEN_OFFSET_MM * TOWARDS_SIDE[side])
         located += place("foraminal", side, foramen_series, filled, confidence)
-    anchors = _first_known((canal, _are_placed(canal_series)), (middle, _are_placed(foramen_series)))
+    anchors = _first_known((canal, are_placed(canal_series)), (middle, are_placed(foramen_series)))
     placed = [series for series in axial_series if series.is_placed]
     return located + locate_recesses(detector, placed, anchors)
 
@@ -93,10 +93,6 @@ def _usable(series: Sequence[Series], plane: str) -> Sequence[Series]:
     """The series that lie in their plane; of stacks without positions only one, and only where there is no other."""
     fitting = [stack for stack in series if stack.slices[0].anatomical_plane == plane]
     return [stack for stack in fitting if stack.is_placed] or fitting[:1]
-
-
-def _are_placed(series: Sequence[Series]) -> bool:
-    return all(stack.is_placed for stack in series)
 
 
 def _first_known(*choices: tuple[Points, bool]) -> Points:

@@ -16,6 +16,11 @@ UNKNOWN = 0
 """The study of a point before it is told."""
 
 
+def are_placed(series: Sequence[Series]) -> bool:
+    """Whether all series have positions."""
+    return all(stack.is_placed for stack in series)
+
+
 def place(
     group: str, side: str | None, series: Sequence[Series], points: Points, confidence: NDArray[np.float64]
 ) -> list[Point]:
@@ -25,7 +30,7 @@ def place(
         shown = nearest_slice(series, point)
         if shown:
             located.append(point_on_slice(*shown, condition_of(group, side), level, point, float(sure)))
-        elif np.isfinite(point).all() and all(stack.is_placed for stack in series):
+        elif np.isfinite(point).all() and are_placed(series):
             located.append(point_on_no_slice(condition_of(group, side), level, point))
     return located
 

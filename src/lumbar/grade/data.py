@@ -180,7 +180,7 @@ class ViewDataset(CropDataset):
         seed: int | None = None,
         look: Look = STRAIGHT,
     ) -> None:
-        self.choices, self.config, self.views, self.look = choices.reshape(len(choices), -1), config, views, look
+        self.choices, self.config, self.views = choices.reshape(len(choices), -1), config, views
         whole = look.transform(config.image_size)
         changed = whole if seed is None else cut_centre(config.image_size, strong_changes(config.augmentation))
         super().__init__(crops, self.choices[:, 0], whole, changed, seed)

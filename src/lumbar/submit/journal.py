@@ -72,16 +72,18 @@ class Journal:
 
     def withdraw(self) -> None:
         """Takes the last entry back: its study was begun, and left for another reason than the process's death."""
-        lines = self.path.read_text(encoding="utf-8").rstrip("\n").split("\n")
-        write_text("".join(f"{line}\n" for line in lines[:-1]), self.path)
+        write_text("".join(f"{line}\n" for line in self._lines()[:-1]), self.path)
 
     def read(self) -> list[Entry]:
         """The entries so far. A line that is not whole, since its writer died, is left out."""
         if not self.path.is_file():
             return []
-        # Not `splitlines`: JSON leaves other line ends in a text as they are.
-        entries = (_parse(line) for line in self.path.read_text(encoding="utf-8").split("\n"))
+        entries = (_parse(line) for line in self._lines())
         return [entry for entry in entries if entry is not None]
+
+    def _lines(self) -> list[str]:
+        # Not `splitlines`: JSON leaves other line ends in a text as they are.
+        return self.path.read_text(encoding="utf-8").rstrip("\n").split("\n")
 
     def finished(self) -> dict[int, Entry]:
         """The studies that were finished."""
