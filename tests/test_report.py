@@ -152,11 +152,13 @@ def test_a_page_of_a_run_that_has_only_detected_says_what_it_lacks(trained, tmp_
     assert "within 8 mm in patient space" in read.text
 
 
-def test_when_each_job_ran_is_shown_where_workers_ran_them(trained, tmp_path):
-    run = copy_of(trained, tmp_path, "cv.json", "oof.csv", "models", "crop")
-    assert "When each job ran" not in write_report(run, CONFIG, studies=2).read_text()
+def test_when_each_job_ran_is_shown_where_workers_ran_them_and_how_long_stages_took_elsewhere(trained, tmp_path):
+    run = copy_of(trained, tmp_path, "models", "crop")
+    alone = Elements(write_report(run, CONFIG, studies=2).read_text()).text
+    assert "When each job ran" not in alone and "all stages, when they last ran" in alone
     write_timeline([Ran(job="crop", worker=0, began=0.0, ended=60.0)], run.folder / "jobs")
-    assert "When each job ran" in Elements(write_report(run, CONFIG, studies=2).read_text()).text
+    by_jobs = Elements(write_report(run, CONFIG, studies=2).read_text()).text
+    assert "When each job ran" in by_jobs and "all stages, when they last ran" not in by_jobs
 
 
 def test_a_run_without_any_result_is_refused(trained, tmp_path):

@@ -81,7 +81,7 @@ def _describe_score(run: Run, findings: Findings) -> dict[str, Any]:
         return {"plot": None}
     return {
         "plot": score_plot(findings.result, findings.cells, run.scored_labels, run.config.seed),
-        "tiles": score_tiles(findings.result),
+        "tiles": score_tiles(findings.result, by_jobs=(run.folder / TIMELINE).is_file()),
         "score_rows": score_rows(findings.result),
         "components": [COMPONENT_TITLES[name].lower() for name in COMPONENTS],
     }

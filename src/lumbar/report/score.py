@@ -70,8 +70,8 @@ def score_rows(result: Mapping[str, Any]) -> list[tuple[str, list[float | None]]
     return [(name, [values[key] for key in ("score", *COMPONENTS)]) for name, values in named if values]
 
 
-def score_tiles(result: Mapping[str, Any]) -> list[Tile]:
-    """The figures beside the score."""
+def score_tiles(result: Mapping[str, Any], by_jobs: bool) -> list[Tile]:
+    """The figures beside the score; how long a run took only where its stages did the work, and not jobs before them."""
     low, high = result["gain_over_prior_ci95"]
     tiles = [
         Tile(
@@ -88,8 +88,9 @@ def score_tiles(result: Mapping[str, Any]) -> list[Tile]:
     total = result["studies"] * len(CELLS)
     share = 1 - result["cells_from_prior"] / total
     tiles.append(Tile("cells graded", percent(share, 1), f"{result['cells_from_prior']} of {total:,} got the prior"))
-    seconds = sum(value for value in result["seconds"].values() if value)
-    tiles.append(Tile("minutes", f"{seconds / 60:.1f}", "all stages, when they last ran"))
+    if not by_jobs:
+        seconds = sum(value for value in result["seconds"].values() if value)
+        tiles.append(Tile("minutes", f"{seconds / 60:.1f}", "all stages, when they last ran"))
     return tiles
 
 
