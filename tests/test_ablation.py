@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from lumbar.ablation import Judge, Row, average, format_rows, run_ablation
-from lumbar.config import Config, read_saved_config
+from lumbar.config import Config, ConfigError, read_saved_config
+from lumbar.config.run import AblationConfig
 from lumbar.crop.stage import view_made_from
 from lumbar.data.competition import read_labels
 from lumbar.ensemble.members import tabulate
@@ -65,7 +66,10 @@ ROWS = {
 def held_out(trained, tmp_path_factory) -> Run:
     """The session's run with one fold held out, and its detectors taken over."""
     folder = tmp_path_factory.mktemp("held_out")
-    shutil.copytree(trained.folder, folder / "bench")
+    shutil.copytree(trained.folder / "detect", folder / "ablation" / "detect")
+    (folder / "ablation" / "models").mkdir()
+    for path in (trained.folder / "run.json", *trained.models.glob("detector_*")):
+        shutil.copy2(path, folder / "ablation" / path.relative_to(trained.folder))
     values = trained.config.model_dump(mode="json")
     views = {"spinal": values["crop"]["views"]["spinal"]}
     changes = {
@@ -86,10 +90,27 @@ def test_an_ablation_has_a_row_for_each_grader_and_mean_beside_the_first(held_ou
     assert [line[0] for line in lines] == ["row", "spinal", "other", "both"]
     assert "+0.0000" in lines[1], "the first differs from itself by nothing"
     assert (held_out.folder / "ablation.json").is_file()
-    kept = dated(held_out.models, "*.safetensors")
+    kept = dated(held_out.models, "[!d]*.safetensors")
     assert len(kept) == 4, "two seeds of two graders, of the fold that is held out"
     assert run_ablation(held_out) == text
     assert kept.items() <= dated(held_out.models, "*.safetensors").items()
+
+
+def test_an_ablation_crops_at_another_runs_points_and_never_makes_those_anew_for_folds_of_its_own(
+    held_out, trained, tmp_path
+):
+    shutil.copytree(trained.folder, tmp_path / "bench")
+    before = dated(tmp_path / "bench" / "detect", "*")
+    served = AblationConfig(detected_by="bench")
+    rows = {"spinal": trained.config.trained_graders["spinal"]}
+    changes = {"ablation": served, "graders": rows, "crop": held_out.config.crop}
+    of_one_fold = held_out.config.model_copy(update={"ablation": served})
+    with pytest.raises(ConfigError, match=r"detected_by: .*bench has points of another kind \(folds\)"):
+        run_ablation(replace(held_out, config=of_one_fold, folder=tmp_path / "other"))
+    run = replace(trained, config=trained.config.model_copy(update=changes), folder=tmp_path / "same")
+    assert [line.split()[0] for line in run_ablation(run).splitlines()] == ["row", "spinal"]
+    assert not (run.folder / "detect").exists()
+    assert dated(tmp_path / "bench" / "detect", "*") == before
 
 
 def test_a_row_that_has_graded_nothing_is_told_without_figures(held_out):

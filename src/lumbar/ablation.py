@@ -15,14 +15,16 @@ from lumbar.config import Config, ConfigError
 from lumbar.crop.stage import run_crop
 from lumbar.data.competition import read_predictions
 from lumbar.data.priors import nested_prior
+from lumbar.detect.stage import points_made_from
 from lumbar.ensemble import average_folds
 from lumbar.grade.stage import run_grade
 from lumbar.metric import bootstrap_scores, interval, score_losses, study_losses
 from lumbar.phantom.expected import expected_losses
-from lumbar.pipeline import run_through
+from lumbar.pipeline import run_folds, run_through
 from lumbar.records import align, write_json, write_text
 from lumbar.run.checkpoint import current_commit, read_card
 from lumbar.run.run import Run
+from lumbar.run.stamps import stamped
 
 FIGURES = ("score", "expected", "by_seed", "of_mean", "difference", "difference_ci95")
 """What is told of a row: its nets' mean score by the labels and, of a phantom, in expectation; each net's figure, and
@@ -51,14 +53,31 @@ def average(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
 def run_ablation(run: Run) -> str:
     """Trains what is not trained yet, writes `ablation.json` and `ablation.txt` below the run, and returns the text."""
     expect_rows(run.config)
+    if run.config.ablation.detected_by is None:
+        with run.held():
+            return _ablate(run, run)
     serving = replace(run, folder=run.folder.parent / run.config.ablation.detected_by)
-    shared = replace(run, detected_in=serving.folder)
-    with serving.held(), shared.held():
-        run_through(serving, last="detect")
-        return _ablate(shared)
+    with serving.held(), run.held():
+        _expect_same_points(serving)
+        return _ablate(replace(run, detected_in=serving.folder), serving)
 
 
-def _ablate(run: Run) -> str:
+def _expect_same_points(serving: Run) -> None:
+    """ConfigError where a run has points of other data, folds or detectors, which would be made anew in place of its
+    own."""
+    if (made := stamped(serving.folder / "detect")) is None:
+        return
+    run_folds(serving)
+    changed = points_made_from(serving).changes_from(made)
+    if told := [name for name in changed if not name.endswith(("code", "version"))]:
+        raise ConfigError(
+            f"config {serving.config.name}: ablation.detected_by: {serving.folder} has points of another kind "
+            f"({', '.join(told)}); name a run of the same data, folds and detector, or none"
+        )
+
+
+def _ablate(run: Run, serving: Run) -> str:
+    run_through(serving, last="detect")
     run.enter()
     run_crop(run)
     run_grade(run)

@@ -79,8 +79,9 @@ class AblationConfig(Record):
     """The grader that the others are set beside."""
     means: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """More rows: the mean of what several graders say."""
-    detected_by: str = "bench"
-    """The run, of the same data, folds and detector, whose points are cropped at; it is made where it is not there."""
+    detected_by: str | None = None
+    """Another run, of the same data, folds and detector, whose points are cropped at; it is made where it is not there.
+    Without one the ablation detects for itself."""
 
 
 LoggerName = Literal["none", "csv", "tensorboard", "wandb", "mlflow"]

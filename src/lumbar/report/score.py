@@ -71,7 +71,7 @@ def score_rows(result: Mapping[str, Any]) -> list[tuple[str, list[float | None]]
 
 
 def score_tiles(result: Mapping[str, Any], by_jobs: bool) -> list[Tile]:
-    """The figures beside the score; how long a run took only where its stages did the work, and not jobs before them."""
+    """The figures beside the score; how long a run took only where its stages did the work, not jobs before them."""
     low, high = result["gain_over_prior_ci95"]
     tiles = [
         Tile(
