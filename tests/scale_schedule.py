@@ -27,8 +27,8 @@ class Recipe:
 
 
 RECIPES = (
-    Recipe("rsna2024.yaml", detectors=1.5, crops=1.0, graders=9.0, views=4, nets=4),
-    Recipe("gold.yaml", detectors=3.0, crops=2.2, graders=40.0, views=8, nets=11),
+    Recipe("rsna2024.yaml", detectors=6.5, crops=1.0, graders=9.0, views=4, nets=4),
+    Recipe("gold.yaml", detectors=6.5, crops=2.2, graders=40.0, views=8, nets=11),
 )
 
 
