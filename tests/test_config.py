@@ -119,6 +119,16 @@ def test_the_comparison_trains_the_main_pipeline_just_as_the_demo_does():
     assert compare.model_copy(update={"compare": demo.compare}) == demo
 
 
+def test_the_smoke_run_has_every_net_of_gold_and_trains_each_for_an_epoch():
+    smoke, gold = (read_config(path) for name in ("smoke", "gold") for path in CONFIGS if path.stem == name)
+    briefly = {"epochs": 1}
+    assert smoke.crop == gold.crop
+    assert smoke.trained_graders == {
+        name: grader.model_copy(update=briefly) for name, grader in gold.trained_graders.items()
+    }
+    assert smoke.detect == gold.detect.model_copy(update={"epochs": 2})
+
+
 def test_there_are_committed_configs():
     assert "demo" in [path.stem for path in CONFIGS]
 
