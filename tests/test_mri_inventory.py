@@ -48,7 +48,7 @@ def test_plane_and_weighting_are_read_from_the_headers(tmp_path, orientation, ta
     [
         (CORONAL, {"SeriesDescription": "T2 COR"}, "coronal T2 images are not graded"),
         (AXIAL, {"SeriesDescription": "T1 TRA"}, "axial T1 images are not graded"),
-        (SAGITTAL, {"SeriesDescription": "localizer"}, "its files do not say T1 or T2"),
+        (SAGITTAL, {"SeriesDescription": "SAG FSE"}, "its files do not say T1 or T2"),
         (SAGITTAL, {"SeriesDescription": "T2", "BodyPartExamined": "BRAIN"}, "its files say that it shows BRAIN"),
         (SAGITTAL, {"SeriesDescription": "T2", "ImageType": ["ORIGINAL", "PRIMARY", "DIFFUSION"]}, "diffusion image"),
     ],
@@ -59,6 +59,28 @@ def test_a_series_of_no_use_says_why(tmp_path, orientation, tags, reason):
     assert found.description is None
     assert reason in found.reason
     assert reason in found.line
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {"SeriesDescription": "localizer", "EchoTime": 4.0, "RepetitionTime": 8.6},
+        {"SeriesDescription": "plan", "EchoTime": 4.0, "ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]},
+        {"SeriesDescription": "3-plane HASTE loc", "EchoTime": 90.0, "RepetitionTime": 1200.0},
+        {"SeriesDescription": "t2_haste_loc", "EchoTime": 90.0},
+        {"SeriesDescription": "MobiView", "ProtocolName": "survey", "RepetitionTime": 8.6},
+        {"SeriesDescription": "Scout", "RepetitionTime": 8.6},
+    ],
+)
+def test_a_localizer_is_left_out_though_its_times_are_those_of_a_true_series(tmp_path, tags):
+    write_series(tmp_path, "1.2.3", SAGITTAL, **tags)
+    (found,) = find_series(tmp_path)
+    assert (found.description, found.reason) == (None, "its files say that it is a localizer")
+
+
+def test_a_name_that_only_holds_the_letters_of_a_localizer_is_none(tmp_path):
+    write_series(tmp_path, "1.2.3", SAGITTAL, SeriesDescription="SAG T2 BLOCK")
+    assert find_series(tmp_path)[0].description == "Sagittal T2/STIR"
 
 
 @pytest.mark.parametrize("body", ["LSPINE", "L-SPINE", "SPINE", ""])

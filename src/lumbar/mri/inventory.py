@@ -33,6 +33,11 @@ OTHER_BODY_PARTS = re.compile(
 """In BodyPartExamined: what is no lumbar spine. Most lumbar spines say LSPINE, SPINE or nothing."""
 CALLED_T1, CALLED_T2 = re.compile(r"T1(?!\d)"), re.compile(r"(?<!PA)T2(?!\d)|STIR|TIRM")
 """In a series' names. T12 is a vertebra, and PAT2 how fast an image was taken."""
+NAMES = ("SeriesDescription", "ProtocolName", "SequenceName")
+"""The tags in which a series is called by a name."""
+LOCALIZER = re.compile(r"LOCALI[SZ]ER|SCOUT|SURVEY|(?<![A-Z])LOC(?![A-Z])")
+"""In a series' names or its ImageType: a few rough images from which the others were planned. Its times are those of a
+true series."""
 LONG_ECHO_MS, SHORT_REPETITION_MS = 60.0, 1200.0
 """A long echo makes a T2 image; without one, a short repetition makes a T1 image."""
 INVERSION_MS = (80.0, 300.0)
@@ -98,6 +103,8 @@ def _describe(files: Sequence[tuple[str, pydicom.Dataset]]) -> FoundSeries:
         return FoundSeries(names, name, None, f"its files say that it shows {body}")
     if "DIFFUSION" in text(first, "ImageType").upper():
         return FoundSeries(names, name, None, "its files say that it is a diffusion image")
+    if LOCALIZER.search(" ".join(text(first, tag) for tag in ("ImageType", *NAMES)).upper()):
+        return FoundSeries(names, name, None, "its files say that it is a localizer")
     plane, weighting = _plane(headers), _weighting(first)
     if plane is None or weighting is None:
         unknown = " nor ".join(
@@ -130,7 +137,7 @@ def _plane(headers: Sequence[pydicom.Dataset]) -> str | None:
 
 def _weighting(header: pydicom.Dataset) -> str | None:
     """`T1` or `T2` (also STIR) by what the series is called, else by its times; None where neither tells."""
-    called = " ".join(text(header, name) for name in ("SeriesDescription", "ProtocolName", "SequenceName")).upper()
+    called = " ".join(text(header, name) for name in NAMES).upper()
     is_t1, is_t2 = (pattern.search(called) is not None for pattern in (CALLED_T1, CALLED_T2))
     if is_t1 != is_t2:
         return "T1" if is_t1 else "T2"
