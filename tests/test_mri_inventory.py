@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 
 from lumbar.mri.inventory import find_series
@@ -59,6 +60,51 @@ def test_a_series_of_no_use_says_why(tmp_path, orientation, tags, reason):
     assert found.description is None
     assert reason in found.reason
     assert reason in found.line
+
+
+def item(**tags: object) -> pydicom.Dataset:
+    """An item of a sequence."""
+    dataset = pydicom.Dataset()
+    for name, value in tags.items():
+        setattr(dataset, name, value)
+    return dataset
+
+
+def write_enhanced(path: Path, places: list[pydicom.Dataset], **shared: list[pydicom.Dataset]) -> None:
+    """Enhanced MR without a name, of two frames with some groups each and others that they share."""
+    groups = {"SharedFunctionalGroupsSequence": [item(**shared)], "PerFrameFunctionalGroupsSequence": places}
+    pixels = np.concatenate([PIXELS, PIXELS])
+    write_image(path, pixels, 1, SeriesInstanceUID=path.stem, NumberOfFrames=2, Rows=8, **groups)
+
+
+@pytest.mark.parametrize(
+    ("orientation", "echo", "repetition", "inversion", "expected"),
+    [
+        (SAGITTAL, 10.0, 600.0, None, "Sagittal T1"),
+        (SAGITTAL, 40.0, 4000.0, 150.0, "Sagittal T2/STIR"),
+        (AXIAL, 101.0, 4000.0, None, "Axial T2"),
+    ],
+)
+def test_enhanced_mr_is_described_by_what_its_groups_say(tmp_path, orientation, echo, repetition, inversion, expected):
+    positions = [item(PlanePositionSequence=[item(ImagePositionPatient=[x, 0, 0])]) for x in (0, 4)]
+    write_enhanced(
+        tmp_path / "1.2.3",
+        positions,
+        PlaneOrientationSequence=[item(ImageOrientationPatient=list(orientation))],
+        PixelMeasuresSequence=[item(PixelSpacing=[1, 1])],
+        MRTimingAndRelatedParametersSequence=[item(RepetitionTime=repetition)],
+        MREchoSequence=[item(EffectiveEchoTime=echo)],
+        MRModifierSequence=[item(InversionTimes=inversion)] if inversion else [],
+    )
+    (found,) = find_series(tmp_path)
+    assert (found.description, found.files) == (expected, ("1.2.3",))
+    assert len(read_files(tmp_path, found.files).slices) == 2
+
+
+def test_frames_without_a_place_each_are_described_as_far_as_they_can_be(tmp_path):
+    write_enhanced(tmp_path / "1.2.3", [item()], PlaneOrientationSequence=[])
+    (found,) = find_series(tmp_path)
+    assert found.reason == "its files do not say which plane it lies in nor T1 or T2"
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,12 @@ MACROS = (
     "PlaneOrientationSequence",
     "PixelMeasuresSequence",
     "PixelValueTransformationSequence",
+    "MRTimingAndRelatedParametersSequence",
+    "MREchoSequence",
+    "MRModifierSequence",
 )
-"""The groups that say where a frame lies and what its values mean (PS3.3, C.7.6.16.2)."""
+"""The groups that say where a frame lies, what its values mean (PS3.3, C.7.6.16.2) and at which times it was taken
+(C.8.13.5)."""
 
 
 def count_frames(dataset: Dataset) -> int:

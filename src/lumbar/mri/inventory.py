@@ -15,8 +15,9 @@ import pydicom
 
 from lumbar.labels import SERIES_DESCRIPTIONS, plane_of, sequence_of
 from lumbar.mri.files import is_hidden, list_files, read_header
+from lumbar.mri.frames import frame_headers
 from lumbar.mri.geometry import Plane, anatomical_plane, lies_in
-from lumbar.mri.header import text
+from lumbar.mri.header import numbers, text
 from lumbar.mri.notes import note_refusals
 
 logger = logging.getLogger(__name__)
@@ -24,7 +25,8 @@ logger = logging.getLogger(__name__)
 TAGS = [
     *("StudyInstanceUID", "SeriesInstanceUID", "SeriesDescription", "ProtocolName", "SequenceName"),
     *("BodyPartExamined", "ImageType", "ImageOrientationPatient", "EchoTime", "RepetitionTime"),
-    *("InversionTime", "Rows", "Modality"),
+    *("InversionTime", "Rows", "Modality", "NumberOfFrames"),
+    *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 ]
 """All that is read of a file here."""
 OTHER_BODY_PARTS = re.compile(
@@ -95,7 +97,7 @@ def _read_headers(folder: Path) -> Iterator[tuple[str, pydicom.Dataset]]:
 
 
 def _describe(files: Sequence[tuple[str, pydicom.Dataset]]) -> FoundSeries:
-    names, headers = tuple(name for name, _ in files), [header for _, header in files]
+    names, headers = tuple(name for name, _ in files), [frame for _, header in files for frame in _frames(header)]
     first = headers[0]
     name = text(first, "SeriesDescription") or text(first, "ProtocolName")
     body = text(first, "BodyPartExamined").upper()
@@ -116,11 +118,19 @@ def _describe(files: Sequence[tuple[str, pydicom.Dataset]]) -> FoundSeries:
     return FoundSeries(names, name, description, "" if description else f"{plane} {weighting} images are not graded")
 
 
-def _number(header: pydicom.Dataset, name: str) -> float | None:
+def _frames(header: pydicom.Dataset) -> list[pydicom.Dataset]:
+    """The header of each frame of Enhanced MR; of a file whose frames make no sense its own, which the reader refuses
+    with the reason."""
     try:
-        return float(header.get(name))
-    except (TypeError, ValueError):
-        return None
+        return frame_headers(header)
+    except ValueError:
+        return [header]
+
+
+def _number(header: pydicom.Dataset, *names: str) -> float | None:
+    """The first of some tags that is a number: Enhanced MR has other names for the times."""
+    values = (numbers(header, name, 1) for name in names)
+    return next((float(value[0]) for value in values if value is not None), None)
 
 
 def _plane(headers: Sequence[pydicom.Dataset]) -> str | None:
@@ -141,7 +151,8 @@ def _weighting(header: pydicom.Dataset) -> str | None:
     is_t1, is_t2 = (pattern.search(called) is not None for pattern in (CALLED_T1, CALLED_T2))
     if is_t1 != is_t2:
         return "T1" if is_t1 else "T2"
-    echo, repetition, inversion = (_number(header, name) for name in ("EchoTime", "RepetitionTime", "InversionTime"))
+    echo, repetition = _number(header, "EchoTime", "EffectiveEchoTime"), _number(header, "RepetitionTime")
+    inversion = _number(header, "InversionTime", "InversionTimes")
     if inversion is not None and INVERSION_MS[0] <= inversion <= INVERSION_MS[1]:
         return "T2"
     if echo is not None and echo >= LONG_ECHO_MS:
