@@ -284,12 +284,14 @@ def test_a_file_is_dicom_by_its_content_whatever_its_name(tmp_path, names):
     assert "readme.txt: no DICOM file; not read" in " ".join(series.remarks)
 
 
-def test_a_zipped_series_and_a_folder_below_are_read(tmp_path):
+@pytest.mark.parametrize("suffix", [".zip", ".ZIP"])
+def test_a_zipped_series_and_a_folder_below_are_read(tmp_path, suffix):
     write_scan(tmp_path / "plain", sagittal_planes([0, 4, 8]), [4, 0, 0])
     plain = read_series(tmp_path / "plain", "sagittal")
     (tmp_path / "within").mkdir()
-    shutil.make_archive(str(tmp_path / "within" / "images"), "zip", tmp_path / "plain")
-    shutil.make_archive(str(tmp_path / "instead"), "zip", tmp_path / "plain")
+    packed = shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path / "plain")
+    shutil.copy(packed, tmp_path / "within" / f"images{suffix}")
+    shutil.copy(packed, tmp_path / f"instead{suffix}")
     shutil.copytree(tmp_path / "plain", tmp_path / "below" / "DICOM" / "SE000001")
     for name in ("within", "instead", "below"):
         series = read_series(tmp_path / name, "sagittal")

@@ -1,6 +1,7 @@
 """What lies in a series' folder: which files are DICOM, by their content, and their bytes, also out of a zip."""
 
 import os
+import re
 import stat
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -13,15 +14,17 @@ import pydicom
 LARGEST_FILE = 2**27
 """Bytes: so many that the largest image fits with 64 bits a pixel. A larger file is refused before it is read."""
 SUFFIX, ZIP = ".dcm", ".zip"
+ZIP_AND_MEMBER = re.compile(rf"{re.escape(ZIP)}/", re.IGNORECASE)
+"""Where a name goes on inside a zip."""
 DIRECTORY_CLASS = "1.2.840.10008.1.3.10"
 """Media Storage Directory Storage: a DICOMDIR, which lists files and shows nothing."""
 
 
 def zip_of(directory: Path) -> Path:
     """A directory, or where there is none the zip of its name beside it, if there is one."""
-    packed = directory.with_name(directory.name + ZIP)
+    zips = (directory.with_name(directory.name + suffix) for suffix in (ZIP, ZIP.upper()))
     try:
-        return packed if not directory.exists() and packed.is_file() else directory
+        return directory if directory.exists() else next(filter(Path.is_file, zips), directory)
     except OSError:  # nothing can be told of it: whoever lists it is told why
         return directory
 
@@ -118,9 +121,10 @@ def read_bytes(directory: Path, name: str) -> bytes:
     """The content of a file that `list_files` names; ValueError where it is none, empty or too large."""
     if directory.suffix.lower() == ZIP and directory.is_file():
         return _unpack(directory, name)
-    head, zipped, member = name.rpartition(f"{ZIP}/")
-    if zipped and (directory / f"{head}{ZIP}").is_file():
-        return _unpack(directory / f"{head}{ZIP}", member)
+    for slash in ZIP_AND_MEMBER.finditer(name):
+        packed = directory / name[: slash.end() - 1]
+        if packed.is_file():
+            return _unpack(packed, name[slash.end() :])
     path = directory / name
     kind = path.stat()
     if not stat.S_ISREG(kind.st_mode):
