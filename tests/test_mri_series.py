@@ -60,6 +60,13 @@ def test_an_empty_and_a_missing_directory_are_named(tmp_path):
         read_series(tmp_path / "gone")
 
 
+def test_the_folder_that_one_is_in_is_read_under_its_own_name(tmp_path, monkeypatch):
+    write_scan(tmp_path / "77", sagittal_planes([0, 4, 8]), [0, 0, 0])
+    monkeypatch.chdir(tmp_path / "77")
+    series = read_series(".")
+    assert (series.series_id, len(series.slices)) == (77, 3)
+
+
 @pytest.mark.parametrize("xs", [(-8, -4, 0, 4, 8), (8, 4, 0, -4, -8)])
 def test_slices_run_from_right_to_left_however_they_were_numbered(tmp_path, xs):
     write_scan(tmp_path / "77", sagittal_planes(xs), [0, 0, 0])

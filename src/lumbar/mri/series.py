@@ -186,6 +186,8 @@ def read_series(directory: Path | str, expected_plane: str | None = None, expect
     SeriesError when nothing readable is left.
     """
     directory = Path(directory)
+    if not directory.name:  # as that of `.`
+        directory = directory.absolute()
     series_id = int(directory.name) if directory.name.isdecimal() else 0
     directory = zip_of(directory)
     names, others = _list_files(directory)
