@@ -59,6 +59,8 @@ def test_what_the_file_says_replaces_the_defaults_and_nothing_else(config_file):
         ("grade:\n  epochs: many\n", "grade.epochs: .*integer.*, got 'many'"),
         ("- a\n- b\n", "expected keys and values, got list"),
         ("a: [\n", "not YAML"),
+        ("seed: 1\ndetect:\n  epochs: 3\nseed: 2\n", "seed: stands in line 1 and in line 4, expected it once"),
+        ("detect:\n  epochs: 3\n  scale: p\n  epochs: 4\n", "epochs: stands in line 2 and in line 4, expected it once"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_file_and_key(config_file, content, message):
@@ -66,6 +68,12 @@ def test_what_is_wrong_is_named_with_its_file_and_key(config_file, content, mess
     with pytest.raises(ConfigError, match=message) as caught:
         read_config(path)
     assert str(caught.value).startswith((f"{path}: ", f"{path.parent}/none.yaml: "))
+
+
+def test_a_key_may_stand_beside_the_same_one_of_a_section_that_is_merged_in(config_file):
+    graders = "  one: &one {views: spinal, epochs: 3}\n  other: {<<: *one, epochs: 4}\n"
+    config = read_config(config_file(f"graders:\n{graders}"))
+    assert [grader.epochs for grader in config.graders.values()] == [3, 4]
 
 
 def test_every_mistake_is_named_at_once(config_file):

@@ -13,10 +13,29 @@ from lumbar.records import read_record
 
 BASE = "base"
 """The key that names the config, beside this one, whose values hold where this one says nothing."""
+MERGE = "tag:yaml.org,2002:merge"
+"""What YAML calls the key `<<`, which may stand in a mapping several times."""
 
 
 class ConfigError(InputError):
     """A config that is not what it should be; the message names the file and the key."""
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's own loader keeps the last of two equal keys, and says nothing of the first."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """A mapping as it is written, before `<<` brings in keys that it may well have itself."""
+        mapping = super().compose_mapping_node(anchor)
+        lines: dict[str, int] = {}
+        for key, _ in mapping.value:
+            name, line = str(key.value), key.start_mark.line + 1
+            if name in lines and key.tag != MERGE:
+                raise ConfigError(
+                    f"{self.name}: {name}: stands in line {lines[name]} and in line {line}, expected it once"
+                )
+            lines[name] = line
+        return mapping
 
 
 def read_config(path: Path) -> Config:
@@ -50,7 +69,8 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ConfigError(f"{path}: there is no such config")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        with path.open(encoding="utf-8") as file:
+            values = _Loader(file).get_single_data() or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not YAML: {error}") from error
     if not isinstance(values, dict):
