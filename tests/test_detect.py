@@ -22,6 +22,7 @@ from lumbar.detect.training_set import write_training_set
 from lumbar.labels import CELLS, LEVELS, level_title, title
 from lumbar.report.points import draw_points
 from lumbar.run.checkpoint import CheckpointError
+from lumbar.run.remarks import remarks_on
 from scans import axial_planes, bright_centre, sagittal_planes, write_scan
 
 SPINE = np.array([[0.0, 3 * level, 70.0 - 35 * level] for level in range(5)])
@@ -267,6 +268,23 @@ def test_each_annotated_series_adds_slices_that_show_nothing(competition, tmp_pa
     table, _, _ = write_training_set(competition, CONFIG, tmp_path / "yolo", jobs=1)
     empty = [name for name in table["image"] if not (tmp_path / "yolo" / "labels" / f"{name}.txt").read_text()]
     assert sorted(name.split("_")[1] for name in empty) == ["10", "11"]
+
+
+def test_an_annotated_point_without_an_image_is_told_by_all_that_would_use_it(competition, tmp_path):
+    with (competition.root / "train_label_coordinates.csv").open("a") as file:
+        file.write("1,10,99,Spinal Canal Stenosis,L1/L2,5,5\n1,12,1,Spinal Canal Stenosis,L2/L3,5,5\n")
+    _, points, of_images = write_training_set(competition, CONFIG, tmp_path / "yolo", jobs=1)
+    _, of_points = annotated_points(competition, pd.DataFrame({"study_id": [1], "fold": [0]}), jobs=1)
+    assert len(points) == len(POINTS)
+    for problems in (of_images, of_points):
+        assert [(problem.study_id, problem.message) for problem in problems if problem.is_harmful] == [
+            (1, "series 10: no image 99 for spinal_canal_stenosis l1_l2"),
+            (1, "series 12: no image 1 for spinal_canal_stenosis l2_l3"),
+        ]
+        assert remarks_on(problems) == [
+            "annotated points without a readable image: 2, the first: "
+            "series 10: no image 99 for spinal_canal_stenosis l1_l2"
+        ]
 
 
 @pytest.fixture

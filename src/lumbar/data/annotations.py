@@ -1,7 +1,7 @@
 """Annotated points in patient space: a competition's coordinates put onto the slices that they name."""
 
-import logging
 from collections.abc import Container, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,22 +10,36 @@ from lumbar.data.competition import Competition
 from lumbar.data.points import NO_FOLD, Point
 from lumbar.data.problems import Problem, Problems
 from lumbar.data.studies import Study, collect_points, map_studies, series_by_id
-from lumbar.mri.series import Series
+from lumbar.mri.series import Series, Slice
 
-logger = logging.getLogger(__name__)
+STAGE = "annotations"
+"""By which the problem of a point without an image is known."""
 
 
-def place_annotations(coordinates: pd.DataFrame, series: Mapping[int, Series], fold: int = NO_FOLD) -> Iterator[Point]:
-    """The points of some rows of `read_coordinates`; `series` are readable ones by their id.
+def annotated_images(
+    coordinates: pd.DataFrame, series: Mapping[int, Series], problems: Problems
+) -> Iterator[tuple[Any, Series, Slice]]:
+    """Some rows of `read_coordinates`, each with the series and the slice that it names; `series` are readable ones by
+    their id.
 
-    A row whose series or image is not there is left out with a warning.
+    A row whose series or image is not there is left out and noted.
     """
     for row in coordinates.itertuples():
         try:
-            image = series[row.series_id].by_instance_number(row.instance_number)
+            stack = series[row.series_id]
+            image = stack.by_instance_number(row.instance_number)
         except KeyError:
-            logger.warning("study %s: no image for the point of %s %s", row.study_id, row.condition, row.level)
+            message = f"series {row.series_id}: no image {row.instance_number} for {row.condition} {row.level}"
+            problems.note(row.study_id, STAGE, message)
             continue
+        yield row, stack, image
+
+
+def place_annotations(
+    coordinates: pd.DataFrame, series: Mapping[int, Series], problems: Problems, fold: int = NO_FOLD
+) -> Iterator[Point]:
+    """The points of those rows that `annotated_images` finds an image for."""
+    for row, _, image in annotated_images(coordinates, series, problems):
         pixel = np.array([row.x, row.y], dtype=np.float64)
         yield Point(
             study_id=row.study_id,
@@ -61,6 +75,6 @@ def _by_study(coordinates: pd.DataFrame, wanted: Container[int]) -> Iterator[tup
     return ((study_id, rows) for study_id, rows in coordinates.groupby("study_id") if study_id in wanted)
 
 
-def _place(_: int, study: Study, __: Problems, given: tuple[pd.DataFrame, int]) -> list[Point]:
+def _place(_: int, study: Study, problems: Problems, given: tuple[pd.DataFrame, int]) -> list[Point]:
     coordinates, fold = given
-    return list(place_annotations(coordinates, series_by_id(study), fold))
+    return list(place_annotations(coordinates, series_by_id(study), problems, fold))

@@ -58,12 +58,12 @@ def _write_study(
     folder: Path,
     study_id: int,
     study: Study,
-    _: Problems,
+    problems: Problems,
     given: tuple[pd.DataFrame, int],
 ) -> tuple[list[str], list[Point]]:
     """The names of a study's images, and its annotated points."""
     series, (coordinates, fold) = series_by_id(study), given
-    points = list(place_annotations(coordinates, series, fold))
+    points = list(place_annotations(coordinates, series, problems, fold))
     kinds = {stack.series_id: description for description, stacks in study.items() for stack in stacks}
     names = []
     for series_id in sorted(series):

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
+from lumbar.data.annotations import annotated_images
 from lumbar.data.competition import Competition
 from lumbar.data.points import KEY
 from lumbar.data.problems import Problems, problem_table
@@ -71,15 +72,7 @@ def _draw_study(
     out: Path, field_mm: float | None, study_id: int, study: Study, problems: Problems, given: pd.DataFrame
 ) -> Written:
     written: Written = []
-    series = series_by_id(study)
-    for row in given.itertuples():
-        try:
-            stack = series[row.series_id]
-            image = stack.by_instance_number(row.instance_number)
-        except KeyError:
-            message = f"series {row.series_id}: no image {row.instance_number} for {row.condition} {row.level}"
-            problems.note(study_id, "png", message)
-            continue
+    for row, stack, image in annotated_images(given, series_by_id(study), problems):
         name = f"{study_id}_{row.series_id}_{row.instance_number}_{row.level}.png"
         file = Path(FOLDERS[row.grade], name)
         Image.fromarray(_pixels(stack, image, row, field_mm)).save(out / file)

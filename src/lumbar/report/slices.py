@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from lumbar.data.annotations import place_annotations
 from lumbar.data.competition import Competition
 from lumbar.data.points import KEY, PATIENT
+from lumbar.data.problems import Problems
 from lumbar.labels import CONDITIONS, GROUPS, group_of, level_title
 from lumbar.mri.geometry import Plane
 from lumbar.mri.sampling import sample_square
@@ -105,7 +106,8 @@ class Scans:
         mine = rows[(rows["study_id"] == study_id) & rows["condition"].isin(conditions)]
         planes = {row.series_id: GROUPS[group_of(row.condition)].plane for row in mine.itertuples()}
         opened = {series_id: self.open(study_id, series_id, plane) for series_id, plane in planes.items()}
-        placed = place_annotations(mine, {series_id: one for series_id, one in opened.items() if one})
+        readable = {series_id: one for series_id, one in opened.items() if one}
+        placed = place_annotations(mine, readable, Problems())  # the detect stage has told of those without an image
         return pd.DataFrame(
             [(point.study_id, point.condition, point.level, *point.patient) for point in placed],
             columns=[*KEY, *PATIENT],
