@@ -47,6 +47,12 @@ def test_several_processes_say_what_one_says_and_in_the_same_order(competition):
     assert all(count > 0 for _, count in results[0])
 
 
+def test_a_worker_whose_share_is_one_core_reads_in_one_process_though_all_are_asked_for(competition, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    done = map_studies(competition, "train", competition.study_ids[:2], lambda *_: os.getpid(), jobs=-1)
+    assert {each.value for each in done} == {os.getpid()}
+
+
 def test_with_one_process_a_study_is_asked_for_when_the_one_before_it_is_done(competition):
     asked, seen = [], []
 

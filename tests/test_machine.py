@@ -5,7 +5,7 @@ import math
 import pytest
 
 from lumbar import machine as machines
-from lumbar.machine import this_machine
+from lumbar.machine import processes, this_machine
 
 
 @pytest.mark.parametrize(("visible", "gpus"), [("", ()), ("-1", ()), ("1", ("1",)), ("0, 1", ("0", "1"))])
@@ -13,6 +13,13 @@ def test_what_this_process_was_given_is_what_is_shared(monkeypatch, visible, gpu
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert (this_machine().gpus, this_machine().threads) == (gpus, 3)
+
+
+def test_all_processes_are_no_more_than_the_share_of_threads_and_a_number_is_that_number(monkeypatch):
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")
+    for threads, all_of_them in (("1", 1), ("64", 2)):
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        assert (processes(-1), processes(3)) == (all_of_them, 3)
 
 
 def test_gpus_are_numbered_as_cuda_numbers_them(monkeypatch, tmp_path):

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
+from joblib import effective_n_jobs
+
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 """What a container may hold, or `max`."""
 
@@ -27,6 +29,14 @@ def this_machine() -> Machine:
         threads=int(threads) if threads.isdigit() and int(threads) else os.cpu_count() or 1,
         memory=min(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), _memory_limit()),
     )
+
+
+def processes(jobs: int) -> int:
+    """How many processes `jobs` asks for, joblib's way: -1 for all that there may be.
+
+    joblib knows the machine's cores and a container's share of them, but not `OMP_NUM_THREADS`, which is a worker's.
+    """
+    return jobs if jobs > 0 else min(effective_n_jobs(jobs), this_machine().threads)
 
 
 def _visible_gpus(devices: Path) -> tuple[str, ...]:

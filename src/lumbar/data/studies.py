@@ -18,6 +18,7 @@ from lumbar.data.points import Point, points_table
 from lumbar.data.problems import HARMLESS, Problem, Problems
 from lumbar.errors import printable
 from lumbar.labels import plane_of, sequence_of
+from lumbar.machine import processes
 from lumbar.mri.series import Series, read_series
 
 Study = dict[str, list[Series]]
@@ -57,9 +58,9 @@ def map_studies(
     `work` gets the id, the study and a list for problems, and as `given` what is given for the study, if anything is.
     `series` is the split's series table where it has been read already; of its series all are read, or `only` some. A
     `label` shows a progress bar.
-    With several `jobs` processes read and work, and the ids are taken ahead; with one, an id is taken when the study
-    before it is done. An error of reading is noted. One of the work is raised, unless there is a `stage` (its name, and
-    what is used instead) to note it as one of. `strict` raises both.
+    With several `jobs`, counted by `machine.processes`, as many processes read and work, and the ids are taken ahead;
+    with one, an id is taken when the study before it is done. An error of reading is noted. One of the work is raised,
+    unless there is a `stage` (its name, and what is used instead) to note it as one of. `strict` raises both.
     """
     table = competition.series(split) if series is None else series
     rows_of, wanted = dict(list(table.groupby("study_id"))), None if only is None else set(only)
@@ -74,8 +75,8 @@ def map_studies(
     )
     done = (
         (_do(*task) for task in tasks)
-        if jobs == 1
-        else Parallel(n_jobs=jobs, return_as="generator")(delayed(_do)(*task) for task in tasks)
+        if processes(jobs) == 1
+        else Parallel(n_jobs=processes(jobs), return_as="generator")(delayed(_do)(*task) for task in tasks)
     )
     total = len(study_ids) if isinstance(study_ids, Sized) else None
     yield from tqdm(done, total=total, desc=label, unit="study", disable=not label)

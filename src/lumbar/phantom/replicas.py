@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from lumbar.data.tables import write_table
 from lumbar.errors import InputError
+from lumbar.machine import processes
 
 REPLICAS_STREAM = 6
 """The stream of random numbers under the seed; 0 to 3 are the phantom's own."""
@@ -34,7 +35,8 @@ def copy_test_studies(root: Path, count: int, seed: int, jobs: int = -1) -> None
     sources = [originals[index % len(originals)] for index in range(count)]
     pairs = list(zip(sources, _draw_ids(rng, sources, set(originals)), strict=True))
     work = [delayed(_copy_study)(root / "test_images", *pair) for pair in pairs]
-    for _ in tqdm(Parallel(n_jobs=jobs, return_as="generator")(work), total=count, desc="copies", unit="study"):
+    finished = Parallel(n_jobs=processes(jobs), return_as="generator")(work)
+    for _ in tqdm(finished, total=count, desc="copies", unit="study"):
         pass
     for name, table in tables.items():
         write_table(_extend(table, pairs), root / name)

@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from lumbar.data.tables import write_table
 from lumbar.labels import CELLS, GRADES, grade_title, level_title, row_ids, title
+from lumbar.machine import processes
 from lumbar.phantom.grades import grade_of
 from lumbar.phantom.scanner.files import draw_tag_habits, write_slice
 from lumbar.phantom.study import SimulatedStudy, draw_looks, image_slice, simulate_study
@@ -34,7 +35,7 @@ def write_phantom(
     wanted = [(TRAIN, index, study_id) for index, study_id in enumerate(_draw_ids(seed, TRAIN_IDS, studies))]
     wanted += [(TEST, index, study_id) for index, study_id in enumerate(_draw_ids(seed, TEST_IDS, test_studies))]
     work = [delayed(_write_study)(Path(out), seed, *ids, max_size) for ids in wanted]
-    finished = Parallel(n_jobs=jobs, return_as="generator")(work)
+    finished = Parallel(n_jobs=processes(jobs), return_as="generator")(work)
     written = list(tqdm(finished, total=len(work), desc="phantom", unit="study"))
     _write_tables(Path(out), written[:studies], written[studies:])
 

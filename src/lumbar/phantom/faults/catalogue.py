@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from lumbar.data.tables import write_table
 from lumbar.errors import InputError
+from lumbar.machine import processes
 from lumbar.phantom.faults import exports, files, pixels, tables, tags
 from lumbar.phantom.faults.damage import files_of
 from lumbar.phantom.faults.tables import SERIES_TABLE, SUBMISSION_TABLE, Tables
@@ -262,7 +263,7 @@ def _damage(root: Path, texts: Tables, dealt: Sequence[tuple[_Case, np.random.Ge
         for (case, rng), folder in zip(dealt, folders, strict=True)
         if FAULTS[case.fault].scope == FILES
     ]
-    finished = Parallel(n_jobs=jobs, return_as="generator")(work)
+    finished = Parallel(n_jobs=processes(jobs), return_as="generator")(work)
     of_files = iter(tqdm(finished, total=len(work), desc="faults", unit="series"))
     return [
         next(of_files) if FAULTS[case.fault].scope == FILES else _damage_text(texts, case, rng) for case, rng in dealt
