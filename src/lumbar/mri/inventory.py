@@ -19,6 +19,7 @@ from lumbar.mri.frames import frame_headers
 from lumbar.mri.geometry import Plane, anatomical_plane, lies_in
 from lumbar.mri.header import numbers, text
 from lumbar.mri.notes import note_refusals
+from lumbar.mri.weighting import weighting_in
 
 logger = logging.getLogger(__name__)
 
@@ -33,10 +34,8 @@ OTHER_BODY_PARTS = re.compile(
     r"HEAD|BRAIN|SKULL|NECK|CHEST|HEART|BREAST|ABDOMEN|KNEE|HIP|SHOULDER|ANKLE|WRIST|C-?SPINE"
 )
 """In BodyPartExamined: what is no lumbar spine. Most lumbar spines say LSPINE, SPINE or nothing."""
-CALLED_T1, CALLED_T2 = re.compile(r"T1(?!\d)"), re.compile(r"(?<!PA)T2(?!\d)|STIR|TIRM")
-"""In a series' names. T12 is a vertebra, and PAT2 how fast an image was taken."""
 NAMES = ("SeriesDescription", "ProtocolName", "SequenceName")
-"""The tags in which a series is called by a name."""
+"""The tags in which a series is called by a name, that of the series itself first: others may name the whole study."""
 LOCALIZER = re.compile(r"LOCALI[SZ]ER|SCOUT|SURVEY|(?<![A-Z])LOC(?![A-Z])")
 """In a series' names or its ImageType: a few rough images from which the others were planned. Its times are those of a
 true series."""
@@ -105,7 +104,7 @@ def _describe(files: Sequence[tuple[str, pydicom.Dataset]]) -> FoundSeries:
         return FoundSeries(names, name, None, f"its files say that it shows {body}")
     if "DIFFUSION" in text(first, "ImageType").upper():
         return FoundSeries(names, name, None, "its files say that it is a diffusion image")
-    if LOCALIZER.search(" ".join(text(first, tag) for tag in ("ImageType", *NAMES)).upper()):
+    if _is_localizer(first):
         return FoundSeries(names, name, None, "its files say that it is a localizer")
     plane, weighting = _plane(headers), _weighting(first)
     if plane is None or weighting is None:
@@ -127,6 +126,17 @@ def _frames(header: pydicom.Dataset) -> list[pydicom.Dataset]:
         return [header]
 
 
+def _is_localizer(header: pydicom.Dataset) -> bool:
+    """Whether ImageType or a name says so, before another name says `T1` or `T2`."""
+    for name in ("ImageType", *NAMES):
+        said = text(header, name)
+        if LOCALIZER.search(said.upper()):
+            return True
+        if weighting_in(said):
+            return False
+    return False
+
+
 def _number(header: pydicom.Dataset, *names: str) -> float | None:
     """The first of some tags that is a number: Enhanced MR has other names for the times."""
     values = (numbers(header, name, 1) for name in names)
@@ -146,11 +156,10 @@ def _plane(headers: Sequence[pydicom.Dataset]) -> str | None:
 
 
 def _weighting(header: pydicom.Dataset) -> str | None:
-    """`T1` or `T2` (also STIR) by what the series is called, else by its times; None where neither tells."""
-    called = " ".join(text(header, name) for name in NAMES).upper()
-    is_t1, is_t2 = (pattern.search(called) is not None for pattern in (CALLED_T1, CALLED_T2))
-    if is_t1 != is_t2:
-        return "T1" if is_t1 else "T2"
+    """`T1` or `T2` (also STIR) by the first of its names that tells, else by its times; None where neither does."""
+    called = (weighting_in(text(header, name)) for name in NAMES)
+    if said := next(filter(None, called), None):
+        return said
     echo, repetition = _number(header, "EchoTime", "EffectiveEchoTime"), _number(header, "RepetitionTime")
     inversion = _number(header, "InversionTime", "InversionTimes")
     if inversion is not None and INVERSION_MS[0] <= inversion <= INVERSION_MS[1]:
