@@ -145,6 +145,22 @@ def test_a_series_that_is_not_what_the_table_says_is_told(tmp_path):
     assert read_series(tmp_path, "sagittal", "T1").problems == ()
 
 
+@pytest.mark.parametrize(
+    ("name", "expected", "told"),
+    [
+        ("SAG STIR T12-S1", "T2", []),
+        ("SAG STIR T12-S1", "T1", ["T2 where T1"]),
+        ("sag t1 tse", "T2", ["T1 where T2"]),
+        ("sag t1 tse", "T1", []),
+        ("T1 and T2", "T1", []),
+    ],
+)
+def test_a_name_is_read_as_people_write_it_before_it_is_said_to_be_of_another_sequence(tmp_path, name, expected, told):
+    write_image(tmp_path / "1.dcm", RAMP, 1, SeriesDescription=name, **plane_tags(sagittal_planes([0])[0]))
+    problems = read_series(tmp_path, "sagittal", expected).problems
+    assert [message.partition("a SeriesDescription of ")[2].partition(" is")[0] for message in problems] == told
+
+
 def test_pixels_that_are_no_number_are_black_and_the_others_stay(tmp_path):
     write_image(tmp_path / "1.dcm", RAMP, 1, **plane_tags(axial_planes([0])[0]))
     dataset = pydicom.dcmread(tmp_path / "1.dcm")

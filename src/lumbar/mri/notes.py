@@ -12,6 +12,7 @@ from lumbar.errors import printable
 from lumbar.mri.geometry import SAME_PLACE_MM, Plane
 from lumbar.mri.image import MADE_UP_FOR, UNNEEDED_TAGS, Image
 from lumbar.mri.pixels import BAD_PIXELS, BAD_RESCALE, PADDED
+from lumbar.mri.weighting import weighting_in
 
 NAMED = 5
 """File names in a message, before the rest is counted."""
@@ -90,10 +91,8 @@ def note_stack(images: Sequence[Image], numbers: Sequence[int], planes: Sequence
 
 def note_sequence(images: Sequence[Image], expected: str) -> list[Note]:
     """Whether the files themselves say `T1` where `T2` is expected, or the reverse."""
-    other = {"T1": "T2", "T2": "T1"}.get(expected, "")
-    wrong = tuple(
-        image.name for image in images if other and other in image.sequence and expected not in image.sequence
-    )
+    other = {"T1": "T2", "T2": "T1"}.get(expected)
+    wrong = tuple(image.name for image in images if other and weighting_in(image.sequence) == other)
     return [Note(f"a SeriesDescription of {other} where {expected} is expected", wrong, "kept")] if wrong else []
 
 
