@@ -168,6 +168,19 @@ def test_what_one_file_lacks_is_taken_from_its_neighbours(tmp_path):
     assert (lacking.y_spacing, lacking.x_spacing) == (0.5, 0.75)
 
 
+@pytest.mark.parametrize(("side", "expected"), [(96, 1.0), (48, 2.0), (32, 3.0)])
+def test_a_missing_pixel_spacing_is_that_of_an_image_of_the_same_size_or_keeps_the_field_of_view(
+    tmp_path, side, expected
+):
+    first, second, lacking = axial_planes([0, 4, 8])
+    write_image(tmp_path / "1.dcm", np.zeros((96, 96), np.uint16), 1, **plane_tags(first) | {"PixelSpacing": [1, 1]})
+    write_image(tmp_path / "2.dcm", np.zeros((48, 48), np.uint16), 2, **plane_tags(second) | {"PixelSpacing": [2, 2]})
+    pixels = np.zeros((side, side), np.uint16)
+    write_image(tmp_path / "3.dcm", pixels, 3, **plane_tags(lacking) | {"PixelSpacing": None})
+    plane = read_series(tmp_path).by_instance_number(3).plane
+    assert plane.x_spacing == plane.y_spacing == expected
+
+
 def test_without_any_pixel_spacing_the_field_of_view_is_assumed(tmp_path):
     write_image(tmp_path / "1.dcm", RAMP, 1, ImagePositionPatient=[0, 0, 0], ImageOrientationPatient=list(AXIAL))
     plane = read_series(tmp_path).slices[0].plane

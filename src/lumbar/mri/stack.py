@@ -86,10 +86,7 @@ def place_images(images: Sequence[Image], numbers: Sequence[int], expected_plane
 
     `expected_plane` stands in for an orientation that no file gives.
     """
-    straight = np.concatenate(DISPLAY_AXES[expected_plane])
-    of_usual_size = [np.full(2, FALLBACK_FIELD_OF_VIEW_MM / max(image.pixels.shape)) for image in images]
-    orientations = _fill([image.orientation for image in images], [straight] * len(images))
-    spacings = _fill([image.spacing for image in images], of_usual_size)
+    orientations, spacings = _orientations(images, np.concatenate(DISPLAY_AXES[expected_plane])), _spacings(images)
     at_origin = [Plane.of(np.zeros(3), *tags) for tags in zip(orientations, spacings, strict=True)]
     positions, notes = _positions(images, numbers, at_origin)
     notes += [
@@ -100,11 +97,26 @@ def place_images(images: Sequence[Image], numbers: Sequence[int], expected_plane
     return Placement(planes, _differ(images), [note for note in notes if note.files])
 
 
-def _fill(values: Sequence[Array | None], assumed: Sequence[Array]) -> list[Array]:
-    """The values; where one is missing the first of the others, and where all are what is assumed."""
-    known = next((value for value in values if value is not None), None)
-    spare = assumed if known is None else [known] * len(values)
-    return [other if value is None else value for value, other in zip(values, spare, strict=True)]
+def _orientations(images: Sequence[Image], straight: Array) -> list[Array]:
+    """The images' own orientations; else the first of the others', or the straight one."""
+    spare = next((image.orientation for image in images if image.orientation is not None), straight)
+    return [spare if image.orientation is None else image.orientation for image in images]
+
+
+def _spacings(images: Sequence[Image]) -> list[Array]:
+    """The images' own spacings; else that of the first image of the same size, or what gives the field of view of the
+    first of any size, or the usual one."""
+    known: dict[tuple[int, ...], Array] = {}
+    for image in images:
+        if image.spacing is not None:
+            known.setdefault(image.pixels.shape, image.spacing)
+    of_one_pixel = np.full(2, FALLBACK_FIELD_OF_VIEW_MM)
+    shape, spacing = next(iter(known.items()), ((1, 1), of_one_pixel))
+
+    def spare(wanted: tuple[int, ...]) -> Array:
+        return known[wanted] if wanted in known else spacing * max(shape) / max(wanted)
+
+    return [spare(image.pixels.shape) if image.spacing is None else image.spacing for image in images]
 
 
 def _source(images: Sequence[Image], name: str, assumed: str) -> str:
