@@ -69,6 +69,13 @@ def test_images_in_one_place_keep_the_order_of_their_numbers_and_do_not_count_as
     assert "an image where another one lies" in series.problems[0]
 
 
+def test_the_number_in_a_files_name_has_no_digit_of_the_folders_above_it(tmp_path):
+    for number, plane in enumerate(sagittal_planes([0, 4, 8]), start=7):
+        path = tmp_path / "study 20240101" / f"SE{9 - number}" / f"IM{number:04d}.dcm"
+        write_image(path, RAMP, None, **plane_tags(plane))
+    assert read_series(tmp_path).instance_numbers == [7, 8, 9]
+
+
 def test_two_images_of_one_number_are_told_apart_and_a_copy_is_left_out(tmp_path):
     write_scan(tmp_path, sagittal_planes([0, 4, 8]), [4, 0, 0])
     shutil.copy(tmp_path / "2.dcm", tmp_path / "2 (1).dcm")

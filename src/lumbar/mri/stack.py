@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
+from pathlib import PurePosixPath
 
 import numpy as np
 
@@ -69,7 +70,8 @@ def number_images(images: Sequence[Image]) -> tuple[list[int], list[Note]]:
     return list(numbers), [note for note in notes if note.files]
 
 
-def _number_in_name(name: str) -> int:
+def _number_in_name(path: str) -> int:
+    name = PurePosixPath(path).name  # a folder's number is a series' or a study's
     stem, _, suffix = name.rpartition(".")
     digits = "".join(
         character for character in (name if suffix.isdecimal() or not stem else stem) if character.isdecimal()
