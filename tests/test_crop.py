@@ -11,7 +11,7 @@ from lumbar.crop.crops import Crops, join_views, open_crops
 from lumbar.crop.store import crops_of_study, write_crops
 from lumbar.crop.view import ViewCutter, crop_view, describe_slices, neighbours
 from lumbar.data.competition import Competition
-from lumbar.data.points import Point, points_table
+from lumbar.data.points import NO_SLICE, Point, points_table
 from lumbar.mri.geometry import Plane
 from lumbar.mri.series import Series, read_series
 from scans import axial_planes, balls, bright_centre, plane_tags, sagittal_planes, turned, write_image, write_scan
@@ -169,6 +169,7 @@ def test_crops_lie_on_disk_beside_the_table_of_their_rows(tmp_path):
     assert subarticular.index["row_id"].tolist() == ["1_left_subarticular_stenosis_l4_l5"]
     for crops in (spinal, subarticular):
         assert crops.pixels.shape == (1, 3, 32, 32)
+        assert crops.index["is_own"].tolist() == [1]
         np.testing.assert_allclose(bright_centre(crops.pixels[0, 1]), [15.5, 15.5], atol=0.3)
 
 
@@ -218,6 +219,20 @@ def test_a_canal_is_seen_on_the_axial_slice_nearest_to_it(tmp_path):
     assert crops.index["is_own"].tolist() == [0], "nobody has marked a slice of this series"
     assert crops.index["mm_1"].abs().iloc[0] == pytest.approx(1.0)
     assert abs(crops.index["mm_0"].iloc[0] - crops.index["mm_2"].iloc[0]) == pytest.approx(8.0)
+
+
+def test_a_canal_that_was_annotated_on_t1_is_seen_on_the_t2_slice_nearest_to_it(tmp_path):
+    canal = np.array([2.0, 4, -5])
+    t2 = stack_of_balls(tmp_path / "10", "sagittal", [canal])
+    t1 = stack_of_balls(tmp_path / "12", "sagittal", [[2.0, 12, 3]])
+    points = points_on([(t1, "spinal_canal_stenosis", canal)])
+    crops = crops_of_study(study_of(("Sagittal T1", t1), ("Sagittal T2/STIR", t2)), points, cutter("spinal"))
+    assert crops is not None
+    np.testing.assert_allclose(bright_centre(crops.pixels[0, 1]), [15.5, 15.5], atol=0.3)
+    assert crops.index["is_own"].tolist() == [0], "nobody has marked a slice of this series"
+    assert crops_of_study(study_of(("Sagittal T1", t1)), points, cutter("spinal")) is None
+    points["series_id"] = NO_SLICE
+    assert crops_of_study(study_of(("Sagittal T2/STIR", t2)), points, cutter("spinal")) is None
 
 
 def test_a_cell_that_no_slice_is_near_to_is_left_out_of_that_view_only(tmp_path):

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from lumbar.config import ViewConfig
 from lumbar.crop.crops import slice_facts
-from lumbar.data.points import PATIENT
-from lumbar.data.studies import Study, series_by_id
+from lumbar.data.points import NO_SLICE, PATIENT
+from lumbar.data.studies import Study
 from lumbar.labels import CONDITIONS, plane_of
 from lumbar.mri.geometry import BACK, DECIMALS, Array
 from lumbar.mri.sampling import sample_square
@@ -42,14 +42,16 @@ class ViewCutter:
     def cut(self, study: Study, row: Any) -> tuple[NDArray[np.uint8], tuple[float, ...]] | None:
         """The crop of a row of the points table on a study's series, and its facts; None where no slice shows it."""
         point = np.array([getattr(row, axis) for axis in PATIENT])
-        place = own_slice(study, row) if self.view.series is None else self._nearest_slice(study, point)
+        own = own_slice(study, row, self.view.series_description) if self.view.series is None else None
+        is_on_none = self.view.series is None and row.series_id == NO_SLICE
+        place = own if own or is_on_none else self._nearest_slice(study, point)
         if place is None:
             return None
         series, instance_number = place
         side = CONDITIONS[row.condition].side
         crop = crop_view(series, instance_number, point, self.view, side)
         facts = describe_slices(series, instance_number, point, self.view, side)
-        return crop, (float(self.view.series is None), float(instance_number), *facts)
+        return crop, (float(own is not None), float(instance_number), *facts)
 
     def _nearest_slice(self, study: Study, point: Array) -> tuple[Series, int] | None:
         """The slice nearest to a point, of all series of the view's type that show it within the tolerance."""
@@ -61,9 +63,10 @@ class ViewCutter:
         return shown[0], shown[1].instance_number
 
 
-def own_slice(study: Study, row: Any) -> tuple[Series, int] | None:
-    """The series and the instance that a row of the points table names; None for a point on no slice."""
-    series = series_by_id(study).get(row.series_id)
+def own_slice(study: Study, row: Any, description: str) -> tuple[Series, int] | None:
+    """The series of this type and the instance that a row of the points table names; None for a point on no slice, or
+    on a series of another type, as in one real study, whose canal was annotated on T1."""
+    series = next((stack for stack in study.get(description, []) if stack.series_id == row.series_id), None)
     return None if series is None else (series, int(row.instance_number))
 
 
