@@ -86,6 +86,18 @@ def test_rows_that_share_their_key_are_refused(table):
         read_table(path, [integer("study_id"), real("x")], unique=["study_id"])
 
 
+def test_of_two_annotated_points_of_a_cell_the_first_is_kept_and_the_others_are_told(table, caplog):
+    rows = ["7,1,3,Spinal Canal Stenosis,L4/L5,10,20", "7,1,4,Spinal Canal Stenosis,L5/S1,1,2"]
+    again = ["7,1,3,Spinal Canal Stenosis,L4/L5,11,21", "7,2,3,spinal_canal_stenosis,l5_s1,1,2"]
+    header = "study_id,series_id,instance_number,condition,level,x,y"
+    path = table("\n".join([header, rows[0], again[0], rows[1], again[1]]) + "\n")
+    assert read_coordinates(path)[["level", "x"]].to_numpy().tolist() == [["l4_l5", 10], ["l5_s1", 1]]
+    assert caplog.messages == [
+        f"{path}: 2 rows are left out, since their cell has a point already; the first: "
+        "study_id 7, condition spinal_canal_stenosis, level l4_l5"
+    ]
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(TableError, match=r"none\.csv: there is no such file"):
         read_table(tmp_path / "none.csv", COLUMNS)

@@ -3,6 +3,7 @@
 Every reader gives the one spelling of conditions, levels and grades. Grades are 0, 1, 2 (`labels.GRADES`).
 """
 
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral
@@ -12,6 +13,8 @@ import pandas as pd
 
 from lumbar.data.tables import TableError, choice, integer, read_table, real, text
 from lumbar.labels import CELLS, CONDITIONS, GRADES, LEVELS, SERIES_DESCRIPTIONS, group_of
+
+logger = logging.getLogger(__name__)
 
 ROW_ID_PARTS = r"^(?P<study_id>\d{1,18})_(?P<cell>" + "|".join(CELLS) + r")$"
 
@@ -49,8 +52,12 @@ def read_study_ids(path: Path) -> list[int]:
 
 
 def read_coordinates(path: Path) -> pd.DataFrame:
-    """`train_label_coordinates.csv`: study_id, series_id, instance_number, condition, level, x, y (pixels)."""
-    return read_table(
+    """`train_label_coordinates.csv`: study_id, series_id, instance_number, condition, level, x, y (pixels).
+
+    Of several points of a cell the first is kept, with a warning.
+    """
+    key = ["study_id", "condition", "level"]
+    table = read_table(
         path,
         [
             *(integer(name) for name in ("study_id", "series_id", "instance_number")),
@@ -59,8 +66,13 @@ def read_coordinates(path: Path) -> pd.DataFrame:
             real("x"),
             real("y"),
         ],
-        unique=["study_id", "condition", "level"],
     )
+    repeated = table.duplicated(key)
+    if repeated.any():
+        first = ", ".join(f"{name} {value}" for name, value in table.loc[repeated, key].iloc[0].items())
+        what = "rows are left out, since their cell has a point already"
+        logger.warning("%s: %d %s; the first: %s", path, repeated.sum(), what, first)
+    return table[~repeated].reset_index(drop=True)
 
 
 def read_series_descriptions(path: Path) -> pd.DataFrame:
