@@ -48,6 +48,14 @@ def test_a_study_without_labels_gets_a_fold_too():
     assert folds.set_index("study_id").loc[[7, 8, 9], "fold"].isin([0, 1, 2]).all()
 
 
+@pytest.mark.parametrize("labelled", [0, 1, 12])
+def test_labels_so_sparse_that_no_kind_fills_the_folds_still_make_even_ones(labelled):
+    studies = list(range(100, 112))
+    labels = draw_labels(12, 0).iloc[:: len(CELLS) + 1].head(labelled)  # each study's is of another cell
+    folds = make_folds(studies, labels, [], 5, seed=1)
+    assert sorted(folds["fold"].value_counts()) == [2, 2, 2, 3, 3]
+
+
 def test_folds_are_more_even_than_chance():
     studies, labels = list(range(100, 220)), draw_labels(120, 0)
     made = unevenness(make_folds(studies, labels, studies, 4, seed=1), labels, studies)

@@ -26,11 +26,13 @@ def make_folds(
     """
     if count > len(study_ids):
         raise InputError(f"{count} folds need at least {count} studies, there are {len(study_ids)}")
-    kinds = labels["row_id"].str.partition("_")[2] + "_" + labels["grade"].astype(str)
+    kinds = labels["row_id"].str.split("_", n=1).str[1] + "_" + labels["grade"].astype(str)
     rows = pd.DataFrame({"study_id": labels["study_id"], "kind": kinds})
     labelled, pointed = set(labels["study_id"]), set(annotated)
     marks = [(study, "unlabelled") for study in study_ids if study not in labelled]
     marks += [(study, "annotated") for study in study_ids if study in pointed]
+    if pd.Series([*kinds, *(kind for _, kind in marks)]).value_counts().max() < count:
+        marks += [(study, "any") for study in study_ids]  # the splitter refuses rows of which no kind fills the folds
     rows = pd.concat([rows, pd.DataFrame(marks, columns=["study_id", "kind"])], ignore_index=True)
     candidates = [_split(study_ids, rows, count, seed + shuffle) for shuffle in range(SHUFFLES)]
     return min(candidates, key=lambda folds: unevenness(folds, labels, pointed))
