@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from lumbar.config import ViewConfig
+from lumbar.crop import store
 from lumbar.crop.crops import Crops, join_views, open_crops
 from lumbar.crop.store import crops_of_study, write_crops
 from lumbar.crop.view import ViewCutter, crop_view, describe_slices, neighbours
@@ -171,6 +172,18 @@ def test_crops_lie_on_disk_beside_the_table_of_their_rows(tmp_path):
         assert crops.pixels.shape == (1, 3, 32, 32)
         assert crops.index["is_own"].tolist() == [1]
         np.testing.assert_allclose(bright_centre(crops.pixels[0, 1]), [15.5, 15.5], atol=0.3)
+
+
+@pytest.mark.parametrize("count", [0, 7, 1200])
+def test_an_array_of_fewer_crops_than_points_is_ended_where_it_lies_and_is_the_file_that_numpy_saves(tmp_path, count):
+    path = tmp_path / "pixels.npy"
+    pixels = store._create(path, (1200, 1, 4, 4))
+    pixels[:count] = np.random.default_rng(0).integers(0, 256, (count, 1, 4, 4))
+    np.save(tmp_path / "expected.npy", pixels[:count])
+    number_on_disk = path.stat().st_ino
+    store._keep_first(path, pixels, count)
+    assert path.read_bytes() == (tmp_path / "expected.npy").read_bytes()
+    assert path.stat().st_ino == number_on_disk, "a second file would take as much of the disk again"
 
 
 def test_a_group_without_a_point_has_no_crops_and_is_no_error(tmp_path):

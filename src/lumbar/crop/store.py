@@ -14,7 +14,6 @@ from lumbar.data.competition import Competition
 from lumbar.data.studies import Study, map_studies
 from lumbar.data.tables import write_table
 from lumbar.labels import group_of
-from lumbar.records import written_whole
 
 Cut = tuple[int, NDArray[np.uint8], tuple[float, ...]]
 """The label of a point's row, its crop and its facts."""
@@ -111,12 +110,14 @@ def _create(path: Path, shape: tuple[int, int, int, int]) -> NDArray[np.uint8]:
 
 
 def _keep_first(path: Path, pixels: NDArray[np.uint8], count: int) -> None:
-    """Ends an array of crops after the points that some slice shows."""
+    """Ends an array of crops after the points that some slice shows, where it lies: a copy would take as much of the
+    disk again. numpy leaves room in a file's header for another length."""
     if isinstance(pixels, np.memmap):
         pixels.flush()
     if count < len(pixels):
-        with written_whole(path) as beside, beside.open("wb") as file:
-            np.save(file, pixels[:count])
+        with path.open("r+b") as file:
+            np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(pixels[:count]))
+            file.truncate(file.tell() + pixels[:count].nbytes)
 
 
 def cut_points(study: Study, points: pd.DataFrame, cutter: Cutter) -> Iterator[Cut]:
