@@ -103,6 +103,7 @@ with zipfile.ZipFile(out / "{COMPETITION}.zip", "w") as packed:
 
 
 def test_the_competition_is_fetched_by_kaggles_command_and_unpacked(kaggle, tmp_path):
+    (tmp_path / "with a blank" / COMPETITION).mkdir(parents=True)  # an empty folder is in nobody's way
     folder = download_competition(tmp_path / "with a blank")
     assert kaggle.read_text().startswith(f"competitions download -c {COMPETITION} -p ")
     assert (folder / "train_images" / "1" / "2" / "3.dcm").is_file()

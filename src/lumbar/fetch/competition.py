@@ -24,10 +24,10 @@ def download_competition(out: Path) -> Path:
     if (folder / "train.csv").is_file() and (folder / "train_images").is_dir():
         logger.info("%s: is there already", folder)
         return folder
-    if folder.exists():
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         raise InputError(
-            f"{folder}: is there already, but lacks train.csv or train_images; expected all of the data or no such "
-            "folder: move it away, or fetch to another place"
+            f"{folder}: is there already, but lacks train.csv or train_images; expected all of the data or an "
+            "empty folder: move it away, or fetch to another place"
         )
     if shutil.which("kaggle") is None:
         raise InputError("the kaggle command is not installed (pip install kaggle)")
