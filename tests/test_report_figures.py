@@ -17,7 +17,7 @@ from lumbar.report.collect import Compared
 from lumbar.report.gallery import SHOWN_OF_GROUP, choose_cells, choose_studies
 from lumbar.report.systems import compare_systems, describe_system
 from lumbar.report.training import training_charts
-from lumbar.report.words import class_words, figure, finding_words, percent
+from lumbar.report.words import NONE, class_words, figure, finding_words, percent
 from lumbar.run.checkpoint import Card
 
 CANAL, LEFT_RECESS = "spinal_canal_stenosis", "left_subarticular_stenosis"
@@ -264,13 +264,15 @@ def test_compared_systems_stand_best_first_and_lack_what_they_lack():
         {"system": "b", "score": 0.9, "difference": 0.2, "difference_ci95": [0.1, 0.3], "own_accuracy_grouped": 0.5}
         | {"own_accuracy_own_split": 0.625},
         {"system": "main", "title": "This pipeline", "score": 0.7, "ci95": [0.6, 0.8], "parameters": 1234567},
-        {"system": "c", "score": None},
+        {"system": "c", "score": None, "own_accuracy_grouped": None, "own_accuracy_detected": 0.75},
     ]
     comparison = compare_systems(Compared(rows, {"prior": {"score": 0.8}}, {}, {}))
     assert [row[0] for row in comparison.rows] == ["This pipeline", "b", "c"]
     assert "1,234,567" in comparison.rows[0]
     assert comparison.rows[1][-1] == "0.2000 (0.100 to 0.300)"
-    assert [(row.name, row.text) for row in comparison.accuracies.rows] == [("b", "\u221212.5")]
+    assert [(row.name, row.text) for row in comparison.accuracies.rows] == [("b", "\u221212.5"), ("c", "")]
+    assert [(mark.style, mark.value) for mark in comparison.accuracies.rows[1].marks] == [("detected", 0.75)]
+    assert comparison.rows[2][4:7] == (NONE, NONE, "75.0 %")
     assert comparison.scores.rows[0].band == (0.6, 0.8)
     assert comparison.scores.rule == (0.8, "prior")
     assert comparison.other_run is None

@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 TableRow = dict[str, Any]
 """A system's row of the table by its keys."""
+TESTED = ("own_split", "own_split_copied", "grouped", "detected")
+"""How a system can have been tested in its own classes, see `baselines.figures`."""
 COLUMNS = {
     "system": "system",
     "cells": "cells",
@@ -46,10 +48,10 @@ COLUMNS = {
 LEGEND = """\
 own split, grouped, detected: accuracy in the system's own classes, on rows split as its paper split them; on the folds,
 at the same points; and on the folds, at the detector's points. copied: as own split, with copies of the tested crops
-among those that are trained on, where a paper leaves this open. constant: the share of the most frequent class.
-score: the competition's metric over all 25 cells, those a system leaves out from the weighted prior of the other folds.
-difference: of the score to the main pipeline's, paired; above zero is worse. seconds: without the detector and the own
-split, but for the main pipeline with its detector."""
+among those that are trained on, where a paper leaves this open. A dash: not tested so. constant: the share of the most
+frequent class. score: the competition's metric over all 25 cells, those a system leaves out from the weighted prior of
+the other folds. difference: of the score to the main pipeline's, paired; above zero is worse. seconds: without the
+detector and the own split, but for the main pipeline with its detector."""
 AFTER_DETECTION = ("crop", "grade", "ensemble")
 """The stages that a system has of its own."""
 
@@ -110,19 +112,14 @@ def _measure(name: str, run: Run, main: Run) -> TableRow:
 
 
 def _own_accuracies(figures: dict[str, Any]) -> TableRow:
-    """Accuracies in a system's own classes; without another split, or other points, those on the folds stand there."""
-    grouped = figures["grouped"]
-    own = figures["own_split"] or grouped
+    """Accuracies in a system's own classes, each None where the system was not tested so."""
+    measured = {kind: figures.get(kind) or {} for kind in TESTED}
     return {
         "classes": figures["classes"],
         "training_rows": figures["training_rows"],
-        "own_accuracy_own_split": own["accuracy"],
-        "own_accuracy_own_split_ci95": own["accuracy_ci95"],
-        "own_accuracy_own_split_copied": figures.get("own_split_copied", {}).get("accuracy"),
-        "own_accuracy_grouped": grouped["accuracy"],
-        "own_accuracy_grouped_ci95": grouped["accuracy_ci95"],
-        "own_accuracy_detected": (figures["detected"] or grouped)["accuracy"],
-        "most_frequent_class": grouped["most_frequent_class"],
+        **{f"own_accuracy_{kind}": found.get("accuracy") for kind, found in measured.items()},
+        **{f"own_accuracy_{kind}_ci95": found.get("accuracy_ci95") for kind, found in measured.items()},
+        "most_frequent_class": measured["grouped"]["most_frequent_class"],
     }
 
 

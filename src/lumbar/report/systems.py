@@ -15,7 +15,9 @@ from lumbar.report.words import NONE, class_words, figure, minus, percent
 from lumbar.run.run import MAIN
 
 SPLITS = {"own_split": "own split", "own_split_copied": "own split, copies trained on", "grouped": "grouped folds"}
-"""How a system was tested, and what that is called."""
+"""How a system was tested at the points that its paper used, and what that is called."""
+TESTED = {**SPLITS, "detected": "grouped folds, detected points"}
+"""The same, and at a detector's points."""
 FIGURES = {
     "cases": "cases",
     "accuracy": "accuracy",
@@ -37,7 +39,25 @@ FIGURES = {
     "level_accuracy": "accuracy of the level",
 }
 """The papers' figures that are shown, and their names."""
-HEADS = ("cells", "parameters", "seconds", "own split", "grouped", "constant", "score", "excess", "difference")
+HEADS = (
+    "cells",
+    "parameters",
+    "seconds",
+    "own split",
+    "grouped",
+    "detected",
+    "constant",
+    "score",
+    "excess",
+    "difference",
+)
+ACCURACIES = {
+    "most_frequent_class": ("prior", "always the most frequent class"),
+    "own_accuracy_own_split": ("fold", "by the paper's own split"),
+    "own_accuracy_detected": ("detected", "by folds grouped by study, at detected points"),
+    "own_accuracy_grouped": ("score", "by folds grouped by study"),
+}
+"""The keys of a row that are drawn as accuracies, the style of each mark and what it is."""
 
 
 @dataclass(frozen=True)
@@ -64,25 +84,25 @@ class System:
 
 def describe_system(title: str, found: Mapping[str, Any], files: tuple[Link, ...] = ()) -> System:
     """From a system's `figures.json`; what it lacks is left out."""
-    measured = {split: found[split] for split in SPLITS if found.get(split)}
+    measured = {split: found[split] for split in TESTED if found.get(split)}
     names = tuple(class_words(name) for name in found.get("classes", ()))
     matrices = (
-        Confusion(SPLITS[split], names, count_rows(np.array(figures["confusion_matrix"])))
+        Confusion(TESTED[split], names, count_rows(np.array(figures["confusion_matrix"])))
         for split, figures in measured.items()
         if figures.get("confusion_matrix")
     )
     curves = [
-        EpochCurve(SPLITS[split], quantity, name, values)
+        EpochCurve(TESTED[split], quantity, name, values)
         for split in measured
         for name, quantities in (found.get("curves") or {}).get(split, {}).items()
         for quantity, values in quantities.items()
     ]
     return System(
         title,
-        tuple(SPLITS[split] for split in measured),
+        tuple(TESTED[split] for split in measured),
         tuple(_figures(measured)),
         tuple(matrices),
-        tuple(curve_charts(curves, list(SPLITS.values()))),
+        tuple(curve_charts(curves, list(TESTED.values()))),
         files,
     )
 
@@ -112,7 +132,7 @@ def compare_systems(compared: Compared) -> Comparison:
     rows = sorted(compared.rows, key=lambda row: (row.get("score") is None, row.get("score")))
     return Comparison(
         _scores([row for row in rows if row.get("score") is not None], compared.reference or {}),
-        _accuracies([row for row in rows if row.get("own_accuracy_grouped") is not None]),
+        _accuracies(rows),
         HEADS,
         tuple(_cells(row) for row in rows),
         tuple(
@@ -139,22 +159,17 @@ def _scores(records: Sequence[Mapping[str, Any]], reference: Mapping[str, Any]) 
 
 
 def _accuracies(records: Sequence[Mapping[str, Any]]) -> DotPlot | None:
-    """Pairs of accuracies; the gap between the two, in percentage points, stands at the row's end."""
+    """The accuracies that each row has; the gap between the two splits, in percentage points, stands at its end."""
     rows = []
     for record in records:
-        grouped, own = record["own_accuracy_grouped"], record.get("own_accuracy_own_split")
-        constant = record.get("most_frequent_class")
-        marks = [] if constant is None else [Mark(constant, "prior", "the most frequent class")]
-        marks += [] if own is None else [Mark(own, "fold", "by its own split")]
-        marks += [Mark(grouped, "score", "by grouped folds")]
-        band = None if own is None else (min(own, grouped), max(own, grouped))
-        gap = "" if own is None else minus(f"{100 * (grouped - own):+.1f}")
-        rows.append(Row(_name(record), tuple(marks), band, gap, strong=_is_pipeline(record)))
-    legend = (
-        ("fold", "by the paper's own split"),
-        ("score", "by folds grouped by study"),
-        ("prior", "always the most frequent class"),
-    )
+        marks = [Mark(record[key], *how) for key, how in ACCURACIES.items() if record.get(key) is not None]
+        values = {mark.style: mark.value for mark in marks}
+        gap = values["score"] - values["fold"] if {"score", "fold"} <= set(values) else None
+        between = None if gap is None else (min(values["fold"], values["score"]), max(values["fold"], values["score"]))
+        said = "" if gap is None else minus(f"{100 * gap:+.1f}")
+        if set(values) - {"prior"}:
+            rows.append(Row(_name(record), tuple(marks), between, said, strong=_is_pipeline(record)))
+    legend = tuple(ACCURACIES.values())
     return DotPlot(share_axis("accuracy in its own classes"), tuple(rows), legend=legend) if rows else None
 
 
@@ -175,6 +190,7 @@ def _cells(record: Mapping[str, Any]) -> tuple[str, ...]:
         _count(record.get("seconds")),
         percent(record.get("own_accuracy_own_split"), 1),
         percent(record.get("own_accuracy_grouped"), 1),
+        percent(record.get("own_accuracy_detected"), 1),
         percent(record.get("most_frequent_class"), 1),
         _with_interval(record.get("score"), record.get("ci95")),
         figure(record.get("excess"), 3),
