@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lumbar.baselines.measure import measure_run
 from lumbar.baselines.own_split import choose_rows
 from lumbar.baselines.systems import open_systems
-from lumbar.comparison import describe_cells, run_compare
-from lumbar.config import CellsConfig, CompareConfig, ConfigError, merge
+from lumbar.comparison import TESTED, describe_cells, run_compare
+from lumbar.config import CellsConfig, CompareConfig, ConfigError, CropConfig, GraderConfig, ViewConfig, merge
 from lumbar.data.annotations import annotated_points
-from lumbar.data.competition import split_row_ids
+from lumbar.data.competition import read_predictions, split_row_ids
 from lumbar.data.priors import nested_prior
 from lumbar.data.tables import write_table
 from lumbar.labels import GRADES, GROUPS, LEVELS
@@ -102,13 +103,14 @@ def test_differences_are_those_of_the_scores(rows):
 
 
 def test_an_accuracy_that_was_not_measured_is_a_dash(compared, rows):
-    own, detected = (rows[f"own_accuracy_{kind}"].isna() for kind in ("own_split", "detected"))
-    assert set(rows.index[own]) == {"main", *CLASSICAL}
-    assert set(rows.index[detected]) == {"five_block_cnn"}, "clustered points are the paper's own"
+    lacking = {kind: set(rows.index[rows[f"own_accuracy_{kind}"].isna()]) for kind in TESTED}
+    assert lacking["own_split"] == {"main", *CLASSICAL}
+    assert lacking["grouped"] == {"main"}, "whose answers are at the detector's points"
+    assert lacking["detected"] == {"five_block_cnn"}, "clustered points are the paper's own"
     heads, *lines = (re.split(" {2,}", line) for line in (compared.folder / "compare.txt").read_text().splitlines())
     told = {cells[0]: dict(zip(heads, cells, strict=False)) for cells in lines[: len(rows)]}
     assert told["classical_svm"]["own split"] == told["five_block_cnn"]["detected"] == "-"
-    assert told["cnn_lstm"]["own split"] != "-"
+    assert told["main"]["grouped"] == "-" != told["main"]["detected"]
 
 
 def test_a_system_takes_the_prior_for_the_cells_it_leaves_out(compared):
@@ -126,9 +128,9 @@ def test_every_run_leaves_its_figures(compared, rows):
         assert figures["classes"] == row["classes"]
         copied = ["own_split_copied"] if name == "five_block_cnn" else []
         own = [] if name in ("main", *CLASSICAL) else ["own_split"]
-        for kind in ("grouped", "detected", *own, *copied):
-            if (name, kind) == ("five_block_cnn", "detected"):
-                continue  # clustered points are the paper's own
+        grouped = [] if name == "main" else ["grouped"]
+        detected = [] if name == "five_block_cnn" else ["detected"]
+        for kind in (*grouped, *detected, *own, *copied):
             part = figures[kind]
             assert sum(map(sum, part["confusion_matrix"])) == part["cases"] == sum(part["class_counts"].values())
             assert set(figures["classes"]) < set(part["classification_report"])
@@ -247,6 +249,23 @@ def test_a_system_can_be_submitted(compared, tmp_path, name, graded):
 
 
 # The pieces
+
+
+def test_the_main_pipeline_is_measured_by_its_answers_out_of_fold_whatever_its_views_and_nets(trained, tmp_path):
+    oof = read_predictions(trained.folder / "oof.csv")
+    first = oof["row_id"] == trained.scored_labels["row_id"].iloc[0]
+    oof.loc[first, list(GRADES)] = (0.4, 0.1, 0.5)  # the best answer where normal or mild is the likeliest
+    write_table(oof, tmp_path / "oof.csv")
+    views = {"canal": ViewConfig(group="spinal", slices=3, spare=1)}
+    graders = {"sequence": GraderConfig(views=("canal",), slices_as="sequence")}
+    config = trained.config.model_copy(update={"crop": CropConfig(views=views), "graders": graders})
+    figures = measure_run(Run(config, trained.competition, tmp_path))
+    rows = trained.scored_labels.merge(oof, on="row_id")
+    right = (rows[list(GRADES)] / (1, 2, 4)).to_numpy().argmax(axis=1) == rows["grade"]
+    assert figures["detected"]["accuracy"] == pytest.approx(right.mean())
+    assert pd.read_csv(tmp_path / "cases" / "detected.csv")["predicted"].iloc[0] == "normal_mild"
+    assert figures["own_split"] is figures["grouped"] is None
+    assert {path.name for path in tmp_path.iterdir()} == {"oof.csv", "cases", "figures.json"}, "no crop is cut anew"
 
 
 def test_a_config_that_names_no_system_means_all_of_them_as_published(trained):

@@ -47,11 +47,11 @@ COLUMNS = {
 """The keys of a row that are shown, and their headings."""
 LEGEND = """\
 own split, grouped, detected: accuracy in the system's own classes, on rows split as its paper split them; on the folds,
-at the same points; and on the folds, at the detector's points. copied: as own split, with copies of the tested crops
-among those that are trained on, where a paper leaves this open. A dash: not tested so. constant: the share of the most
-frequent class. score: the competition's metric over all 25 cells, those a system leaves out from the weighted prior of
-the other folds. difference: of the score to the main pipeline's, paired; above zero is worse. seconds: without the
-detector and the own split, but for the main pipeline with its detector."""
+at the same points; and on the folds, at the detector's points, the one test of the main pipeline. copied: as own split,
+with copies of the tested crops among those that are trained on, where a paper leaves this open. A dash: not tested so.
+constant: the share of the most frequent class. score: the competition's metric over all 25 cells, those a system leaves
+out from the weighted prior of the other folds. difference: of the score to the main pipeline's, paired; above zero is
+worse. seconds: without the detector and the own split, but for the main pipeline with its detector."""
 AFTER_DETECTION = ("crop", "grade", "ensemble")
 """The stages that a system has of its own."""
 
@@ -92,7 +92,7 @@ def _write(rows: Sequence[TableRow], main: Run) -> str:
 
 def _measure(name: str, run: Run, main: Run) -> TableRow:
     """Scores a run, measures it in its own classes, draws a system's figures, and gives its row of the table."""
-    figures, score = measure_run(run), score_run(run)
+    score, figures = score_run(run), measure_run(run)
     if run.config.published:
         write_system_files(run)
     cells = run.config.cells
@@ -119,7 +119,7 @@ def _own_accuracies(figures: dict[str, Any]) -> TableRow:
         "training_rows": figures["training_rows"],
         **{f"own_accuracy_{kind}": found.get("accuracy") for kind, found in measured.items()},
         **{f"own_accuracy_{kind}_ci95": found.get("accuracy_ci95") for kind, found in measured.items()},
-        "most_frequent_class": measured["grouped"]["most_frequent_class"],
+        "most_frequent_class": (measured["grouped"] or measured["detected"])["most_frequent_class"],
     }
 
 

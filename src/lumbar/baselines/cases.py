@@ -6,27 +6,44 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lumbar.baselines.asking import asking_of
+from lumbar.baselines.asking import ASK_SYSTEM
 from lumbar.baselines.predict import load_system, outputs_of
 from lumbar.baselines.samplers import UNANNOTATED, Examples, Numbers, choose_each, true_classes
 from lumbar.baselines.stage import chosen_rows
-from lumbar.baselines.systems import described
 from lumbar.baselines.targets import TARGETS, ConditionAndLevel, Target
 from lumbar.crop.crops import Crops
+from lumbar.data.competition import read_predictions
 from lumbar.data.tables import write_table
-from lumbar.grade.data import ViewDataset
-from lumbar.grade.predict import load_grader, predict_outputs
 from lumbar.grade.stage import open_for, with_grades
-from lumbar.labels import CONDITIONS, LEVELS, finding, level_title
+from lumbar.labels import CONDITIONS, GRADES, LEVELS, finding, level_title
+from lumbar.metric import unweight
 from lumbar.run.code import hash_code
 from lumbar.run.run import Run
 from lumbar.run.stamps import fingerprint, key_of, run_stage
 
 
+def write_pipeline_cases(run: Run) -> None:
+    """Writes `cases/detected.csv` of the main pipeline: row_id, study_id, truth, predicted and each grade's
+    probability, of the labelled cells of its `oof.csv`.
+
+    What stands there answers the metric, which counts a severe cell four times. Accuracy counts all alike, so the
+    metric's weights are taken out, and the likeliest grade is the one predicted. Where no model graded a cell, the
+    prior has.
+    """
+    labels, grades = run.scored_labels, np.array(GRADES)
+    answers = read_predictions(run.folder / "oof.csv").set_index("row_id")[list(GRADES)]
+    probabilities = unweight(answers.loc[labels["row_id"]].to_numpy())
+    cases = labels[["row_id", "study_id"]].assign(
+        truth=grades[labels["grade"]], predicted=grades[probabilities.argmax(axis=1)]
+    )
+    cases[list(GRADES)] = probabilities
+    write_table(cases, run.folder / "cases" / "detected.csv")
+
+
 def run_cases(run: Run, annotated: Run) -> None:
-    """Writes the cases that a run's graders have not seen: `cases/grouped.csv`, at the points that the papers used,
+    """Writes the cases that a system's graders have not seen: `cases/grouped.csv`, at the points that the papers used,
     which are those of `annotated`, and `cases/detected.csv`, at the detector's, where the run is cropped there."""
-    folder, split = run.folder / "cases", described(run).own_split
+    folder, split = run.folder / "cases", run.config.system.own_split
     made = {"graders": run.folder / "grade", "crops": run.folder / "crop", "annotated": annotated.folder / "crop"}
     origin = fingerprint(
         code=hash_code("baselines.cases"),
@@ -36,7 +53,7 @@ def run_cases(run: Run, annotated: Run) -> None:
 
     def work() -> None:
         write_table(predict_out_of_fold(annotated, run), folder / "grouped.csv")
-        if described(run).points == "detected":
+        if run.config.system.points == "detected":
             write_table(predict_out_of_fold(run, run), folder / "detected.csv")
 
     run_stage(f"{run.config.name}: cases", folder, origin, work)
@@ -45,7 +62,7 @@ def run_cases(run: Run, annotated: Run) -> None:
 def open_cases(run: Run, grades: str) -> tuple[Crops, Numbers]:
     """The crops of a grader, and the numbers of those that the system is measured on: labelled, of its own cells, and
     of studies that it does not drop."""
-    crops = with_grades(run, open_for(run, asking_of(run.config), run.config.members[grades].config))
+    crops = with_grades(run, open_for(run, ASK_SYSTEM, run.config.members[grades].config))
     return crops, chosen_rows(run, crops.index)
 
 
@@ -62,17 +79,8 @@ def predict_out_of_fold(run: Run, models: Run) -> pd.DataFrame:
             stem = models.models / f"{grades}_fold{fold}"
             if len(held_out) and stem.with_suffix(".json").is_file():
                 examples = Examples.of(_as_split(run, crops, held_out, fold))
-                tables.append(predict_cases(*_answer(models, stem, crops, examples), crops, examples))
+                tables.append(predict_cases(*system_answer(stem, crops, examples), crops, examples))
     return pd.concat(tables, ignore_index=True) if tables else no_cases(run)
-
-
-def _answer(run: Run, stem: Path, crops: Crops, examples: Examples) -> tuple[Target, torch.Tensor]:
-    """A grader's target, and its outputs (N, O) for examples."""
-    if run.config.published:
-        return system_answer(stem, crops, examples)
-    grader = load_grader(stem)
-    dataset = ViewDataset(crops, examples.rows, grader.config, grader.views)
-    return TARGETS["grades"], predict_outputs(grader, grader.inputs, dataset)
 
 
 def system_answer(stem: Path, crops: Crops, examples: Examples) -> tuple[Target, torch.Tensor]:
@@ -83,15 +91,15 @@ def system_answer(stem: Path, crops: Crops, examples: Examples) -> tuple[Target,
 
 def no_cases(run: Run) -> pd.DataFrame:
     """A table without a case, of a system that had too little to train on."""
-    classes = TARGETS[described(run).target].classes
+    classes = TARGETS[run.config.system.target].classes
     return pd.DataFrame(columns=[*classes, "row_id", "study_id", "copy", "truth", "predicted", "level", "sentence"])
 
 
 def _as_split(run: Run, crops: Crops, rows: Numbers, fold: int) -> Numbers:
-    split = described(run).own_split
+    split = run.config.system.own_split
     if not (split and split.tested_each):
         return rows
-    classes = true_classes(crops.index.iloc[rows], TARGETS[described(run).target])
+    classes = true_classes(crops.index.iloc[rows], TARGETS[run.config.system.target])
     return rows[choose_each(rows, classes, split.tested_each, 1.0, run.config.seed + fold)]
 
 

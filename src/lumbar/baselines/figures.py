@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from sklearn import metrics
 
 from lumbar.baselines.own_split import KINDS, TRIALS, trained_rows
-from lumbar.baselines.systems import described
 from lumbar.baselines.targets import TARGETS
 from lumbar.metric import BOOTSTRAP_DRAWS, EPSILON, interval
 from lumbar.records import write_json
@@ -30,15 +29,16 @@ SPLIT_TABLES = dict(zip(("own_split", "own_split_copied"), KINDS, strict=True))
 def write_figures(run: Run) -> dict[str, Any]:
     """Writes a run's `figures.json` and returns it: its figures on its own split and out of fold, and its curves.
 
-    Without an own split, or points of a detector, their figures are None.
+    Where it was not tested so, the figures are None.
     """
-    config, published = run.config, described(run)
-    target = TARGETS[published.target]
+    config = run.config
+    target_name = config.published.target if config.published else "grades"
+    target = TARGETS[target_name]
     tables, split = case_files(run), run.folder / "own_split"
     figures = {
         kind: measure(pd.read_csv(path), target.classes, target.ordered, config.seed) for kind, path in tables.items()
     }
-    graders = [run.models / f"{group}_fold{fold}" for group in config.cells.graders for fold in run.fold_numbers]
+    graders = [run.models / f"{name}_fold{fold}" for name in config.members for fold in run.fold_numbers]
     trials = {
         kind: [path.with_suffix("") for path in sorted(split.glob(f"*_{word}*.json"))]
         for kind, word in zip(SPLIT_TABLES, TRIALS, strict=True)
@@ -46,10 +46,11 @@ def write_figures(run: Run) -> dict[str, Any]:
     result = {
         "system": config.name,
         "title": config.title,
-        "target": published.target,
+        "target": target_name,
         "classes": list(target.classes),
-        "training_rows": round(sum(trained_rows(run, group) for group in config.cells.graders)),
+        "training_rows": round(sum(trained_rows(run, name) for name in config.members)),
         "own_split": None,
+        "grouped": None,
         "detected": None,
         **figures,
         "curves": {"grouped": read_curves(graders), **{kind: read_curves(stems) for kind, stems in trials.items()}},
@@ -60,11 +61,11 @@ def write_figures(run: Run) -> dict[str, Any]:
 
 def case_files(run: Run) -> dict[str, Path]:
     """The tables of cases that a finished run has, by how it was tested."""
-    published, folder = described(run), run.folder / "cases"
-    files = {"grouped": folder / "grouped.csv"}
-    if published.points == "detected":
+    published, folder = run.config.published, run.folder / "cases"
+    files = {"grouped": folder / "grouped.csv"} if published else {}
+    if published is None or published.points == "detected":
         files["detected"] = folder / "detected.csv"
-    if published.own_split:
+    if published and published.own_split:
         wanted = SPLIT_TABLES if published.own_split.tested_each else ("own_split",)
         files |= {kind: run.folder / "own_split" / f"{SPLIT_TABLES[kind]}.csv" for kind in wanted}
     return files

@@ -15,7 +15,6 @@ from sklearn.model_selection import KFold, StratifiedKFold
 from lumbar.baselines.cases import no_cases, open_cases, predict_cases, system_answer
 from lumbar.baselines.samplers import Examples, Numbers, balance, choose_each, true_classes
 from lumbar.baselines.stage import SYSTEM, start_system
-from lumbar.baselines.systems import described
 from lumbar.baselines.targets import TARGETS
 from lumbar.baselines.train import train_on
 from lumbar.config import OwnSplitConfig
@@ -81,7 +80,7 @@ def _trials(run: Run, annotated: Run, split: OwnSplitConfig, grades: str) -> lis
     if not wanted:
         return []
     crops, rows = open_cases(annotated, grades)
-    target = TARGETS[described(run).target]
+    target = TARGETS[run.config.system.target]
     if split.tested_each:
         rows = choose_rows(crops.index, rows, wanted + split.tested_each * len(target.classes), run.config.seed)
         return _with_and_without_copies(run, split, crops, rows, grades)
@@ -99,7 +98,7 @@ def _with_and_without_copies(run: Run, split: OwnSplitConfig, crops: Crops, rows
     """The two readings of a test on as many crops of each class, with copies of them trained on, and without."""
     copied = _balance(run, crops, rows)
     pool = np.unique(copied.rows)
-    classes = true_classes(crops.index.iloc[pool], TARGETS[described(run).target])
+    classes = true_classes(crops.index.iloc[pool], TARGETS[run.config.system.target])
     tested = pool[choose_each(pool, classes, split.tested_each or 0, split.share, run.config.seed)]
     apart = _balance(run, crops, rows[~np.isin(rows, tested)])
     return [
@@ -108,9 +107,9 @@ def _with_and_without_copies(run: Run, split: OwnSplitConfig, crops: Crops, rows
     ]
 
 
-def trained_rows(run: Run, group: str) -> float:
+def trained_rows(run: Run, member: str) -> float:
     """How many rows a fold's grader was trained on, in the mean; 0 where no fold had enough to train on."""
-    cards = [read_card(run.models / f"{group}_fold{fold}") for fold in run.fold_numbers]
+    cards = [read_card(run.models / f"{member}_fold{fold}") for fold in run.fold_numbers]
     return float(np.mean([card.details["crops"] for card in cards if card] or [0]))
 
 
@@ -135,8 +134,8 @@ def split_rows(classes: Numbers, split: OwnSplitConfig, seed: int) -> Numbers:
 
 def _balance(run: Run, crops: Crops, rows: Numbers) -> Examples:
     """The rows balanced as the config says."""
-    classes = true_classes(crops.index.iloc[rows], TARGETS[described(run).target])
-    return balance(rows, classes, described(run).examples, run.config.seed)
+    classes = true_classes(crops.index.iloc[rows], TARGETS[run.config.system.target])
+    return balance(rows, classes, run.config.system.examples, run.config.seed)
 
 
 def _train_and_test(run: Run, trial: Trial, stem: Path, made_from: str) -> pd.DataFrame:

@@ -95,7 +95,7 @@ def labelled_rows(run: Run, index: pd.DataFrame) -> Numbers:
 def chosen_rows(run: Run, index: pd.DataFrame) -> Numbers:
     """Those of the labelled rows whose studies the system does not drop."""
     rows = labelled_rows(run, index)
-    if run.config.published is None or not run.config.published.examples.drop_all_normal:
+    if not run.config.system.examples.drop_all_normal:
         return rows
     dropped = all_normal_studies(run.competition.labels, run.config.cells)
     return rows[~index["study_id"].isin(dropped).to_numpy()[rows]]

@@ -11,7 +11,6 @@ from lumbar.config import (
     CellsConfig,
     Config,
     ConfigError,
-    PublishedConfig,
     check_config,
     merge,
     read_config,
@@ -24,8 +23,6 @@ from lumbar.run.run import Run
 
 logger = logging.getLogger(__name__)
 
-MAIN_AS_SYSTEM = PublishedConfig()
-"""The main pipeline in a system's words: its crops and its target are the defaults."""
 SHARED = ("seed", "phantom", "folds", "detect", "submit")
 """Sections that every system takes from the main run's config."""
 
@@ -91,17 +88,12 @@ def _read_system(config_path: Path, name: str, changes: dict[str, Any], main: Co
     return check_config(config_path, merge(values, {**changes, "name": name, **shared}), f"compare.systems.{name}")
 
 
-def described(run: Run) -> PublishedConfig:
-    """What a run, of the main pipeline or of a system, does in a system's words."""
-    return run.config.published or MAIN_AS_SYSTEM
-
-
 def at_annotated_points(run: Run) -> Run:
-    """A run's twin whose crops are cut as the papers cut theirs, at the annotated points, in a folder of its own.
+    """A system's twin whose crops are cut as the papers cut theirs, at the annotated points, in a folder of its own.
 
     A system that needs no detector's points is its own such run.
     """
-    if described(run).points != "detected":
+    if run.config.system.points != "detected":
         return run
     return Run(
         _by_hand(run.config), run.competition, run.folder / "annotated", detected_in=run.detected_in or run.folder
@@ -109,11 +101,10 @@ def at_annotated_points(run: Run) -> Run:
 
 
 def _by_hand(config: Config) -> Config:
-    """A system's config, or the main pipeline's as one, with annotated points where it asks for detected ones."""
-    published = config.published or MAIN_AS_SYSTEM
-    if published.points != "detected":
+    """A system's config with annotated points where it asks for detected ones."""
+    if config.system.points != "detected":
         return config
-    return config.model_copy(update={"published": published.model_copy(update={"points": "annotated"})})
+    return config.model_copy(update={"published": config.system.model_copy(update={"points": "annotated"})})
 
 
 def describe_cells(cells: CellsConfig) -> str:
