@@ -251,6 +251,15 @@ def test_a_system_can_be_submitted(compared, tmp_path, name, graded):
 # The pieces
 
 
+def test_a_config_that_holds_out_some_folds_is_refused_before_anything_is_trained(trained, tmp_path):
+    for file in (trained.config.folds_file, tmp_path / "other.csv"):  # of these studies, and of none
+        folds = trained.config.folds.model_copy(update={"held_out": (0,), "file": file})
+        config = trained.config.model_copy(update={"folds": folds})
+        with pytest.raises(ConfigError, match=r"config tiny: folds\.held_out: expected null, .* needs every fold"):
+            run_compare(Run(config, trained.competition, tmp_path / "run"), CONFIG)
+        assert not (tmp_path / "run").exists()
+
+
 def test_the_main_pipeline_is_measured_by_its_answers_out_of_fold_whatever_its_views_and_nets(trained, tmp_path):
     oof = read_predictions(trained.folder / "oof.csv")
     first = oof["row_id"] == trained.scored_labels["row_id"].iloc[0]

@@ -11,7 +11,8 @@ import pandas as pd
 from lumbar.baselines.measure import measure_run
 from lumbar.baselines.net import count_parameters
 from lumbar.baselines.predict import load_system
-from lumbar.baselines.systems import describe_cells, open_systems
+from lumbar.baselines.systems import describe_cells, on_own_folds, open_systems
+from lumbar.config import Config, ConfigError
 from lumbar.data.competition import read_predictions
 from lumbar.data.tables import write_table
 from lumbar.grade.predict import load_grader
@@ -61,11 +62,23 @@ def run_compare(main: Run, config_path: Path, full_size: bool = False, wanted: S
     `compare.json`, `.csv` and `.txt`, and returns the text.
 
     These are written anew with each system that is finished, and an interrupted comparison goes on with the next. Each
-    run leaves its own figures in `figures.json`, and its cases in `cases/` and `own_split/`.
+    run leaves its own figures in `figures.json`, and its cases in `cases/` and `own_split/`. ConfigError where the main
+    config holds out some folds only.
     """
+    _expect_every_fold(main.config)
+    main = on_own_folds(main)
     systems = open_systems(main, config_path, full_size, wanted)
     with main.held():
         return _compare(main, systems)
+
+
+def _expect_every_fold(config: Config) -> None:
+    """ConfigError where a config holds out some folds: at the others a detector has no points for systems to learn from."""
+    if config.folds.held_out is not None:
+        raise ConfigError(
+            f"config {config.name}: folds.held_out: expected null, for a comparison needs every fold; "
+            f"held_out is for ablations and single folds"
+        )
 
 
 def _compare(main: Run, systems: Mapping[str, Run]) -> str:

@@ -118,10 +118,9 @@ def compare(
     ] = None,
 ) -> None:
     """Set the published systems beside the main pipeline, in one table."""
-    from lumbar.baselines.systems import on_own_folds
     from lumbar.comparison import run_compare
 
-    run = on_own_folds(open_run(config, data))
+    run = open_run(config, data)
     wanted = [name.strip() for name in (systems or "").split(",") if name.strip()]
     typer.echo(f"\n{run_compare(run, config, full_size, wanted)}\n\nwrote {run.folder / 'compare.json'}")
 
