@@ -1,9 +1,13 @@
 """The smallest run that goes through every stage: seconds on one core, and no skill."""
 
+import shutil
 from pathlib import Path
+
+import pandas as pd
 
 from lumbar.config import CompareConfig, Config, FoldsConfig
 from lumbar.data.competition import Competition
+from lumbar.data.tables import write_table
 from lumbar.run.run import Run
 
 
@@ -50,3 +54,11 @@ def small_run(competition: Competition, folder: Path, compare: CompareConfig) ->
 def dated(folder: Path, *patterns: str) -> dict[Path, int]:
     """When each file below a folder that fits a pattern was last written."""
     return {path: path.stat().st_mtime_ns for pattern in patterns for path in folder.rglob(pattern)}
+
+
+def without_rows(competition: Competition, root: Path, table: str, column: str, value: str) -> Competition:
+    """The data set without the rows of a table that have a value."""
+    shutil.copytree(competition.root, root, ignore=shutil.ignore_patterns("test_images"))
+    rows = pd.read_csv(root / table)
+    write_table(rows[rows[column] != value], root / table)
+    return Competition(root)

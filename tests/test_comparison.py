@@ -18,12 +18,13 @@ from lumbar.data.annotations import annotated_points
 from lumbar.data.competition import read_predictions, split_row_ids
 from lumbar.data.priors import nested_prior
 from lumbar.data.tables import write_table
+from lumbar.errors import InputError
 from lumbar.labels import GRADES, GROUPS, LEVELS
 from lumbar.report.collect import collect
 from lumbar.report.system_names import SHOWN
 from lumbar.run.run import MAIN, Run
 from lumbar.submit.stage import predict_submission
-from miniature import dated
+from miniature import dated, small_run, without_rows
 
 CONFIG = Path(__file__).parents[1] / "configs" / "compare.yaml"
 SMALL = {"size": 32, "slices": 1}
@@ -249,6 +250,17 @@ def test_a_system_can_be_submitted(compared, tmp_path, name, graded):
 
 
 # The pieces
+
+
+def test_a_systems_weights_and_series_are_looked_for_before_the_main_pipeline_is_trained(competition, tmp_path):
+    weights = CompareConfig(systems={"cnn_lstm": {"grade": {"weights": "absent.safetensors"}}})
+    with pytest.raises(ConfigError, match=r"cnn_lstm: grade\.weights: there is no absent\.safetensors"):
+        run_compare(small_run(competition, tmp_path, weights), CONFIG)
+    table = "train_series_descriptions.csv"
+    sagittal = without_rows(competition, tmp_path / "sagittal", table, "series_description", "Axial T2")
+    with pytest.raises(InputError, match=r"cnn_lstm looks at Axial T2, which no study has"):
+        run_compare(small_run(sagittal, tmp_path, CompareConfig(systems=SYSTEMS)), CONFIG)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_config_that_holds_out_some_folds_is_refused_before_anything_is_trained(trained, tmp_path):

@@ -21,7 +21,7 @@ from lumbar.report.system_names import NAMES, SHOWN
 from lumbar.run.run import Run
 from lumbar.systems.alone import open_system, run_system
 from lumbar.systems.overview import format_list, format_show
-from miniature import dated, small_run, tiny_run
+from miniature import dated, small_run, tiny_run, without_rows
 from test_comparison import CLASSICAL, CONFIG, SYSTEMS
 
 
@@ -128,14 +128,6 @@ def test_a_system_that_is_run_again_trains_and_draws_nothing(alone):
     before = dated(run.folder, "*.safetensors", "*.png")
     assert run_system(Run(run.config, run.competition, run.folder)) == text
     assert dated(run.folder, "*.safetensors", "*.png") == before
-
-
-def without_rows(competition: Competition, root: Path, table: str, column: str, value: str) -> Competition:
-    """The data set without the rows of a table that have a value."""
-    shutil.copytree(competition.root, root, ignore=shutil.ignore_patterns("test_images"))
-    rows = pd.read_csv(root / table)
-    write_table(rows[rows[column] != value], root / table)
-    return Competition(root)
 
 
 def test_data_without_the_series_that_a_system_looks_at_are_refused(competition, tmp_path):

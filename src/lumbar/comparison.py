@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from lumbar.baselines.measure import measure_run
+from lumbar.baselines.needs import expect_series
 from lumbar.baselines.net import count_parameters
 from lumbar.baselines.predict import load_system
 from lumbar.baselines.systems import describe_cells, on_own_folds, open_systems
@@ -17,7 +18,7 @@ from lumbar.data.competition import read_predictions
 from lumbar.data.tables import write_table
 from lumbar.grade.predict import load_grader
 from lumbar.metric import paired_difference, study_losses
-from lumbar.pipeline import STAGES, run_through, score_run
+from lumbar.pipeline import STAGES, expect_weights, run_through, score_run
 from lumbar.records import align, write_json, write_text
 from lumbar.report.system_files import write_system_files
 from lumbar.run.run import MAIN, Run
@@ -62,18 +63,23 @@ def run_compare(main: Run, config_path: Path, full_size: bool = False, wanted: S
     `compare.json`, `.csv` and `.txt`, and returns the text.
 
     These are written anew with each system that is finished, and an interrupted comparison goes on with the next. Each
-    run leaves its own figures in `figures.json`, and its cases in `cases/` and `own_split/`. ConfigError where the main
-    config holds out some folds only.
+    run leaves its own figures in `figures.json`, and its cases in `cases/` and `own_split/`.
+
+    ConfigError where the main config holds out some folds only, and that or InputError where weights or series that a
+    system needs are not there.
     """
     _expect_every_fold(main.config)
     main = on_own_folds(main)
     systems = open_systems(main, config_path, full_size, wanted)
+    for run in systems.values():
+        expect_weights(run.config)
+        expect_series(run)
     with main.held():
         return _compare(main, systems)
 
 
 def _expect_every_fold(config: Config) -> None:
-    """ConfigError where a config holds out some folds: at the others a detector has no points for systems to learn from."""
+    """ConfigError where only some folds are held out: in the others there are no detected points to learn from."""
     if config.folds.held_out is not None:
         raise ConfigError(
             f"config {config.name}: folds.held_out: expected null, for a comparison needs every fold; "

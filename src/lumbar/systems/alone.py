@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from lumbar.baselines.measure import measure_run
+from lumbar.baselines.needs import expect_cells, expect_series
 from lumbar.baselines.papers import PAPERS
 from lumbar.baselines.stage import expect_net, run_system_crop, run_system_grade
 from lumbar.baselines.systems import describe_cells, on_own_folds, open_alone
@@ -15,7 +16,6 @@ from lumbar.report.page import write_report
 from lumbar.report.system_files import write_system_files
 from lumbar.report.systems import System, describe_system
 from lumbar.run.run import Run
-from lumbar.systems.needs import expect_cells, expect_series
 
 STUDIES = 4
 """With a page of their own in the system's report."""

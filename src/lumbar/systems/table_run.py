@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from lumbar.baselines.measure import measure_run
+from lumbar.baselines.needs import expect_cells, expect_series
 from lumbar.baselines.stage import expect_net, run_system_crop, run_system_grade
 from lumbar.data.tables import write_table
 from lumbar.pipeline import expect_weights, run_folds
@@ -18,7 +19,6 @@ from lumbar.report.system_backbones import draw_accuracies, draw_one_crop
 from lumbar.report.system_charts import save
 from lumbar.run.checkpoint import current_commit
 from lumbar.run.run import Run
-from lumbar.systems.needs import expect_cells, expect_series
 from lumbar.systems.table_rows import TableRow, describe_variant
 from lumbar.systems.table_text import SPLIT_WORDS, format_table
 
