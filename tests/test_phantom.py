@@ -14,7 +14,7 @@ from lumbar.phantom import write_phantom
 from lumbar.phantom.anatomy.body import draw_body, narrow
 from lumbar.phantom.anatomy.landmarks import place_landmark
 from lumbar.phantom.anatomy.render import Patient, render_slice
-from lumbar.phantom.check import RELATIONS, Relation, simulate_labels, tetrachoric, widen
+from lumbar.phantom.check import RELATIONS, Relation, describe_labels, simulate_labels, tetrachoric, widen
 from lumbar.phantom.grades import (
     SHARES,
     answer_readings,
@@ -129,6 +129,15 @@ def test_the_tetrachoric_correlation_of_known_normals_is_found() -> None:
         grades[f"spinal_canal_stenosis_{level}"] = (latent > 1).astype(float)
     relation = Relation("two apart", ("spinal", "spinal"), 2, True, 0.0)
     assert tetrachoric(grades, relation) == pytest.approx(0.5, abs=0.03)
+
+
+def test_a_correlation_of_cells_without_labels_is_a_dash() -> None:
+    labels = simulate_labels(300, seed=0).labels
+    foramina = widen(labels[labels["group"] == "foraminal"])
+    assert np.isnan(tetrachoric(foramina, RELATIONS[0]))
+    lines = {line[:41].strip(): line[41:].split() for line in describe_labels(foramina, studies=100).splitlines()}
+    assert lines["canal and recess of a level"][0] == "-"
+    assert 0.2 < float(lines["left and right foramen of a level"][0]) < 0.8
 
 
 def test_a_reader_who_errs_gains_from_the_rest_of_the_study_and_an_exact_one_does_not() -> None:

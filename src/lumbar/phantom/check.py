@@ -15,7 +15,7 @@ from lumbar.data.priors import nested_prior
 from lumbar.labels import CELLS, CONDITIONS, GRADES, LEVELS, SEVERE, Cell, group_of, row_id
 from lumbar.metric import score_losses, study_losses
 from lumbar.phantom.grades import answer_readings, best_answer, draw_grades, draw_latents
-from lumbar.records import align
+from lumbar.records import align, figure
 
 Array = NDArray[np.float64]
 
@@ -66,10 +66,12 @@ def tetrachoric(grades: pd.DataFrame, relation: Relation) -> float:
     """The likeliest correlation of two normals below the labels of a relation's pairs, each cut at its own share.
 
     `grades` has a column for each cell, 0 to 2 and NaN. A pair one of whose cells is never, or always, worse than mild
-    says nothing and is left out.
+    says nothing and is left out; NaN where none is left.
     """
     tables = [_cross_table(grades[upper], grades[lower]) for upper, lower in relation.pairs()]
     tables = [(counts, cuts) for counts, cuts in tables if np.isfinite(cuts).all()]
+    if not tables:
+        return float("nan")
 
     def unlikelihood(correlation: float) -> float:
         return -sum(float((counts * np.log(_shares(cuts, correlation))).sum()) for counts, cuts in tables)
@@ -170,8 +172,12 @@ def _correlations(phantom: pd.DataFrame, real: pd.DataFrame | None) -> list[str]
     rows = [("correlation of labels", "real", "phantom")]
     for relation in RELATIONS:
         measured = relation.real if real is None else tetrachoric(real, relation)
-        rows.append((relation.name, f"{measured:.2f}", f"{tetrachoric(phantom, relation):.2f}"))
+        rows.append((relation.name, _figure(measured), _figure(tetrachoric(phantom, relation))))
     return align(rows, left={0})
+
+
+def _figure(correlation: float) -> str:
+    return figure(None if np.isnan(correlation) else correlation, 2)
 
 
 def _reading_table(simulated: Simulated, oracle: float) -> list[str]:
