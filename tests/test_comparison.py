@@ -12,10 +12,19 @@ import pytest
 from lumbar.baselines.measure import measure_run
 from lumbar.baselines.own_split import choose_rows
 from lumbar.baselines.systems import open_systems
-from lumbar.comparison import TESTED, describe_cells, run_compare
-from lumbar.config import CellsConfig, CompareConfig, ConfigError, CropConfig, GraderConfig, ViewConfig, merge
+from lumbar.comparison import TESTED, describe_cells, open_main, run_compare
+from lumbar.config import (
+    CellsConfig,
+    CompareConfig,
+    ConfigError,
+    CropConfig,
+    GraderConfig,
+    ViewConfig,
+    merge,
+    read_config,
+)
 from lumbar.data.annotations import annotated_points
-from lumbar.data.competition import read_predictions, split_row_ids
+from lumbar.data.competition import Competition, read_predictions, split_row_ids
 from lumbar.data.priors import nested_prior
 from lumbar.data.tables import write_table
 from lumbar.errors import InputError
@@ -252,6 +261,14 @@ def test_a_system_can_be_submitted(compared, tmp_path, name, graded):
 # The pieces
 
 
+def test_on_other_data_a_phantoms_config_is_compared_in_a_folder_of_their_name_and_the_phantoms_models_stay(tmp_path):
+    data, folder = Competition(tmp_path / "spines"), Path("runs") / "demo"
+    demo, real = (read_config(CONFIG.with_name(name)) for name in ("compare.yaml", "rsna2024.yaml"))
+    assert open_main(Run(demo, data, folder), data.root).folder == Path("runs") / "spines"
+    assert open_main(Run(demo, data, folder), None).folder == folder, "the demo's work is shared"
+    assert open_main(Run(real, data, folder), data.root).folder == folder, "and that of a config for data"
+
+
 def test_a_systems_weights_and_series_are_looked_for_before_the_main_pipeline_is_trained(competition, tmp_path):
     weights = CompareConfig(systems={"cnn_lstm": {"grade": {"weights": "absent.safetensors"}}})
     with pytest.raises(ConfigError, match=r"cnn_lstm: grade\.weights: there is no absent\.safetensors"):
@@ -339,3 +356,4 @@ def test_cells_are_described_in_a_few_words():
 
 def test_the_report_finds_the_figures_of_every_system_and_of_the_main_pipeline(compared):
     assert set(collect(compared, CONFIG).compared.figures) == {MAIN, *SYSTEMS}
+    assert "Five-block CNN" in (compared.folder / "report.html").read_text(), "and the comparison has written it"

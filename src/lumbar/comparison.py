@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from lumbar.baselines.measure import measure_run
 from lumbar.baselines.needs import expect_series
 from lumbar.baselines.net import count_parameters
 from lumbar.baselines.predict import load_system
-from lumbar.baselines.systems import describe_cells, on_own_folds, open_systems
+from lumbar.baselines.systems import describe_cells, folder_for, on_own_folds, open_systems
 from lumbar.config import Config, ConfigError
 from lumbar.data.competition import read_predictions
 from lumbar.data.tables import write_table
@@ -20,6 +21,7 @@ from lumbar.grade.predict import load_grader
 from lumbar.metric import paired_difference, study_losses
 from lumbar.pipeline import STAGES, expect_weights, run_through, score_run
 from lumbar.records import align, write_json, write_text
+from lumbar.report.page import write_report
 from lumbar.report.system_files import write_system_files
 from lumbar.run.run import MAIN, Run
 from lumbar.run.stamps import stage_seconds
@@ -56,11 +58,23 @@ out from the weighted prior of the other folds. difference: of the score to the 
 worse. seconds: without the detector and the own split, but for the main pipeline with its detector."""
 AFTER_DETECTION = ("crop", "grade", "ensemble")
 """The stages that a system has of its own."""
+STUDIES = 12
+"""With a page of their own in the report."""
+
+
+def open_main(run: Run, data: Path | None) -> Run:
+    """The main run of a comparison: `run` itself, or, where its config is made for a phantom and there are other data,
+    one in a folder named after these, as a system's that runs alone is.
+
+    The phantom's models stay as they are, and a config that is made for data shares what `lumbar cv` has trained.
+    """
+    has_phantom = "phantom" in run.config.model_fields_set
+    return replace(run, folder=folder_for(run, data)) if has_phantom else run
 
 
 def run_compare(main: Run, config_path: Path, full_size: bool = False, wanted: Sequence[str] = ()) -> str:
     """Trains, scores and measures the main pipeline and the `wanted` systems, or all that the config names; writes
-    `compare.json`, `.csv` and `.txt`, and returns the text.
+    `compare.json`, `.csv`, `.txt` and the main run's report, and returns the text.
 
     These are written anew with each system that is finished, and an interrupted comparison goes on with the next. Each
     run leaves its own figures in `figures.json`, and its cases in `cases/` and `own_split/`.
@@ -75,7 +89,9 @@ def run_compare(main: Run, config_path: Path, full_size: bool = False, wanted: S
         expect_weights(run.config)
         expect_series(run)
     with main.held():
-        return _compare(main, systems)
+        text = _compare(main, systems)
+        write_report(main, config_path, STUDIES)
+    return text
 
 
 def _expect_every_fold(config: Config) -> None:

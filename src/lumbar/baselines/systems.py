@@ -50,6 +50,11 @@ def open_alone(main: Run, config_path: Path, name: str, folder: Path, full_size:
     return Run(_by_hand(beside.config), main.competition, folder)
 
 
+def folder_for(main: Run, data: Path | None) -> Path:
+    """The folder of what is run on the data that were asked for, `runs/<data>`; without any, the main run's own."""
+    return main.folder.with_name(data.resolve().name) if data else main.folder
+
+
 def on_own_folds(run: Run) -> Run:
     """A run on the folds of its own data set, whichever file and number its config names."""
     named, competition = run.config.folds_file, run.competition

@@ -118,9 +118,9 @@ def compare(
     ] = None,
 ) -> None:
     """Set the published systems beside the main pipeline, in one table."""
-    from lumbar.comparison import run_compare
+    from lumbar.comparison import open_main, run_compare
 
-    run = open_run(config, data)
+    run = open_main(open_run(config, data), data)
     wanted = [name.strip() for name in (systems or "").split(",") if name.strip()]
     typer.echo(f"\n{run_compare(run, config, full_size, wanted)}\n\nwrote {run.folder / 'compare.json'}")
 

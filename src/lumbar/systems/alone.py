@@ -8,7 +8,7 @@ from lumbar.baselines.measure import measure_run
 from lumbar.baselines.needs import expect_cells, expect_series
 from lumbar.baselines.papers import PAPERS
 from lumbar.baselines.stage import expect_net, run_system_crop, run_system_grade
-from lumbar.baselines.systems import describe_cells, on_own_folds, open_alone
+from lumbar.baselines.systems import describe_cells, folder_for, on_own_folds, open_alone
 from lumbar.ensemble.stage import run_ensemble
 from lumbar.pipeline import expect_weights, run_folds, score_run
 from lumbar.records import align
@@ -26,8 +26,7 @@ def open_system(main: Run, config_path: Path, name: str, data: Path | None, full
 
     `data` is the folder that was asked for; the config's own phantom goes by the config's name.
     """
-    kept = data.resolve().name if data else main.config.name
-    folder = main.folder.parent / kept / "systems" / name
+    folder = folder_for(main, data) / "systems" / name
     return open_alone(on_own_folds(main), config_path, name, folder, full_size)
 
 
