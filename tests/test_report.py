@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from lumbar.run.run import Run
 from lumbar.workers.timeline import Ran, write_timeline
 
 CONFIG = Path("configs/tiny.yaml")
+CONFIGS = Path(__file__).parents[1] / "configs"
 SECTIONS = ("score", "grades", "detection", "training", "cells", "studies")
 ENTRIES = ("cv.json", "oof.csv", "detect", "crop", "predictions", "ensemble", "models")
 
@@ -140,7 +142,19 @@ def test_what_is_missing_is_known_with_the_command_that_makes_it(trained, tmp_pa
     before = {gap.what for gap in collect(trained, CONFIG).missing}
     new = [gap for gap in collect(copy_of(trained, tmp_path, left_out), CONFIG).missing if gap.what not in before]
     assert new
-    assert all(gap.command == command and left_out in str(gap.path) for gap in new)
+    there = f"{command} DATA={trained.competition.root}"
+    assert all(gap.command == there and left_out in str(gap.path) for gap in new)
+
+
+def test_the_comparison_that_is_missing_is_made_by_the_runs_own_config_and_the_demos_at_its_size(trained, monkeypatch):
+    def told(run: Run, config: str) -> str:
+        return next(gap.command for gap in collect(run, CONFIGS / config).missing if "systems" in gap.what)
+
+    demo = replace(trained, config=trained.config.model_copy(update={"name": "demo"}))
+    assert told(demo, "demo.yaml") == f"make compare CONFIG={CONFIGS / 'compare.yaml'} DATA={trained.competition.root}"
+    assert told(trained, "gold.yaml").startswith(f"make compare CONFIG={CONFIGS / 'gold.yaml'} DATA=")
+    monkeypatch.setattr("lumbar.report.collect.phantom_folder", lambda _: trained.competition.root)
+    assert told(trained, "gold.yaml") == f"make compare CONFIG={CONFIGS / 'gold.yaml'}", "its own phantom is no DATA"
 
 
 def test_a_page_of_a_run_that_has_only_detected_says_what_it_lacks(trained, tmp_path):
@@ -202,12 +216,10 @@ def test_labels_of_one_condition_alone_still_make_a_report(trained, competition,
 
 def test_a_comparison_and_an_ensemble_are_shown_where_they_are_there(trained, tmp_path):
     run = copy_of(trained, tmp_path, "detect")
-    (tmp_path / "compare").mkdir()
-    (tmp_path / "compare" / "compare.json").write_text('[{"system": "cnn_lstm", "title": "A & B", "score": 0.81234}]')
+    (run.folder / "compare.json").write_text('[{"system": "cnn_lstm", "title": "A & B", "score": 0.81234}]')
     (run.folder / "ensemble" / "report.json").write_text('{"weights": {"spinal": {"net <1>": 0.625}}}')
     html = write_report(run, CONFIG, studies=0).read_text()
     assert "A &amp; B" in html
-    assert f"of another run, <code>{tmp_path / 'compare'}</code>" in html
     assert "0.8123" in html
     assert "net &lt;1&gt;" in html
     assert {"ensemble", "systems"} <= {attributes.get("id") for _, attributes in Elements(html).elements}

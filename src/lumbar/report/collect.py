@@ -4,11 +4,13 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
+from lumbar.config import read_config
 from lumbar.data.competition import read_predictions, split_row_ids
 from lumbar.data.points import read_points
 from lumbar.data.priors import nested_prior
@@ -16,6 +18,7 @@ from lumbar.ensemble.report import REPORT_FILE
 from lumbar.errors import InputError
 from lumbar.labels import GRADE_WEIGHTS, GRADES, GROUPS
 from lumbar.metric import EPSILON, normalise
+from lumbar.phantom.keep import phantom_folder
 from lumbar.report.system_names import Link, link_files
 from lumbar.run.checkpoint import Card, read_card
 from lumbar.run.run import MAIN, Run
@@ -48,8 +51,6 @@ class Compared:
     """Each system's `figures.json`, where it has one."""
     files: dict[str, tuple[Link, ...]]
     """What each of these systems shows in files."""
-    other_run: Path | None = None
-    """The run that the comparison was made in, where it is not the reported one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,16 +88,12 @@ def collect(run: Run, config_path: Path) -> Findings:
     def find(what: str, path: Path, target: str, read: Callable[[Path], Value]) -> Value | None:
         if path.exists():
             return read(path)
-        command = f"make {target}" if target == "compare" else f"make {target} CONFIG={config_path}"
-        command = f"make system NAME={run.config.name}" if alone else command
-        missing.append(Missing(what, path, command))
+        missing.append(Missing(what, path, _command(run, config_path, target)))
         return None
 
-    own = folder / "compare.json"
-    comparison = own if own.is_file() else folder.parent / "compare" / "compare.json"
     cards = _grader_cards(run.models)
     if not cards:
-        missing.append(Missing("Training curves and Grad-CAM", run.models, f"make grade CONFIG={config_path}"))
+        missing.append(Missing("Training curves and Grad-CAM", run.models, _command(run, config_path, "grade")))
     findings = Findings(
         result=find("The score", folder / "cv.json", "cv", read_json),
         cells=find("Grades out of fold", folder / "oof.csv", "cv", lambda path: join_cells(run, path)),
@@ -108,16 +105,32 @@ def collect(run: Run, config_path: Path) -> Findings:
         crops=find("Crops", folder / "crop" / "stamp.json", "crop", lambda path: path.parent),
         compared=None
         if alone
-        else find("The five published systems", comparison, "compare", lambda path: _read_comparison(path, folder)),
+        else find("The five published systems", folder / "compare.json", "compare", _read_comparison),
         alone=find("The system's own figures", folder / "figures.json", "system", read_json) if alone else None,
         blend=find("The ensemble's weights", folder / "ensemble" / REPORT_FILE, "ensemble", read_json),
         missing=missing,
     )
     if findings.cells is None and findings.points is None:
         raise ReportError(
-            f"{folder}: there is no finished stage to report of; `make cv CONFIG={config_path}` runs them"
+            f"{folder}: there is no finished stage to report of; `{_command(run, config_path, 'cv')}` runs them"
         )
     return findings
+
+
+def _command(run: Run, config_path: Path, target: str) -> str:
+    """The command that makes something of a run, on its data."""
+    root = run.competition.root
+    data = "" if root.resolve() == phantom_folder(run.config.phantom).resolve() else f" DATA={quote(str(root))}"
+    if run.config.published:
+        return f"make system NAME={run.config.name}{data}"
+    config = _comparing(run, config_path) if target == "compare" else config_path
+    return f"make {target} CONFIG={quote(str(config))}{data}"
+
+
+def _comparing(run: Run, config_path: Path) -> Path:
+    """The config to compare with: the demo's has one beside it, of the same run, in which the systems are smaller."""
+    smaller = config_path.with_name("compare.yaml")
+    return smaller if smaller.is_file() and read_config(smaller).name == run.config.name else config_path
 
 
 def read_json(path: Path) -> Any:
@@ -133,7 +146,7 @@ def _grader_cards(models: Path) -> dict[str, Card]:
     return {stem: card for stem, card in cards.items() if card is not None and card.kind == "grader"}
 
 
-def _read_comparison(path: Path, reported: Path) -> Compared:
+def _read_comparison(path: Path) -> Compared:
     rows, folder = read_json(path), path.parent
     places = {
         row["system"]: (folder if row["system"] == MAIN else folder / row["system"]) / "figures.json" for row in rows
@@ -141,8 +154,8 @@ def _read_comparison(path: Path, reported: Path) -> Compared:
     figures = {name: read_json(place) for name, place in places.items() if place.is_file()}
     reference = folder / "cv.json"
     prior_and_oracle = read_json(reference) if reference.is_file() else None
-    files = {name: link_files(places[name].parent, reported) for name in figures}
-    return Compared(rows, prior_and_oracle, figures, files, None if folder == reported else folder)
+    files = {name: link_files(places[name].parent, folder) for name in figures}
+    return Compared(rows, prior_and_oracle, figures, files)
 
 
 def join_cells(run: Run, predictions: Path) -> pd.DataFrame:

@@ -123,8 +123,6 @@ class Comparison:
     heads: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     systems: tuple[System, ...]
-    other_run: str | None
-    """The run that it was made in, where it is not the reported one."""
 
 
 def compare_systems(compared: Compared) -> Comparison:
@@ -140,7 +138,6 @@ def compare_systems(compared: Compared) -> Comparison:
             for row in rows
             if row.get("system") in compared.figures
         ),
-        None if compared.other_run is None else compared.other_run.as_posix(),
     )
 
 
