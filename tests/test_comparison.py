@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lumbar.baselines.layers import build_bare, count_all
 from lumbar.baselines.measure import measure_run
 from lumbar.baselines.own_split import choose_rows
+from lumbar.baselines.papers import PAPERS
 from lumbar.baselines.systems import open_systems
 from lumbar.comparison import TESTED, describe_cells, open_main, run_compare
 from lumbar.config import (
@@ -106,6 +108,12 @@ def test_a_row_says_what_the_table_needs(rows):
     for name in ("own_accuracy_own_split", "own_accuracy_grouped", "own_accuracy_detected", "most_frequent_class"):
         assert rows[name].dropna().between(0, 1).all(), name
     assert np.isfinite(rows[["seconds", "score", "excess", "difference"]].to_numpy(dtype=float)).all()
+
+
+def test_parameters_are_counted_as_the_list_of_systems_counts_them(compared, rows):
+    systems = open_systems(compared, CONFIG)
+    counted = {name: count_all(build_bare(systems[name].config)) for name in PAPERS}
+    assert rows.loc[list(PAPERS), "parameters"].to_dict() == counted
 
 
 def test_differences_are_those_of_the_scores(rows):

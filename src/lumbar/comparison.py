@@ -159,13 +159,15 @@ def _own_accuracies(figures: dict[str, Any]) -> TableRow:
 
 
 def _count_parameters(run: Run) -> TableRow:
-    """The numbers that the graders of one fold hold together."""
+    """The numbers that the graders of one fold hold together, with running statistics, as `layers.count_all` counts."""
     fold = run.fold_numbers[0]
     stems = [run.models / f"{name}_fold{fold}" for name in run.config.members]
     load = load_system if run.config.published else load_grader
     counts = [count_parameters(load(stem)) for stem in stems if stem.with_suffix(".json").is_file()]
-    trainable, frozen = (sum(count[kind] for count in counts) for kind in ("trainable", "frozen"))
-    return {"parameters": trainable + frozen, "trainable": trainable}
+    return {
+        "parameters": sum(sum(count.values()) for count in counts),
+        "trainable": sum(count["trainable"] for count in counts),
+    }
 
 
 def _seconds(run: Run) -> float:
