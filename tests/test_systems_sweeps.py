@@ -80,6 +80,23 @@ def test_a_sweep_has_a_row_for_each_value_and_split_and_a_plot(swept):
     assert plt.imread(folder / "sweep.png")[..., :3].std() > 0.05
 
 
+def test_splits_that_change_no_fold_share_its_graders(competition, tmp_path):
+    _, folder = run_sweep(small_run(competition, tmp_path, CompareConfig(systems=SYSTEMS)), CONFIG, NAME, "split")
+    for name in ("grade", "models", "predictions"):
+        assert (folder / "stratified" / name).resolve() == (folder / "random" / name).resolve()
+        assert not (folder / "equal" / name).is_symlink(), "other rows are trained on"
+    table = pd.read_csv(folder / "sweep.csv")
+    final = table.pivot_table(values="final_loss", index="split", columns="net")
+    assert final.loc["grouped", "random"] == final.loc["grouped", "stratified"]
+    assert final.loc["own_split", "random"] != final.loc["own_split", "stratified"]
+
+
+def test_splits_of_a_system_that_tests_as_many_of_each_class_are_refused(competition, tmp_path):
+    run = small_run(competition, tmp_path, CompareConfig(systems=SYSTEMS))
+    with pytest.raises(ConfigError, match=r"five_block_cnn: there are no splits to sweep over, its own tests 3 of"):
+        run_sweep(run, CONFIG, "five_block_cnn", "split")
+
+
 def test_the_values_of_a_sweep_share_their_crops(swept):
     _, folder = swept
     for value in SWEEPS["activation"]:

@@ -65,10 +65,17 @@ def run_sweep(
 ) -> tuple[str, Path]:
     """Trains and measures a system with each value of a setting; returns the table and the folder that it is in.
 
-    See `table_run.run_table`; the folder is `sweeps/<over>` below the system's own run.
+    See `table_run.run_table`; the folder is `sweeps/<over>` below the system's own run. ConfigError for splits of a
+    system that is tested on as many of each class: these are drawn in one way only.
     """
     expect_sweep(name, over)
     system = open_system(main, config_path, name, data, full_size)
+    split = system.config.system.own_split
+    if over == "split" and split and split.tested_each:
+        raise ConfigError(
+            f"{name}: there are no splits to sweep over, its own tests {split.tested_each} of each class "
+            f"(published.own_split.tested_each)"
+        )
     shared = Run(system.config, system.competition, system.folder / "sweeps")
     folder = shared.folder / over
     runs = [Run(with_value(shared.config, over, value), shared.competition, folder / value) for value in SWEEPS[over]]

@@ -3,6 +3,7 @@ picture."""
 
 import logging
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ from lumbar.systems.table_rows import TableRow, describe_variant
 from lumbar.systems.table_text import SPLIT_WORDS, format_table
 
 logger = logging.getLogger(__name__)
+
+GRADERS = ("grade", "models", "predictions")
+"""The folders that the grade stage writes."""
 
 
 def run_table(shared: Run, runs: Sequence[Run], columns: Mapping[str, str], place: Path) -> str:
@@ -45,28 +49,43 @@ def run_table(shared: Run, runs: Sequence[Run], columns: Mapping[str, str], plac
 
 def _run_rows(shared: Run, runs: Sequence[Run], columns: Mapping[str, str], place: Path) -> str:
     rows, text = list[TableRow](), ""
-    for run in runs:
+    for number, run in enumerate(runs):
         logger.info("%s: %s", place.name, run.config.title)
-        rows += describe_variant(shared.config.name, run, _train(run, shared.folder / "crop"))
+        alike = next((other for other in runs[:number] if are_trained_alike(run, other)), None)
+        rows += describe_variant(shared.config.name, run, _train(run, shared, alike))
         text = format_table(shared.config, rows, columns)
         write_rows(shared.config.name, rows, text, place)
     draw_one_crop({run.config.title: run for run in runs}, place.with_name(f"{place.name}_predictions.png"))
     return text
 
 
-def _train(run: Run, crops: Path) -> dict[str, Any]:
-    """Trains and measures one variant on shared crops; returns its figures."""
+def _train(run: Run, shared: Run, alike: Run | None) -> dict[str, Any]:
+    """Trains and measures one variant on shared crops, with the graders of another that is trained alike, if there is
+    one; returns its figures."""
     with run.entered():
-        share_crops(run, crops)
-        run_system_grade(run)
+        share(run, shared.folder / "crop")
+        if alike:
+            for name in GRADERS:
+                share(run, alike.folder / name)
+        else:
+            run_system_grade(run)
         return measure_run(run)
 
 
-def share_crops(run: Run, crops: Path) -> None:
-    """Lets a run's crop folder be another's, by a link."""
-    link = run.folder / "crop"
+def are_trained_alike(run: Run, other: Run) -> bool:
+    """Whether the graders of the folds are the same: whatever two variants are called, and however their papers' own
+    split is made."""
+    left_out: Any = {"name": True, "published": {"title", "own_split"}}
+    return run.config.model_dump(exclude=left_out) == other.config.model_dump(exclude=left_out)
+
+
+def share(run: Run, folder: Path) -> None:
+    """Lets a folder of a run be another run's, which bears the same name, by a link."""
+    link = run.folder / folder.name
     if not link.is_symlink():
-        link.symlink_to(os.path.relpath(crops, run.folder), target_is_directory=True)
+        if link.is_dir():
+            shutil.rmtree(link)  # of an earlier version, which shared less
+        link.symlink_to(os.path.relpath(folder, run.folder), target_is_directory=True)
 
 
 def write_rows(system: str, rows: Sequence[TableRow], text: str, place: Path) -> None:
