@@ -153,3 +153,10 @@ def test_boxes_without_their_images_are_a_mistake(radiographs):
     result = CliRunner().invoke(app, ["system", "run", "vgg16_frozen", "--boxes", str(radiographs / "boxes.csv")])
     assert result.exit_code == 2
     assert "go together" in result.output
+
+
+def test_boxes_beside_a_data_folder_are_a_mistake(radiographs):
+    where = ["--boxes", str(radiographs / "boxes.csv"), "--images", str(radiographs / "images")]
+    result = CliRunner().invoke(app, ["system", "run", "vgg16_frozen", *where, "--data", str(radiographs)])
+    assert result.exit_code == 2
+    assert "boxes are their own data" in result.output

@@ -43,6 +43,8 @@ def run(
     from lumbar.systems.alone import open_system, run_system
 
     if boxes or images:
+        if data:
+            raise typer.BadParameter("boxes are their own data; leave it out", param_hint="--data")
         _run_on_boxes(name, config, boxes, images, full_size)
         return
     read_published(config, name)  # before a phantom is written
