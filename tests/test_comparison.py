@@ -326,6 +326,8 @@ def test_an_unknown_system_lists_the_known_ones(trained):
         ConfigError, match=r"resnet: there is no .*resnet\.yaml; there are classical_forest, classical_svm, cnn_c"
     ):
         open_systems(Run(config, trained.competition, trained.folder), CONFIG)
+    with pytest.raises(ConfigError, match=r"resnet: there is no .*; there are classical_forest"):
+        open_systems(Run(config, trained.competition, trained.folder), CONFIG, wanted=["cnn_lstm"])
 
 
 def test_a_mistake_in_what_a_system_changes_is_named(trained):

@@ -158,6 +158,15 @@ def test_a_net_that_had_too_little_to_train_on_has_dashes_and_no_sentence():
     )
 
 
+def test_a_misspelt_name_in_the_config_lists_the_right_ones(competition, tmp_path):
+    compare = CompareConfig(backbones={"cnn_coordinate": {"grade": {"epochs": 1}}})
+    with pytest.raises(ConfigError, match=r"backbones\.cnn_coordinate: expected one of cnn_coordinates, ince"):
+        open_backbones(small_run(competition, tmp_path, compare), CONFIG, NAME, None)
+    compare = CompareConfig(systems={"cnn_coordinate": {}})
+    with pytest.raises(ConfigError, match=r"cnn_coordinate: there is no .*; there are classical_forest"):
+        open_backbones(small_run(competition, tmp_path, compare), CONFIG, NAME, None)
+
+
 @pytest.fixture(scope="module")
 def finished(competition: Competition, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, str]:
     """A table of two nets that has been made in miniature, and the text."""

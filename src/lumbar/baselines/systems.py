@@ -31,9 +31,12 @@ def open_systems(main: Run, config_path: Path, full_size: bool = False, wanted: 
     """The runs of some systems, or of those that the main run's config names, each in a folder below the main run's.
 
     A config that names none means every published one. `full_size` leaves every system as its paper has it, whatever
-    the config would change for the sake of time.
+    the config would change for the sake of time. ConfigError, which lists the right names, for a wrong one, also where
+    the config changes a system that is not asked for.
     """
     changes = main.config.compare.systems
+    for name in changes:
+        _path_of(config_path, name)
     systems = {}
     for name in wanted or changes or list_systems(config_path):
         changed = {} if full_size else changes.get(name, {})

@@ -93,10 +93,13 @@ def open_backbones(main: Run, config_path: Path, name: str, data: Path | None, f
     """The run that the nets of a system's table share the crops of, in `backbones/` below the system's own run.
 
     Its size is what `compare.systems` and then `compare.backbones` make of the system's; `full_size` is the paper's.
+    ConfigError, which lists the right names, where `compare.backbones` names a system without such a table.
     """
     asked = main.config.compare
+    if wrong := set(asked.backbones) - set(BACKBONES):
+        raise ConfigError(f"{config_path}: compare.backbones.{min(wrong)}: expected one of {', '.join(BACKBONES)}")
     changes = merge(asked.systems.get(name, {}), asked.backbones.get(name, {}))
-    config = main.config.model_copy(update={"compare": CompareConfig(systems={name: changes})})
+    config = main.config.model_copy(update={"compare": CompareConfig(systems={**asked.systems, name: changes})})
     system = open_system(Run(config, main.competition, main.folder), config_path, name, data, full_size)
     return Run(system.config, system.competition, system.folder / "backbones")
 
