@@ -34,6 +34,7 @@ from lumbar.labels import GRADES, GROUPS, LEVELS
 from lumbar.report.collect import collect
 from lumbar.report.system_names import SHOWN
 from lumbar.run.run import MAIN, Run
+from lumbar.run.stamps import stage_seconds
 from lumbar.submit.stage import predict_submission
 from miniature import dated, small_run, without_rows
 
@@ -114,6 +115,14 @@ def test_parameters_are_counted_as_the_list_of_systems_counts_them(compared, row
     systems = open_systems(compared, CONFIG)
     counted = {name: count_all(build_bare(systems[name].config)) for name in PAPERS}
     assert rows.loc[list(PAPERS), "parameters"].to_dict() == counted
+
+
+def test_the_seconds_of_a_systems_own_split_stand_beside_those_of_its_stages(compared, rows):
+    spent = stage_seconds(compared.folder / "cnn_lstm" / "own_split")
+    assert rows.loc["cnn_lstm", "seconds_own_split"] == spent > 0
+    assert set(rows.index[rows["seconds_own_split"].isna()]) == {"main", *CLASSICAL}
+    line = next(line for line in (compared.folder / "compare.txt").read_text().splitlines() if "cnn_lstm" in line)
+    assert re.split(" {2,}", line)[4] == f"{spent:.0f}"
 
 
 def test_differences_are_those_of_the_scores(rows):
