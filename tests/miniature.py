@@ -1,4 +1,4 @@
-"""The smallest run that goes through every stage: seconds on one core, and no skill."""
+"""The smallest run that goes through every stage, seconds on one core and no skill, and what tests make and watch."""
 
 import shutil
 from pathlib import Path
@@ -8,6 +8,7 @@ import pandas as pd
 from lumbar.config import CompareConfig, Config, FoldsConfig
 from lumbar.data.competition import Competition
 from lumbar.data.tables import write_table
+from lumbar.labels import GRADES
 from lumbar.run.run import Run
 
 
@@ -54,6 +55,11 @@ def small_run(competition: Competition, folder: Path, compare: CompareConfig) ->
 def dated(folder: Path, *patterns: str) -> dict[Path, int]:
     """When each file below a folder that fits a pattern was last written."""
     return {path: path.stat().st_mtime_ns for pattern in patterns for path in folder.rglob(pattern)}
+
+
+def prediction_rows(rows: dict[str, tuple[float, float, float]]) -> pd.DataFrame:
+    """Predictions in submission format."""
+    return pd.DataFrame([(name, *values) for name, values in rows.items()], columns=["row_id", *GRADES])
 
 
 def without_rows(competition: Competition, root: Path, table: str, column: str, value: str) -> Competition:

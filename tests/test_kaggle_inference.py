@@ -14,6 +14,7 @@ import pytest
 from lumbar.data.priors import read_prior
 from lumbar.kaggle.inference import run_kernel
 from lumbar.labels import CELLS, GRADES
+from miniature import dated
 
 REPOSITORY = Path(__file__).parents[1]
 SLUG = "rsna-2024-lumbar-spine-degenerative-classification"
@@ -38,11 +39,6 @@ def without_network(command: list[str], folder: Path) -> tuple[list[str], dict[s
     return command, {"PYTHONPATH": str(folder)}
 
 
-def listing(folder: Path) -> dict[str, int]:
-    """Every path below a folder with the time of its last change."""
-    return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*")}
-
-
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_the_kernel_writes_a_submission_without_a_network(layout, trained, one_test_study, bundle, tmp_path):
     competition_folder, bundle_folder = (tmp_path / "input" / name for name in LAYOUTS[layout])
@@ -53,12 +49,12 @@ def test_the_kernel_writes_a_submission_without_a_network(layout, trained, one_t
     script = str(REPOSITORY / "kernels" / "inference" / "inference.py")
     command, extra = without_network([sys.executable, script], tmp_path / "site")
     environment = {**os.environ, **extra, "LUMBAR_KAGGLE_ROOT": str(tmp_path), "OMP_NUM_THREADS": "1"}
-    before = listing(tmp_path / "input")
+    before = dated(tmp_path / "input", "*")
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1800, cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     assert "PRIORS ONLY" not in ran.stderr, ran.stderr
     assert "lumbar-packages-" in ran.stderr, "the package must come from the bundle's wheel"
-    assert listing(tmp_path / "input") == before
+    assert dated(tmp_path / "input", "*") == before
     written = pd.read_csv(tmp_path / "working" / "submission.csv")
     report = json.loads((tmp_path / "working" / "run_report.json").read_text())
     assert written["row_id"].tolist() == one_test_study.sample_submission["row_id"].tolist()

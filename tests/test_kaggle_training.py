@@ -19,6 +19,7 @@ from lumbar.kaggle.manifest import BundleError
 from lumbar.kaggle.training import TrainingError, TrainingMark, run_training, training_command
 from lumbar.run.checkpoint import read_card
 from lumbar.run.run import Selection
+from miniature import dated
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -64,11 +65,6 @@ def mark_of(folder: Path) -> TrainingMark:
     return TrainingMark.model_validate_json((folder / "trained.json").read_text())
 
 
-def listing(folder: Path) -> dict[str, int]:
-    """Every path below a folder with the time of its last change."""
-    return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*")}
-
-
 def test_one_fold_and_then_the_rest_make_the_models_of_one_run(kaggle, trained):
     log = run_script(kaggle, Selection(fold=0))
     assert "detect: still to be trained: fold 1" in log
@@ -78,9 +74,9 @@ def test_one_fold_and_then_the_rest_make_the_models_of_one_run(kaggle, trained):
     first = attach_output(kaggle, "lumbar-training-fold0-run1")
     assert {path.stem for path in (first / "runs" / "tiny" / "models").glob("*.safetensors")} == {"detector_fold0"}
 
-    before = listing(kaggle / "input")
+    before = dated(kaggle / "input", "*")
     log = run_script(kaggle, Selection())
-    assert listing(kaggle / "input") == before
+    assert dated(kaggle / "input", "*") == before
     assert f"taking over {first}" in log
     assert "EVERYTHING IS TRAINED" in log
     assert "detect: train fold 0" not in log, "what was attached is not trained again"

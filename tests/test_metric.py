@@ -21,6 +21,7 @@ from lumbar.metric import (
     score_losses,
     study_losses,
 )
+from miniature import prediction_rows
 
 CANAL, FORAMEN, RECESS = "spinal_canal_stenosis", "left_neural_foraminal_narrowing", "right_subarticular_stenosis"
 
@@ -30,11 +31,6 @@ def label_rows(cells: list[tuple[int, str, str, int]]) -> pd.DataFrame:
     table = pd.DataFrame(cells, columns=["study_id", "condition", "level", "grade"])
     ids = [row_id(study, condition, level) for study, condition, level, _ in cells]
     return table.assign(group=table["condition"].map(group_of), row_id=ids)
-
-
-def prediction_rows(rows: dict[str, tuple[float, float, float]]) -> pd.DataFrame:
-    """Predictions in submission format."""
-    return pd.DataFrame([(name, *values) for name, values in rows.items()], columns=["row_id", *GRADES])
 
 
 LABELS = label_rows(

@@ -233,13 +233,13 @@ def test_an_interrupted_prediction_goes_on_where_it_stopped(trained, competition
     assert list(Journal(job.journal).finished()) == list(study_ids)
 
 
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 def test_an_interruption_between_two_studies_blames_and_loses_none(trained, competition, tmp_path, monkeypatch):
     study_ids = tuple(sorted(competition.series("test")["study_id"].unique().tolist()))
     job = Job(models=trained.models, competition=competition.root, study_ids=study_ids, journal=tmp_path / "journal")
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
     monkeypatch.setattr("lumbar.submit.worker.Budget.spend", interrupt)
     with pytest.raises(KeyboardInterrupt):
         grade_studies(job)
@@ -305,10 +305,7 @@ def test_a_submission_is_kept_while_neither_models_nor_tables_change(trained, co
 
 
 def test_an_interruption_blames_no_study(trained, competition, tmp_path, monkeypatch):
-    def interrupted(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("lumbar.submit.worker._Grading.grade", interrupted)
+    monkeypatch.setattr("lumbar.submit.worker._Grading.grade", interrupt)
     job = Job(models=trained.models, competition=competition.root, study_ids=(1, 2), journal=tmp_path / "journal")
     with pytest.raises(KeyboardInterrupt):
         grade_studies(job)
