@@ -35,8 +35,8 @@ __all__ = ["FALLBACK_FIELD_OF_VIEW_MM", "FALLBACK_SLICE_STEP_MM", "Series", "Ser
 logger = logging.getLogger(__name__)
 
 WINDOW_PERCENTILES = (1.0, 99.95)
-"""Percentiles of a series' pixels that become black and white: the Window tags are missing or wrong too often. Where fat
-is dark, only fluid is bright: at 99.5 the roots of a whole canal were drowned in white (LAB.md, 2026-11-30)."""
+"""Percentiles of a series' pixels that become black and white: the Window tags are missing or wrong too often. Where
+fat is dark, only fluid is bright: at 99.5 the roots of a whole canal were drowned in white (LAB.md, 2026-11-30)."""
 WINDOW_SAMPLE = 200_000
 """Pixels from which the percentiles are taken; more change them by less than two grey levels in 255."""
 
