@@ -194,6 +194,13 @@ def test_null_takes_away_what_a_base_has(tmp_path):
     assert list(read_config(tmp_path / "mine.yaml").crop.views) == ["spinal"]
 
 
+def test_a_section_whose_lines_are_all_commented_out_is_refused_where_its_base_would_be_forgotten(tmp_path):
+    (tmp_path / "base.yaml").write_text("detect: {learning_rate: 0.001}\ngraders: {canal: {views: spinal}}\n")
+    (tmp_path / "mine.yaml").write_text("base: base.yaml\ndetect:\n  # epochs: 3\ngraders: null\n")
+    with pytest.raises(ConfigError, match=r"mine\.yaml: detect: expected its keys, got none; leave it out"):
+        read_config(tmp_path / "mine.yaml")
+
+
 JOINED = "graders:\n  both: {views: [spinal, axial], "
 AXIAL = "crop:\n  views:\n    spinal: {}\n    axial: {group: spinal, series: Axial T2}\n"
 

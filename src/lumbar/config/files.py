@@ -9,10 +9,16 @@ from pydantic_core import ErrorDetails
 
 from lumbar.config.run import Config
 from lumbar.errors import InputError
-from lumbar.records import read_record
+from lumbar.records import Record, read_record
 
 BASE = "base"
 """The key that names the config, beside this one, whose values hold where this one says nothing."""
+SECTIONS = tuple(
+    name
+    for name, field in Config.model_fields.items()
+    if isinstance(field.annotation, type) and issubclass(field.annotation, Record)
+)
+"""The keys that hold sections, which no config can do without: a null would set one back to the defaults, unseen."""
 MERGE = "tag:yaml.org,2002:merge"
 """What YAML calls the key `<<`, which may stand in a mapping several times."""
 
@@ -75,6 +81,9 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: not YAML: {error}") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: expected keys and values, got {type(values).__name__}")
+    for section in SECTIONS:
+        if section in values and values[section] is None:  # a section whose every line is commented out
+            raise ConfigError(f"{path}: {section}: expected its keys, got none; leave it out to change nothing")
     return values
 
 
