@@ -215,6 +215,14 @@ def test_what_is_unusual_and_does_no_harm_is_a_remark_and_no_problem(tmp_path):
         assert words in told
 
 
+def test_a_folder_of_several_series_such_as_a_whole_study_is_read_and_told(tmp_path):
+    for number, plane in enumerate(sagittal_planes([0, 4, 8]), start=1):
+        write_image(tmp_path / f"{number}.dcm", RAMP, number, **plane_tags(plane), SeriesInstanceUID=f"1.{number // 2}")
+    series = read_series(tmp_path)
+    assert series.problems == (f"{tmp_path}: files of 2 series; taken for one stack",)
+    assert len(series.slices) == 3
+
+
 def test_a_file_without_pixels_costs_itself_and_says_so(tmp_path):
     write_scan(tmp_path, sagittal_planes([0, 4, 8]), [0, 0, 0])
     write_image(tmp_path / "4.dcm", RAMP, 4, PixelData=b"")

@@ -50,6 +50,7 @@ class Image:
     spacing: Array | None
     location: float | None
     sequence: str
+    series_uid: str
     is_rescaled: bool
     oddities: tuple[str, ...]
 
@@ -92,6 +93,7 @@ def _image(
         spacing=spacing,
         location=None if location is None else float(location[0]),
         sequence=text(header, "SeriesDescription"),
+        series_uid=text(header, "SeriesInstanceUID"),
         is_rescaled="RescaleSlope" in header,
         oddities=(*oddities, *of_pixels, *lacking, *uneven, *_unneeded(header)),
     )

@@ -81,7 +81,13 @@ def note_oddities(images: Sequence[Image]) -> list[Note]:
 
 def note_stack(images: Sequence[Image], numbers: Sequence[int], planes: Sequence[Plane]) -> list[Note]:
     """What is unusual about the images taken together."""
-    notes = [*_note_sizes(images), *_note_turns(images, planes), *_note_places(images, planes), *_note_rescale(images)]
+    notes = [
+        *_note_series(images),
+        *_note_sizes(images),
+        *_note_turns(images, planes),
+        *_note_places(images, planes),
+        *_note_rescale(images),
+    ]
     if len(images) == 1:
         notes.append(Note("one image only", (), "it has no neighbours", True))
     if max(numbers) > USUAL_NUMBERS:
@@ -94,6 +100,12 @@ def note_sequence(images: Sequence[Image], expected: str) -> list[Note]:
     other = {"T1": "T2", "T2": "T1"}.get(expected)
     wrong = tuple(image.name for image in images if other and weighting_in(image.sequence) == other)
     return [Note(f"a SeriesDescription of {other} where {expected} is expected", wrong, "kept")] if wrong else []
+
+
+def _note_series(images: Sequence[Image]) -> list[Note]:
+    """Whether the files say that they are of several series, as those of a whole study do."""
+    series = {image.series_uid for image in images} - {""}
+    return [Note(f"files of {len(series)} series", (), "taken for one stack")] if len(series) > 1 else []
 
 
 def _note_sizes(images: Sequence[Image]) -> list[Note]:
