@@ -236,9 +236,12 @@ def test_a_canal_is_seen_on_the_axial_slice_nearest_to_it(tmp_path):
 
 def test_a_canal_that_was_annotated_on_t1_is_seen_on_the_t2_slice_nearest_to_it(tmp_path):
     canal = np.array([2.0, 4, -5])
-    t2 = stack_of_balls(tmp_path / "10", "sagittal", [canal])
-    t1 = stack_of_balls(tmp_path / "12", "sagittal", [[2.0, 12, 3]])
+    t2 = stack_of_balls(tmp_path / "train_images/1/10", "sagittal", [canal])
+    t1 = stack_of_balls(tmp_path / "train_images/1/12", "sagittal", [[2.0, 12, 3]])
+    list_series(tmp_path, "train", "10,Sagittal T2/STIR", "12,Sagittal T1")
     points = points_on([(t1, "spinal_canal_stenosis", canal)])
+    for_training = cut_on_disk(tmp_path, "train", points, spinal=cutter("spinal"))["spinal"]
+    np.testing.assert_allclose(bright_centre(for_training.pixels[0, 1]), [15.5, 15.5], atol=0.3)
     crops = crops_of_study(study_of(("Sagittal T1", t1), ("Sagittal T2/STIR", t2)), points, cutter("spinal"))
     assert crops is not None
     np.testing.assert_allclose(bright_centre(crops.pixels[0, 1]), [15.5, 15.5], atol=0.3)

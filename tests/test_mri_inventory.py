@@ -68,6 +68,16 @@ def test_a_series_of_no_use_says_why(tmp_path, orientation, tags, reason):
     assert reason in found.line
 
 
+def test_damaged_groups_of_frames_in_one_file_cost_its_series_nothing(tmp_path):
+    write_series(tmp_path, "1.2.3", SAGITTAL, SeriesDescription="SAG T2")
+    path = min(tmp_path.iterdir())
+    head, pixels, rest = path.read_bytes().partition(b"\xe0\x7f\x10\x00")
+    groups = b"\x00\x52\x30\x92UN\x00\x00\x02\x00\x00\x00ab"  # PerFrameFunctionalGroupsSequence, of two bytes
+    path.write_bytes(head + groups + pixels + rest)
+    (found,) = find_series(tmp_path)
+    assert (found.description, len(found.files)) == ("Sagittal T2/STIR", 3)
+
+
 def item(**tags: object) -> pydicom.Dataset:
     """An item of a sequence."""
     dataset = pydicom.Dataset()

@@ -28,7 +28,7 @@ class SystemCutter:
     """Cuts a system's view of a condition group, see `crop.view.ViewCutter`; its facts are the points' places."""
 
     facts = PLACE
-    series_description = None
+    series_description = stand_in = None
 
     def __init__(self, config: Config, group: str) -> None:
         self.group, self.view, self.slices = group, config.crop.view(group), config.system.slices

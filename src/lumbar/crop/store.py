@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lumbar.crop.crops import INDEX, Crops, with_row_ids
 from lumbar.data.competition import Competition
+from lumbar.data.points import NO_SLICE
 from lumbar.data.studies import Study, map_studies
 from lumbar.data.tables import write_table
 from lumbar.labels import group_of
@@ -31,6 +32,10 @@ class Cutter(Protocol):
     @property
     def series_description(self) -> str | None:
         """The type of the series that are cut, or None for the points' own."""
+
+    @property
+    def stand_in(self) -> str | None:
+        """The type of the series that are cut in place of a point's own where that is of another type, if any."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -92,10 +97,17 @@ def _cut_studies(
 
 
 def _series_to_read(competition: Competition, split: str, points: pd.DataFrame, cutter: Cutter) -> set[int]:
-    if cutter.series_description is None:
-        return set(points["series_id"])
     table = competition.series(split)
+    if cutter.series_description is None:
+        return set(points["series_id"]) | _stand_ins(table, points, cutter)
     return set(table.loc[table["series_description"] == cutter.series_description, "series_id"])
+
+
+def _stand_ins(table: pd.DataFrame, points: pd.DataFrame, cutter: Cutter) -> set[int]:
+    """The series that stand in for others, of the studies that have a point on such a one."""
+    fitting = table[table["series_description"] == cutter.stand_in]
+    astray = points[(points["series_id"] != NO_SLICE) & ~points["series_id"].isin(fitting["series_id"])]
+    return set(fitting.loc[fitting["study_id"].isin(astray["study_id"]), "series_id"])
 
 
 def _create(path: Path, shape: tuple[int, int, int, int]) -> NDArray[np.uint8]:

@@ -28,6 +28,7 @@ class ViewCutter:
     def __init__(self, view: ViewConfig) -> None:
         self.view, self.group = view, view.group
         self.series_description = view.series
+        self.stand_in = None if view.series else view.series_description
 
     @property
     def shape(self) -> tuple[int, int, int]:

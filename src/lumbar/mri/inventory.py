@@ -122,7 +122,7 @@ def _frames(header: pydicom.Dataset) -> list[pydicom.Dataset]:
     with the reason."""
     try:
         return frame_headers(header)
-    except ValueError:
+    except Exception:  # of any kind: pydicom reads the groups only now, and they may be damaged
         return [header]
 
 
