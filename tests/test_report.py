@@ -15,6 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from lumbar import cli
+from lumbar.config import Config
 from lumbar.data.competition import Competition
 from lumbar.pipeline import score_run
 from lumbar.report.collect import ReportError, collect
@@ -155,6 +156,15 @@ def test_the_comparison_that_is_missing_is_made_by_the_runs_own_config_and_the_d
     assert told(trained, "gold.yaml").startswith(f"make compare CONFIG={CONFIGS / 'gold.yaml'} DATA=")
     monkeypatch.setattr("lumbar.report.collect.phantom_folder", lambda _: trained.competition.root)
     assert told(trained, "gold.yaml") == f"make compare CONFIG={CONFIGS / 'gold.yaml'}", "its own phantom is no DATA"
+
+
+def test_a_comparison_of_a_phantoms_config_on_other_data_is_not_looked_for_where_it_does_not_lie(trained, tmp_path):
+    said = Config.model_validate(trained.config.model_dump(mode="json") | {"name": trained.folder.name})
+    assert all("systems" not in gap.what for gap in collect(replace(trained, config=said), CONFIG).missing)
+    folder = tmp_path / trained.competition.root.name
+    shutil.copytree(trained.folder, folder, ignore=shutil.ignore_patterns("cv.json", "images", "labels"))
+    told = {gap.command for gap in collect(replace(trained, config=said, folder=folder), CONFIG).missing}
+    assert told == {f"make compare CONFIG={CONFIG} DATA={trained.competition.root}"}
 
 
 def test_a_page_of_a_run_that_has_only_detected_says_what_it_lacks(trained, tmp_path):

@@ -23,7 +23,7 @@ SLICE = ["series_id", "instance_number"]
 def choose_points(run: Run) -> tuple[pd.DataFrame, list[Problem]]:
     """The points of the training studies that a system's config asks for, of the cells that it grades, and what could
     not be read for them."""
-    kind, problems = run.config.published.points if run.config.published else "detected", list[Problem]()
+    kind, problems = run.config.system.points, list[Problem]()
     if kind == "annotated" and not run.annotated_points_file.is_file():
         points, problems = annotated_points(run.competition, run.folds)
     elif kind == "clustered":
@@ -31,7 +31,7 @@ def choose_points(run: Run) -> tuple[pd.DataFrame, list[Problem]]:
     else:
         points = read_points(run.annotated_points_file if kind == "annotated" else run.points_file)
     points = on_slices(points[is_graded(points, run.config.cells)])
-    if run.config.published and TARGETS[run.config.published.target].tells_unannotated:
+    if TARGETS[run.config.system.target].tells_unannotated:
         others, of_others = unannotated_points(run.competition, points, run.folds, run.config.cells)
         return pd.concat([points, others], ignore_index=True), [*problems, *of_others]
     return points, problems

@@ -106,7 +106,7 @@ def _describe(run: Run, member: Member) -> dict[str, Any]:
         "group": member.grades,
         "grade": run.config.grade.model_dump(mode="json"),
         "view": _view(run, member.grades).model_dump(mode="json"),
-        "published": run.config.published.model_dump(mode="json") if run.config.published else None,
+        "published": run.config.system.model_dump(mode="json"),
     }
 
 

@@ -80,8 +80,8 @@ class AblationConfig(Record):
     means: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """More rows: the mean of what several graders say."""
     detected_by: str | None = None
-    """Another run, of the same data, folds and detector, whose points are cropped at; it is made where it is not there.
-    Without one the ablation detects for itself."""
+    """Another run, of the same data, folds and detector, whose points are cropped at; it is made where it is not there,
+    and anew where the detector's code has changed. Without one the ablation detects for itself."""
 
 
 LoggerName = Literal["none", "csv", "tensorboard", "wandb", "mlflow"]

@@ -88,6 +88,8 @@ def collect(run: Run, config_path: Path) -> Findings:
     def find(what: str, path: Path, target: str, read: Callable[[Path], Value]) -> Value | None:
         if path.exists():
             return read(path)
+        if target == "compare" and _is_compared_elsewhere(run):
+            return None
         missing.append(Missing(what, path, _command(run, config_path, target)))
         return None
 
@@ -118,13 +120,23 @@ def collect(run: Run, config_path: Path) -> Findings:
 
 
 def _command(run: Run, config_path: Path, target: str) -> str:
-    """The command that makes something of a run, on its data."""
-    root = run.competition.root
-    data = "" if root.resolve() == phantom_folder(run.config.phantom).resolve() else f" DATA={quote(str(root))}"
+    """The command that makes something of a run, on its data: of a comparison's own run it is the comparison."""
+    data = "" if _is_on_its_phantom(run) else f" DATA={quote(str(run.competition.root))}"
     if run.config.published:
-        return f"make system NAME={run.config.name}{data}"
-    config = _comparing(run, config_path) if target == "compare" else config_path
-    return f"make {target} CONFIG={quote(str(config))}{data}"
+        return f"make system NAME={run.config.name} CONFIG={quote(str(config_path))}{data}"
+    is_compared = target == "compare" or run.folder.name == run.competition.root.resolve().name
+    config = _comparing(run, config_path) if is_compared else config_path
+    return f"make {'compare' if is_compared else target} CONFIG={quote(str(config))}{data}"
+
+
+def _is_on_its_phantom(run: Run) -> bool:
+    return run.competition.root.resolve() == phantom_folder(run.config.phantom).resolve()
+
+
+def _is_compared_elsewhere(run: Run) -> bool:
+    """Whether a comparison of this config on these data lies in another folder, see `comparison.open_main`."""
+    has_phantom = "phantom" in run.config.model_fields_set
+    return has_phantom and not _is_on_its_phantom(run) and run.folder.name == run.config.name
 
 
 def _comparing(run: Run, config_path: Path) -> Path:
