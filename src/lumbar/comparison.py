@@ -3,7 +3,6 @@
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from lumbar.baselines.measure import measure_run
 from lumbar.baselines.needs import expect_series
 from lumbar.baselines.net import count_parameters
 from lumbar.baselines.predict import load_system
-from lumbar.baselines.systems import describe_cells, folder_for, on_own_folds, open_systems
+from lumbar.baselines.systems import describe_cells, on_own_folds, open_systems
 from lumbar.config import Config, ConfigError
 from lumbar.data.competition import read_predictions
 from lumbar.data.tables import write_table
@@ -23,6 +22,7 @@ from lumbar.pipeline import STAGES, expect_weights, run_through, score_run
 from lumbar.records import align, write_json, write_text
 from lumbar.report.page import write_report
 from lumbar.report.system_files import write_system_files
+from lumbar.report.systems import TESTED
 from lumbar.run.run import MAIN, Run
 from lumbar.run.stamps import stage_seconds
 
@@ -30,8 +30,6 @@ logger = logging.getLogger(__name__)
 
 TableRow = dict[str, Any]
 """A system's row of the table by its keys."""
-TESTED = ("own_split", "own_split_copied", "grouped", "detected")
-"""How a system can have been tested in its own classes, see `baselines.figures`."""
 COLUMNS = {
     "system": "system",
     "cells": "cells",
@@ -62,16 +60,6 @@ AFTER_DETECTION = ("crop", "grade", "ensemble")
 """The stages that a system has of its own."""
 STUDIES = 12
 """With a page of their own in the report."""
-
-
-def open_main(run: Run, data: Path | None) -> Run:
-    """The main run of a comparison: `run` itself, or, where its config is made for a phantom and there are other data,
-    one in a folder named after these, as a system's that runs alone is.
-
-    The phantom's models stay as they are, and a config that is made for data shares what `lumbar cv` has trained.
-    """
-    has_phantom = "phantom" in run.config.model_fields_set
-    return replace(run, folder=folder_for(run, data)) if has_phantom else run
 
 
 def run_compare(main: Run, config_path: Path, full_size: bool = False, wanted: Sequence[str] = ()) -> str:

@@ -109,4 +109,4 @@ def _pad(column: int, cell: tuple[str, int], left: Collection[int]) -> str:
 
 def figure(value: float | None, digits: int = 4) -> str:
     """A number with so many decimals, or a dash where there is none."""
-    return "-" if value is None else f"{value:.{digits}f}"
+    return "-" if value is None or value != value else f"{value:.{digits}f}"

@@ -58,6 +58,16 @@ def folder_for(main: Run, data: Path | None) -> Path:
     return main.folder.with_name(data.resolve().name) if data else main.folder
 
 
+def open_main(run: Run, data: Path | None) -> Run:
+    """The main run of a comparison: `run` itself, or, where its config is made for a phantom and there are other data,
+    one in a folder named after these, as a system's that runs alone is.
+
+    The phantom's models stay as they are, and a config that is made for data shares what `lumbar cv` has trained.
+    """
+    has_phantom = "phantom" in run.config.model_fields_set
+    return replace(run, folder=folder_for(run, data)) if has_phantom else run
+
+
 def on_own_folds(run: Run) -> Run:
     """A run on the folds of its own data set, whichever file and number its config names."""
     named, competition = run.config.folds_file, run.competition

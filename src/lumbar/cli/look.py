@@ -118,7 +118,8 @@ def compare(
     ] = None,
 ) -> None:
     """Set the published systems beside the main pipeline, in one table."""
-    from lumbar.comparison import open_main, run_compare
+    from lumbar.baselines.systems import open_main
+    from lumbar.comparison import run_compare
 
     run = open_main(open_run(config, data), data)
     wanted = [name.strip() for name in (systems or "").split(",") if name.strip()]

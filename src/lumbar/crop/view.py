@@ -43,8 +43,8 @@ class ViewCutter:
     def cut(self, study: Study, row: Any) -> tuple[NDArray[np.uint8], tuple[float, ...]] | None:
         """The crop of a row of the points table on a study's series, and its facts; None where no slice shows it."""
         point = np.array([getattr(row, axis) for axis in PATIENT])
-        own = own_slice(study, row, self.view.series_description) if self.view.series is None else None
-        is_on_none = self.view.series is None and row.series_id == NO_SLICE
+        own = own_slice(study, row, self.stand_in) if self.stand_in else None
+        is_on_none = self.stand_in is not None and row.series_id == NO_SLICE
         place = own if own or is_on_none else self._nearest_slice(study, point)
         if place is None:
             return None

@@ -75,8 +75,8 @@ def map_studies(
     )
     done = (
         (_do(*task) for task in tasks)
-        if processes(jobs) == 1
-        else Parallel(n_jobs=processes(jobs), return_as="generator")(delayed(_do)(*task) for task in tasks)
+        if (count := processes(jobs)) == 1
+        else Parallel(n_jobs=count, return_as="generator")(delayed(_do)(*task) for task in tasks)
     )
     total = len(study_ids) if isinstance(study_ids, Sized) else None
     yield from tqdm(done, total=total, desc=label, unit="study", disable=not label)

@@ -172,12 +172,8 @@ def _correlations(phantom: pd.DataFrame, real: pd.DataFrame | None) -> list[str]
     rows = [("correlation of labels", "real", "phantom")]
     for relation in RELATIONS:
         measured = relation.real if real is None else tetrachoric(real, relation)
-        rows.append((relation.name, _figure(measured), _figure(tetrachoric(phantom, relation))))
+        rows.append((relation.name, figure(measured, 2), figure(tetrachoric(phantom, relation), 2)))
     return align(rows, left={0})
-
-
-def _figure(correlation: float) -> str:
-    return figure(None if np.isnan(correlation) else correlation, 2)
 
 
 def _reading_table(simulated: Simulated, oracle: float) -> list[str]:

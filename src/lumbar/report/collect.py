@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
+from lumbar.baselines.systems import folder_for, open_main
 from lumbar.config import read_config
 from lumbar.data.competition import read_predictions, split_row_ids
 from lumbar.data.points import read_points
@@ -88,7 +89,7 @@ def collect(run: Run, config_path: Path) -> Findings:
     def find(what: str, path: Path, target: str, read: Callable[[Path], Value]) -> Value | None:
         if path.exists():
             return read(path)
-        if target == "compare" and _is_compared_elsewhere(run):
+        if target == "compare" and open_main(run, _data_of(run)).folder != folder:
             return None
         missing.append(Missing(what, path, _command(run, config_path, target)))
         return None
@@ -121,22 +122,19 @@ def collect(run: Run, config_path: Path) -> Findings:
 
 def _command(run: Run, config_path: Path, target: str) -> str:
     """The command that makes something of a run, on its data: of a comparison's own run it is the comparison."""
-    data = "" if _is_on_its_phantom(run) else f" DATA={quote(str(run.competition.root))}"
+    data = _data_of(run)
+    told = f" DATA={quote(str(data))}" if data else ""
     if run.config.published:
-        return f"make system NAME={run.config.name} CONFIG={quote(str(config_path))}{data}"
-    is_compared = target == "compare" or run.folder.name == run.competition.root.resolve().name
+        return f"make system NAME={run.config.name} CONFIG={quote(str(config_path))}{told}"
+    is_compared = target == "compare" or (data is not None and run.folder == folder_for(run, data))
     config = _comparing(run, config_path) if is_compared else config_path
-    return f"make {'compare' if is_compared else target} CONFIG={quote(str(config))}{data}"
+    return f"make {'compare' if is_compared else target} CONFIG={quote(str(config))}{told}"
 
 
-def _is_on_its_phantom(run: Run) -> bool:
-    return run.competition.root.resolve() == phantom_folder(run.config.phantom).resolve()
-
-
-def _is_compared_elsewhere(run: Run) -> bool:
-    """Whether a comparison of this config on these data lies in another folder, see `comparison.open_main`."""
-    has_phantom = "phantom" in run.config.model_fields_set
-    return has_phantom and not _is_on_its_phantom(run) and run.folder.name == run.config.name
+def _data_of(run: Run) -> Path | None:
+    """The data that a command must be told of; None for the phantom of the run's config."""
+    root = run.competition.root
+    return None if root.resolve() == phantom_folder(run.config.phantom).resolve() else root
 
 
 def _comparing(run: Run, config_path: Path) -> Path:
