@@ -86,3 +86,11 @@ def write_scan(directory: Path, planes: Sequence[Plane], points: ArrayLike, side
     """Writes a series of balls on planes, numbered from 1 in their order."""
     for number, plane in enumerate(planes, start=1):
         write_image(directory / f"{number}.dcm", balls(plane, points, side), number, **plane_tags(plane))
+
+
+def item(**tags: object) -> Dataset:
+    """An item of a sequence."""
+    dataset = Dataset()
+    for name, value in tags.items():
+        setattr(dataset, name, value)
+    return dataset

@@ -9,7 +9,7 @@ import pytest
 
 from lumbar.mri.inventory import find_series
 from lumbar.mri.series import read_files
-from scans import AXIAL, SAGITTAL, write_image
+from scans import AXIAL, SAGITTAL, item, write_image
 
 PIXELS = np.arange(64, dtype=np.uint16).reshape(8, 8)
 CORONAL = (1.0, 0.0, 0.0, 0.0, 0.0, -1.0)
@@ -76,14 +76,6 @@ def test_damaged_groups_of_frames_in_one_file_cost_its_series_nothing(tmp_path):
     path.write_bytes(head + groups + pixels + rest)
     (found,) = find_series(tmp_path)
     assert (found.description, len(found.files)) == ("Sagittal T2/STIR", 3)
-
-
-def item(**tags: object) -> pydicom.Dataset:
-    """An item of a sequence."""
-    dataset = pydicom.Dataset()
-    for name, value in tags.items():
-        setattr(dataset, name, value)
-    return dataset
 
 
 def write_enhanced(path: Path, places: list[pydicom.Dataset], **shared: list[pydicom.Dataset]) -> None:
