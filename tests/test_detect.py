@@ -14,16 +14,18 @@ from lumbar.data.annotations import annotated_points
 from lumbar.data.competition import Competition
 from lumbar.data.points import KEY, NORMAL, PATIENT, points_table
 from lumbar.detect.anatomy import fill_beside, fill_levels, gather_sites, order_levels
+from lumbar.detect.canvas import draw_canvas
 from lumbar.detect.detector import Candidate
 from lumbar.detect.evaluate import measure_errors, summarise_errors
 from lumbar.detect.landmarks import CLASS_NAMES, LANDMARKS, class_of
 from lumbar.detect.network import build_network, start_from
 from lumbar.detect.training_set import write_training_set
 from lumbar.labels import CELLS, LEVELS, level_title, title
+from lumbar.mri.series import read_series
 from lumbar.report.points import draw_points
 from lumbar.run.checkpoint import CheckpointError
 from lumbar.run.remarks import remarks_on
-from scans import axial_planes, bright_centre, sagittal_planes, write_scan
+from scans import axial_planes, bright_centre, plane_tags, sagittal_planes, write_image, write_scan
 
 SPINE = np.array([[0.0, 3 * level, 70.0 - 35 * level] for level in range(5)])
 """A canal's point at each level."""
@@ -259,9 +261,22 @@ def test_a_yolo_label_is_centred_on_what_the_image_shows(competition, tmp_path):
             landmark, x, y, width, height = map(float, line.split())
             labelled[CLASS_NAMES[int(landmark)]] = name
             # YOLO counts from the image's corner, in shares of its side; a pixel's centre is half a pixel further in.
-            np.testing.assert_allclose([x * 96, y * 96], bright_centre(image) + 0.5, atol=0.2)
+            ball = np.where(image > 200, image, 0)  # equalised, the air around it is not black
+            np.testing.assert_allclose([x * 96, y * 96], bright_centre(ball) + 0.5, atol=0.2)
             assert width * 96 * CONFIG.mm_per_pixel == height * 96 * CONFIG.mm_per_pixel == pytest.approx(24, abs=1e-3)
     assert labelled == {"canal_l4_l5": "1_10_6", "subarticular_left": "1_11_6"}
+
+
+def test_what_a_coil_lights_less_is_shown_as_bright_to_the_detector(tmp_path):
+    side, (plane,) = 96, sagittal_planes([0], side=96)
+    rows, columns = np.indices((side, side))
+    texture = 500 + 400 * np.sin(rows / 2) * np.sin(columns / 2)
+    light = np.where(columns < side // 2, 1.0, 0.2)
+    write_image(tmp_path / "1.dcm", (texture * light).astype(np.uint16), 1, **plane_tags(plane))
+    series = read_series(tmp_path, "sagittal")
+    canvas = draw_canvas(series, series.slices[0], DetectConfig(image_size=side, mm_per_pixel=2.0)).pixels
+    near, far = np.hsplit(canvas, 2)
+    assert far[:, 8:].std() > 0.6 * near[:, :-8].std()
 
 
 def test_each_annotated_series_adds_slices_that_show_nothing(competition, tmp_path):

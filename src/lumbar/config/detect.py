@@ -30,8 +30,6 @@ class DetectConfig(Record):
     """Images a step."""
     learning_rate: float = Field(3e-3, gt=0)
     """AdamW's largest learning rate."""
-    equalise: bool = False
-    """Equalise contrast locally, for images whose coils light the body very differently."""
     every_slice: bool = False
     """Train on every slice that shows a landmark, not only on the one nearest to each point: for few studies."""
     scale_jitter: float = Field(0.2, ge=0, lt=1)

@@ -1,4 +1,9 @@
-"""The detector's view of a slice: a square image of fixed scale around the slice's middle."""
+"""The detector's view of a slice: a square image of fixed scale around the slice's middle, its contrast equalised
+locally, for coils light the body very differently.
+
+On the competition's T1 slices that found .010 (.004 to .017) more of the points, and on a real study twice as many with
+detectors that had seen nothing but the phantom (LAB.md, 2026-12-01).
+"""
 
 from dataclasses import dataclass
 
@@ -28,6 +33,5 @@ class Canvas:
 def draw_canvas(series: Series, image: Slice, config: DetectConfig, scale: float = 1.0) -> Canvas:
     """The canvas of one slice, on which everything is `scale` times smaller than the config has it."""
     pixels, plane = sample_square(series, image, image.centre, config.image_size, scale * config.mm_per_pixel)
-    if config.equalise:
-        pixels = cv2.createCLAHE(CLIP_LIMIT, TILES).apply(pixels).astype(np.uint8)
-    return Canvas(pixels, plane, series.series_id, image.instance_number)
+    equalised = cv2.createCLAHE(CLIP_LIMIT, TILES).apply(pixels).astype(np.uint8)
+    return Canvas(equalised, plane, series.series_id, image.instance_number)
