@@ -1,6 +1,7 @@
 """The published systems by name: listed and shown as their papers have them, and run one at a time on any data."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -17,12 +18,15 @@ from lumbar.config import CompareConfig, ConfigError, FoldsConfig
 from lumbar.data.competition import Competition
 from lumbar.data.tables import write_table
 from lumbar.errors import InputError
+from lumbar.report.collect import ReportError, collect
 from lumbar.report.system_names import NAMES, SHOWN
 from lumbar.run.run import Run
 from lumbar.systems.alone import open_system, run_system
 from lumbar.systems.overview import format_list, format_show
 from miniature import dated, small_run, tiny_run, without_rows
 from test_comparison import CLASSICAL, CONFIG, SYSTEMS
+
+PUBLISHED = CONFIG.parent / "published"
 
 
 def prepare(competition: Competition, folder: Path, name: str) -> Run:
@@ -34,7 +38,7 @@ def prepare(competition: Competition, folder: Path, name: str) -> Run:
 def alone(competition: Competition, tmp_path_factory: pytest.TempPathFactory, request) -> tuple[Run, str]:
     """A system that has been run by itself, and what it said."""
     run = prepare(competition, tmp_path_factory.mktemp("alone"), request.param)
-    return run, run_system(run)
+    return run, run_system(run, CONFIG)
 
 
 def test_the_list_has_every_system_its_parameters_and_its_papers_figure():
@@ -122,11 +126,24 @@ def test_the_report_of_a_system_shows_crops_as_it_saw_them_and_links_its_files(a
     assert "the system has no crop of this cell" not in cells
 
 
+@pytest.mark.parametrize(
+    ("config", "command"),
+    [
+        (CONFIG, f"make system NAME=cnn_lstm CONFIG={CONFIG} DATA="),
+        (PUBLISHED / "cnn_lstm.yaml", f"make cv CONFIG={PUBLISHED / 'cnn_lstm.yaml'} DATA="),
+    ],
+)
+def test_what_is_missing_of_a_system_is_made_by_a_command_that_finds_its_config(competition, tmp_path, config, command):
+    run = prepare(competition, tmp_path, "cnn_lstm")
+    with pytest.raises(ReportError, match=re.escape(f"`{command}{competition.root}` runs them")):
+        collect(run, config)
+
+
 @pytest.mark.parametrize("alone", ["cnn_lstm"], indirect=True)
 def test_a_system_that_is_run_again_trains_and_draws_nothing(alone):
     run, text = alone
     before = dated(run.folder, "*.safetensors", "*.png")
-    assert run_system(Run(run.config, run.competition, run.folder)) == text
+    assert run_system(Run(run.config, run.competition, run.folder), CONFIG) == text
     assert dated(run.folder, "*.safetensors", "*.png") == before
 
 
@@ -135,14 +152,14 @@ def test_data_without_the_series_that_a_system_looks_at_are_refused(competition,
     other = without_rows(competition, tmp_path / "sagittal", table, "series_description", "Axial T2")
     message = r"train_series_descriptions\.csv: cnn_lstm looks at Axial T2, which no study has; it has Sagittal T1, Sag"
     with pytest.raises(InputError, match=message):
-        run_system(prepare(other, tmp_path, "cnn_lstm"))
+        run_system(prepare(other, tmp_path, "cnn_lstm"), CONFIG)
 
 
 def test_data_without_points_of_a_systems_cells_are_refused(competition, tmp_path):
     table, condition = "train_label_coordinates.csv", "Left Subarticular Stenosis"
     other = without_rows(competition, tmp_path / "unmarked", table, "condition", condition)
     with pytest.raises(InputError, match=r"cnn_lstm has nothing to learn from: .*a point in train_label_coordinates"):
-        run_system(prepare(other, tmp_path, "cnn_lstm"))
+        run_system(prepare(other, tmp_path, "cnn_lstm"), CONFIG)
 
 
 def test_studies_without_a_series_are_named(competition, tmp_path, caplog):
@@ -152,7 +169,7 @@ def test_studies_without_a_series_are_named(competition, tmp_path, caplog):
     path = root / "train_series_descriptions.csv"
     rows = pd.read_csv(path)
     write_table(rows[(rows["study_id"] != lacking) | (rows["series_description"] != "Axial T2")], path)
-    run_system(prepare(Competition(root), tmp_path, "cnn_lstm"))
+    run_system(prepare(Competition(root), tmp_path, "cnn_lstm"), CONFIG)
     assert f"1 of 8 studies have no Axial T2 series, the first: {lacking}" in caplog.text
 
 

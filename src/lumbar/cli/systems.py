@@ -49,7 +49,7 @@ def run(
         return
     read_published(config, name)  # before a phantom is written
     opened = open_system(open_run(config, data), config, name, data, full_size)
-    typer.echo(f"\n{run_system(opened)}\n\nwrote {opened.folder}")
+    typer.echo(f"\n{run_system(opened, config)}\n\nwrote {opened.folder}")
 
 
 def _run_on_boxes(name: str, config: Path, boxes: Path | None, images: Path | None, full_size: bool) -> None:

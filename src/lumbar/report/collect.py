@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from lumbar.baselines.systems import folder_for, open_main
+from lumbar.baselines.systems import folder_for, list_systems, open_main
 from lumbar.config import read_config
 from lumbar.data.competition import read_predictions, split_row_ids
 from lumbar.data.points import read_points
@@ -91,6 +91,8 @@ def collect(run: Run, config_path: Path) -> Findings:
             return read(path)
         if target == "compare" and open_main(run, _data_of(run)).folder != folder:
             return None
+        if target == "system" and not _ran_alone(run, config_path):
+            return None
         missing.append(Missing(what, path, _command(run, config_path, target)))
         return None
 
@@ -100,7 +102,7 @@ def collect(run: Run, config_path: Path) -> Findings:
     findings = Findings(
         result=find("The score", folder / "cv.json", "cv", read_json),
         cells=find("Grades out of fold", folder / "oof.csv", "cv", lambda path: join_cells(run, path)),
-        points=find("The points", run.system_points_file, "system", read_points)
+        points=find("The points", run.system_points_file, "crop", read_points)
         if alone
         else find("Detected points", folder / "detect" / "points.csv", "detect", read_points),
         errors=None if alone else find("Detection errors", folder / "detect" / "errors.csv", "detect", pd.read_csv),
@@ -121,14 +123,20 @@ def collect(run: Run, config_path: Path) -> Findings:
 
 
 def _command(run: Run, config_path: Path, target: str) -> str:
-    """The command that makes something of a run, on its data: of a comparison's own run it is the comparison."""
+    """The command that makes something of a run, on its data: of a comparison's own run it is the comparison, of a
+    system that `lumbar system run` has opened it is that."""
     data = _data_of(run)
     told = f" DATA={quote(str(data))}" if data else ""
-    if run.config.published:
+    if _ran_alone(run, config_path):
         return f"make system NAME={run.config.name} CONFIG={quote(str(config_path))}{told}"
     is_compared = target == "compare" or (data is not None and run.folder == folder_for(run, data))
     config = _comparing(run, config_path) if is_compared else config_path
     return f"make {'compare' if is_compared else target} CONFIG={quote(str(config))}{told}"
+
+
+def _ran_alone(run: Run, config_path: Path) -> bool:
+    """Whether the run is of a system in `published/` beside the config, and not of the config itself."""
+    return run.config.published is not None and run.config.name in list_systems(config_path)
 
 
 def _data_of(run: Run) -> Path | None:

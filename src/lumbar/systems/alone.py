@@ -30,8 +30,10 @@ def open_system(main: Run, config_path: Path, name: str, data: Path | None, full
     return open_alone(on_own_folds(main), config_path, name, folder, full_size)
 
 
-def run_system(run: Run) -> str:
+def run_system(run: Run, config_path: Path) -> str:
     """Trains, measures and draws a system as far as it has anything new to do, and returns its figures as text.
+
+    `config_path` is the one that it was opened with, for the commands in its report.
 
     Raises InputError where the data set lacks what the system looks at.
     """
@@ -46,7 +48,7 @@ def run_system(run: Run) -> str:
         run_ensemble(run)
         score, figures = score_run(run), measure_run(run)
         write_system_files(run)
-        write_report(run, Path("configs") / "published" / f"{run.config.name}.yaml", STUDIES)
+        write_report(run, config_path, STUDIES)
     return format_system(run, figures, score)
 
 
