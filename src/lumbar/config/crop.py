@@ -10,6 +10,8 @@ from lumbar.records import Record
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 """What views and graders may be called: their files bear the name."""
+TAKEN = {"detector": "the detector's files bear it", "pool": "it is what an ensemble calls all its members together"}
+"""Names that no view or grader may have, and why."""
 
 
 class ViewConfig(Record):
@@ -100,3 +102,5 @@ def refuse_names(named: dict[str, Any]) -> None:
     for name in named:
         if not NAME.fullmatch(name) or "_fold" in name:
             raise ValueError(f"expected a name of lower-case letters, digits and _, without _fold, got {name!r}")
+        if name in TAKEN:
+            raise ValueError(f"no view or grader may be called {name}: {TAKEN[name]}")
