@@ -243,6 +243,23 @@ def test_views_and_graders_that_do_not_fit_are_named(config_file, content, messa
         read_config(config_file(content))
 
 
+@pytest.mark.parametrize(
+    "said", ["mixup: 0.5", "points: annotated", "augmentation: 0.5", "turns: [0, 5]", "scaling: weights"]
+)
+def test_a_published_system_is_told_nothing_that_it_would_not_heed(config_file, said):
+    key = said.partition(":")[0]
+    with pytest.raises(
+        ConfigError, match=rf"yaml: grade\.{key}: a published system does not heed it.*; expected .*, got"
+    ):
+        read_config(config_file(f"grade: {{{said}}}\npublished: {{title: Mine}}\n"))
+    assert read_config(config_file(f"grade: {{{said}}}\n")).published is None
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS[0].parent.glob("published/*.yaml")), ids=lambda path: path.stem)
+def test_every_published_config_says_only_what_its_system_heeds(path):
+    assert read_config(path).published
+
+
 def test_views_of_one_group_may_be_joined(config_file):
     config = read_config(config_file(AXIAL + JOINED + "slices_as: sequence}\n"))
     assert config.members["both"].grades == "spinal"

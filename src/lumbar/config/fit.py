@@ -6,6 +6,27 @@ from lumbar.config.crop import ViewConfig
 from lumbar.config.grade import GraderConfig
 from lumbar.config.published import PublishedConfig
 
+OF_THE_PIPELINE = (
+    "slices_as",
+    "pooling",
+    "colours",
+    "scaling",
+    "level_embedding",
+    "view_loss",
+    "slice_loss",
+    "drop_path",
+    "points",
+    "slice_shift",
+    "suspects",
+    "suspect_weight",
+    "mixup",
+    "cutmix",
+    "augmentation",
+    "turns",
+    "shifts_mm",
+)
+"""Keys of the `grade` section that published systems do not heed: what these do is said in `published`."""
+
 
 def find_misfits(
     graders: Mapping[str, GraderConfig], views: Mapping[str, ViewConfig], published: PublishedConfig | None
@@ -15,6 +36,8 @@ def find_misfits(
         if unknown := [view for view in grader.views if view not in views]:
             yield f"graders.{name}: there is no view {unknown[0]} in crop.views, there are {', '.join(views)}"
             continue
+        if published:
+            yield from _unheeded(grader)
         mine = {view: views[view] for view in grader.views}
         yield from _sequence_misfits(name, grader, mine)
         for view_name, view in mine.items():
@@ -25,6 +48,16 @@ def find_misfits(
             yield from _pooling_misfits(mine)
         elif len(mine) > 1:
             yield from _joining_misfits(name, grader, mine)
+
+
+def _unheeded(grader: GraderConfig) -> Iterator[str]:
+    """What a published system's grader was told and would not do."""
+    for key in OF_THE_PIPELINE:
+        if (said := getattr(grader, key)) != (default := GraderConfig.model_fields[key].default):
+            yield (
+                f"grade.{key}: a published system does not heed it, what it does otherwise than the pipeline is said "
+                f"in published; expected {default}, got {said}"
+            )
 
 
 def _sequence_misfits(name: str, grader: GraderConfig, views: Mapping[str, ViewConfig]) -> Iterator[str]:
