@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from lumbar.config import DetectConfig
 from lumbar.data.annotations import annotated_points
@@ -351,6 +352,17 @@ def test_a_point_that_was_not_found_is_infinitely_far(annotated):
     assert summary.loc["subarticular", "median_mm"] == np.inf
     assert summary["within_8_mm"].to_dict() == {"spinal": 1.0, "subarticular": 0.0, "all": 0.5}
     assert len(LANDMARKS) == len(CLASS_NAMES)
+
+
+def test_a_picture_whose_writing_is_interrupted_is_not_left_half_written(competition, tmp_path, monkeypatch):
+    def interrupted(self: Figure, path: Path, **options: object) -> None:
+        Path(path).write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Figure, "savefig", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        draw_points(competition, points_table([]), tmp_path / "drawn" / "points.png")
+    assert list((tmp_path / "drawn").iterdir()) == []
 
 
 def test_a_detector_that_finds_nothing_still_leaves_a_picture(competition, tmp_path):

@@ -11,9 +11,12 @@ from lumbar.data.competition import Competition
 from lumbar.data.points import on_slices
 from lumbar.labels import GROUPS, group_of, level_title
 from lumbar.mri.series import SeriesError, read_series
+from lumbar.report.system_charts import save
 
 SHOWN = 8
 """Studies in the picture."""
+DOTS = 80
+"""Of the picture's inch."""
 BOX_MM = 12.0
 """Side of the box drawn around a predicted point."""
 
@@ -36,8 +39,7 @@ def draw_points(competition: Competition, points: pd.DataFrame, path: Path) -> N
             if len(mine):
                 _draw_slice(axes[row, column], competition, study_id, mine)
     figure.tight_layout(pad=0.3)
-    figure.savefig(path, dpi=80)
-    plt.close(figure)
+    save(figure, path, DOTS)
 
 
 def _draw_slice(axis: Axes, competition: Competition, study_id: int, points: pd.DataFrame) -> None:

@@ -88,10 +88,10 @@ def format_reports(tested: Cases, classes: Sequence[str]) -> str:
     return "\n".join(parts)
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Writes a picture as PNG, whole or not at all."""
+def save(figure: Figure, path: Path, dots: int = DOTS) -> None:
+    """Writes a picture as PNG, whole or not at all, with so many dots an inch."""
     with written_whole(path) as beside:
-        figure.savefig(beside, dpi=DOTS, format="png")
+        figure.savefig(beside, dpi=dots, format="png")
     plt.close(figure)
 
 
