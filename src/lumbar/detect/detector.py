@@ -51,13 +51,6 @@ class Detector:
         load_weights(stem, network)
         return cls(network, trained.model_copy(update={key: getattr(config, key) for key in LOOKS_WITH}))
 
-    @classmethod
-    def of_state(cls, state: dict[str, torch.Tensor], config: DetectConfig) -> "Detector":
-        """From the weights that a training returned."""
-        network = build_network(config.scale)
-        network.load_state_dict(state)
-        return cls(network, config)
-
     @torch.inference_mode()
     def look(self, canvases: Sequence[Canvas]) -> list[Candidate]:
         """Every candidate on the canvases, at least as confident as the config's minimum."""
