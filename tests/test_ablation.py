@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lumbar.ablation import Judge, Row, average, format_rows, run_ablation
+from lumbar.ablation import Judge, Row, format_rows, run_ablation
 from lumbar.config import Config, ConfigError, read_saved_config
 from lumbar.config.run import AblationConfig
 from lumbar.crop.stage import view_made_from
 from lumbar.data.competition import read_labels
+from lumbar.ensemble import average_predictions
 from lumbar.ensemble.members import tabulate
 from lumbar.grade.noise import find_suspects, measure_suspects, weigh_labels
 from lumbar.metric import score_losses, study_losses
@@ -178,7 +179,7 @@ def test_a_grader_at_annotated_points_has_no_other_view_cut_there(trained):
 def test_means_are_of_the_members_that_have_a_cell():
     whole = pd.DataFrame({"row_id": ["a", "b"], "normal_mild": 0.7, "moderate": 0.1, "severe": 0.2})
     part = pd.DataFrame({"row_id": ["a"], "normal_mild": 0.5, "moderate": 0.1, "severe": 0.4})
-    assert average([whole, part])["severe"].tolist() == pytest.approx([0.3, 0.2])
+    assert average_predictions([whole, part])["severe"].tolist() == pytest.approx([0.3, 0.2])
 
 
 # Labels that are doubted

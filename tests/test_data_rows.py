@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from lumbar.data.competition import Competition, no_predictions, read_predictions
 from lumbar.data.priors import predict_prior
 from lumbar.data.rows import Completed, complete_rows, write_submission
-from lumbar.ensemble import average_folds
+from lumbar.ensemble import average_predictions
 from lumbar.labels import CELLS, CONDITIONS, GRADES, LEVELS
 
 
@@ -111,21 +111,21 @@ def test_the_published_sample_is_completed_row_for_row(rsna, prior, tmp_path):
 
 def test_folds_are_averaged_row_by_row_over_those_that_predict_it():
     table = predicted([ROWS[1], ROWS[0], ROWS[1]], [(0.8, 0.1, 0.1), (0.2, 0.3, 0.5), (0.4, 0.3, 0.3)])
-    averaged = average_folds(table.assign(fold=[0, 0, 1]))
+    averaged = average_predictions([table.assign(fold=[0, 0, 1])])
     assert averaged["row_id"].tolist() == [ROWS[1], ROWS[0]]
     np.testing.assert_allclose(averaged[list(GRADES)], [[0.6, 0.2, 0.2], [0.2, 0.3, 0.5]])
 
 
 def test_a_single_folds_average_is_itself():
     table = predicted(ROWS, [(0.8, 0.1, 0.1), (0.2, 0.3, 0.5), (1.0, 0.0, 0.0)])
-    pd.testing.assert_frame_equal(average_folds(table), table)
+    pd.testing.assert_frame_equal(average_predictions([table]), table)
 
 
 def test_averages_of_single_precision_sum_to_one_in_double():
     table = predicted(ROWS[:1] * 3, [(0.1, 0.2, 0.7), (0.3, 0.3, 0.4), (1 / 3, 1 / 3, 1 / 3)])
-    averaged = average_folds(table.astype(dict.fromkeys(GRADES, np.float32)))[list(GRADES)].to_numpy()
+    averaged = average_predictions([table.astype(dict.fromkeys(GRADES, np.float32))])[list(GRADES)].to_numpy()
     assert averaged.sum() == pytest.approx(1, abs=1e-15)
 
 
 def test_no_predictions_at_all_average_to_none():
-    assert average_folds(no_predictions()).empty
+    assert average_predictions([no_predictions()]).empty

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from lumbar import cli
 from lumbar.data.competition import read_predictions
 from lumbar.data.priors import read_prior
-from lumbar.ensemble import average_folds
+from lumbar.ensemble import average_predictions
 from lumbar.ensemble.apply import apply_ensemble
 from lumbar.ensemble.model import read_model
 from lumbar.labels import CELLS, GRADES, grade_title
@@ -139,7 +139,7 @@ def test_the_runs_stage_leaves_a_model_that_gives_its_members_rows_back(trained)
     out_of_fold = read_predictions(trained.folder / "ensemble" / "oof.csv")
     both = applied.merge(out_of_fold, on="row_id", suffixes=("", "_oof"), validate="one_to_one")
     assert len(both) == len(applied) == sum(map(len, members.values()))
-    plain = average_folds(pd.concat(members.values(), ignore_index=True)).set_index("row_id").loc[both["row_id"]]
+    plain = average_predictions(members.values()).set_index("row_id").loc[both["row_id"]]
     for suffix in ("", "_oof"):
         np.testing.assert_allclose(both[[f"{grade}{suffix}" for grade in GRADES]], plain[list(GRADES)], atol=1e-4)
 

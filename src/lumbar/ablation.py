@@ -16,7 +16,7 @@ from lumbar.crop.stage import run_crop
 from lumbar.data.competition import read_predictions
 from lumbar.data.priors import nested_prior
 from lumbar.detect.stage import points_made_from
-from lumbar.ensemble import average_folds
+from lumbar.ensemble import average_predictions
 from lumbar.grade.stage import run_grade
 from lumbar.metric import bootstrap_scores, interval, score_losses, study_losses
 from lumbar.phantom.expected import expected_losses
@@ -42,12 +42,7 @@ class Row:
     @property
     def mean(self) -> pd.DataFrame:
         """The mean of the seeds' predictions."""
-        return average(self.seeds)
-
-
-def average(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """The mean of tables in submission format, of each cell over those that have it."""
-    return average_folds(pd.concat(tables, ignore_index=True))
+        return average_predictions(self.seeds)
 
 
 def run_ablation(run: Run) -> str:
@@ -104,7 +99,7 @@ def read_rows(run: Run) -> list[Row]:
     graders = {name: _row_of(run, name) for name in run.config.trained_graders}
     means = []
     for name, parts in run.config.ablation.means.items():
-        seeds = [average(tables) for tables in zip(*(graders[part].seeds for part in parts), strict=False)]
+        seeds = [average_predictions(tables) for tables in zip(*(graders[part].seeds for part in parts), strict=False)]
         means.append(Row(name, seeds, sum(graders[part].seconds for part in parts)))
     return [*graders.values(), *means]
 

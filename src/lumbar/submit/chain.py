@@ -24,7 +24,7 @@ from lumbar.data.studies import Study
 from lumbar.detect.contradiction import note_contradiction
 from lumbar.detect.detector import Detector
 from lumbar.detect.locate import locate_study
-from lumbar.ensemble import average_folds
+from lumbar.ensemble import average_predictions
 from lumbar.ensemble.apply import apply_ensemble
 from lumbar.ensemble.model import MODEL_FILE, EnsembleModel, read_model
 from lumbar.grade.asking import views_of
@@ -137,12 +137,12 @@ def _blend(
     models: Models, study_id: int, by_chain: Sequence[Mapping[str, pd.DataFrame]], problems: Problems
 ) -> pd.DataFrame:
     tables = {name: [said[name] for said in by_chain if name in said] for name in models.config.members}
-    members = {name: average_folds(pd.concat(folds, ignore_index=True)) for name, folds in tables.items() if folds}
+    members = {name: average_predictions(folds) for name, folds in tables.items() if folds}
     if not members:
         return no_predictions()
     with problems.survive(study_id, "ensemble", "the graders' plain mean"):
         return apply_ensemble(models.ensemble, members)
-    return average_folds(pd.concat(members.values(), ignore_index=True))
+    return average_predictions(members.values())
 
 
 def explain_gaps(
