@@ -18,7 +18,7 @@ from lumbar.data.priors import nested_prior
 from lumbar.detect.stage import points_made_from
 from lumbar.ensemble import average_predictions
 from lumbar.grade.stage import run_grade
-from lumbar.metric import bootstrap_scores, interval, score_losses, study_losses
+from lumbar.metric import paired_difference, score_losses, study_losses
 from lumbar.phantom.expected import expected_losses
 from lumbar.pipeline import run_folds, run_through
 from lumbar.records import align, write_json, write_text
@@ -171,9 +171,8 @@ class Judge:
         if common.empty:
             return {"difference": None, "difference_ci95": None}
         first, second = (_mean_losses([self._losses(common, table) for table in each.seeds]) for each in (row, base))
-        draws = bootstrap_scores(first, self.seed) - bootstrap_scores(second, self.seed)
-        difference = score_losses(first).score - score_losses(second).score
-        return {"difference": difference, "difference_ci95": interval(draws)}
+        difference = paired_difference(first, second, self.seed)
+        return {"difference": difference.value, "difference_ci95": (difference.low, difference.high)}
 
 
 def _mean_losses(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
