@@ -125,8 +125,7 @@ class Judge:
     def of(cls, run: Run) -> "Judge":
         """The judge of a run."""
         competition, labels = run.competition, run.competition.labels
-        oracle = read_predictions(competition.root / "oracle.csv") if competition.is_phantom else None
-        return cls(labels, oracle, nested_prior(labels, run.held_out), run.config.seed)
+        return cls(labels, competition.oracle, nested_prior(labels, run.held_out), run.config.seed)
 
     def describe(self, row: Row, base: Row) -> dict[str, Any]:
         """A row's `FIGURES`, the differences being from another row; None for all of a row that has graded nothing."""

@@ -184,7 +184,7 @@ def score_run(run: Run) -> dict[str, Any]:
     write_table(predictions, run.folder / "oof.csv")
     losses = study_losses(labels, predictions)
     prior = study_losses(labels, nested_prior(run.competition.labels, folds))
-    oracle = _oracle_losses(run, labels)
+    oracle = _score_oracle(run, labels)
     draws, prior_draws = (bootstrap_scores(each, run.config.seed) for each in (losses, prior))
     by_fold = folds.set_index("study_id")["fold"].reindex(losses.index)
     score, prior_score = score_losses(losses), score_losses(prior)
@@ -229,11 +229,10 @@ def _read_summary(run: Run) -> list[dict[str, Any]]:
     return [{name: None if value == np.inf else value for name, value in row.items()} for row in rows]
 
 
-def _oracle_losses(run: Run, labels: pd.DataFrame) -> Score | None:
+def _score_oracle(run: Run, labels: pd.DataFrame) -> Score | None:
     """The score of the best possible answer, which only a phantom knows."""
-    if not run.competition.is_phantom:
-        return None
-    return score_losses(study_losses(labels, read_predictions(run.competition.root / "oracle.csv")))
+    best = run.competition.oracle
+    return None if best is None else score_losses(study_losses(labels, best))
 
 
 def format_table(result: dict[str, Any]) -> str:

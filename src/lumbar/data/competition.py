@@ -16,6 +16,8 @@ from lumbar.labels import CELLS, CONDITIONS, GRADES, LEVELS, SERIES_DESCRIPTIONS
 
 logger = logging.getLogger(__name__)
 
+ORACLE = "oracle.csv"
+"""The best possible answer, beside a phantom's tables."""
 ROW_ID_PARTS = r"^(?P<study_id>\d{1,18})_(?P<cell>" + "|".join(CELLS) + r")$"
 
 SERIES_COLUMNS = (
@@ -144,7 +146,12 @@ class Competition:
     @property
     def is_phantom(self) -> bool:
         """Whether it is synthetic: only then the best possible answer is known, and lies beside the tables."""
-        return (self.root / "oracle.csv").is_file()
+        return (self.root / ORACLE).is_file()
+
+    @cached_property
+    def oracle(self) -> pd.DataFrame | None:
+        """The best possible answer for the training studies, which only a phantom knows."""
+        return read_predictions(self.root / ORACLE) if self.is_phantom else None
 
     @cached_property
     def study_ids(self) -> list[int]:

@@ -197,8 +197,8 @@ def join_cells(run: Run, predictions: Path) -> pd.DataFrame:
     cells["predicted"] = cells[list(GRADES)].to_numpy().argmax(axis=1)
     cells["loss"] = -np.log(np.clip(truth_share(cells, cells), EPSILON, 1))
     cells["prior_loss"] = -np.log(np.clip(truth_share(cells, nested_prior(labels, run.held_out)), EPSILON, 1))
-    oracle = run.competition.root / "oracle.csv"
-    cells["oracle"] = truth_share(cells, read_predictions(oracle)) if oracle.is_file() else np.nan
+    oracle = run.competition.oracle
+    cells["oracle"] = np.nan if oracle is None else truth_share(cells, oracle)
     return cells
 
 
