@@ -209,13 +209,13 @@ def score_run(run: Run) -> dict[str, Any]:
 
 
 def _complete_out_of_fold(run: Run) -> tuple[pd.DataFrame, list[str]]:
-    """The 25 rows of every training study; cells that no model graded get the prior of the other folds."""
+    """The 25 rows of every study that is held out once, and the row ids of the cells that no model graded: these get
+    the prior of the studies outside their fold."""
     given = read_predictions(run.folder / "ensemble" / "oof.csv")
     tables, fallback = [], []
     for fold in run.fold_numbers:
-        studies = run.studies_of(fold)
-        others = run.competition.labels[~run.competition.labels["study_id"].isin(studies)]
-        completed = complete_rows(given, row_ids(studies), fit_prior(others), run.config.submit.floor)
+        prior = fit_prior(run.labels_outside(fold))
+        completed = complete_rows(given, row_ids(run.studies_of(fold)), prior, run.config.submit.floor)
         tables.append(completed.predictions)
         fallback += completed.fallback
     return pd.concat(tables, ignore_index=True), fallback

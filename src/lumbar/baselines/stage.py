@@ -22,7 +22,7 @@ from lumbar.data.tables import write_table
 from lumbar.grade.encoder import expect_backbone
 from lumbar.grade.graders import TEXTURE
 from lumbar.grade.head import level_prior
-from lumbar.grade.stage import PIPELINE, Craft, Training, labels_outside, run_grade
+from lumbar.grade.stage import PIPELINE, Craft, Training, run_grade
 from lumbar.grade.train import Curves, State
 from lumbar.labels import CONDITIONS
 from lumbar.run.code import hash_code
@@ -68,7 +68,7 @@ def start_system(run: Run, grades: str, fold: int, seed: int) -> SystemNet:
     """An untrained net, with what it must know of the labels of the other folds."""
     torch.manual_seed(seed)
     net = SystemNet(run.config, _view(run, grades).slices)
-    prior = fit_prior(labels_outside(run, fold))
+    prior = fit_prior(run.labels_outside(fold))
     net.severe_shares.copy_(torch.from_numpy(severe_shares(prior)))
     if net.level_bias is not None:
         names = [name for name, condition in CONDITIONS.items() if grades in (POOLED, condition.group)]

@@ -273,17 +273,11 @@ def start_grader(run: Run, member: Member, fold: int, seed: int) -> Grader:
     """An untrained net of the main pipeline, with what it must know of the labels of the other folds."""
     torch.manual_seed(seed)
     grader = Grader(member.config, list(views_of(run.config, member.config).values()))
-    prior = fit_prior(labels_outside(run, fold))
+    prior = fit_prior(run.labels_outside(fold))
     grader.start_at_prior(level_prior(prior, [name for name, of in CONDITIONS.items() if of.group == member.grades]))
     if member.config.weights:
         grader.start_backbone_from(member.config.weights)
     return grader
-
-
-def labels_outside(run: Run, fold: int) -> pd.DataFrame:
-    """The labels of the studies that a fold does not hold out."""
-    labels = run.competition.labels
-    return labels[~labels["study_id"].isin(run.studies_of(fold))]
 
 
 def choose_cells(run: Run, member: Member, index: pd.DataFrame) -> Rows:

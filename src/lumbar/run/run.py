@@ -141,6 +141,11 @@ class Run:
         """The studies that a fold holds out."""
         return self.folds.loc[self.folds["fold"] == fold, "study_id"].tolist()
 
+    def labels_outside(self, fold: int) -> pd.DataFrame:
+        """The labels of the studies that a fold does not hold out."""
+        labels = self.competition.labels
+        return labels[~labels["study_id"].isin(self.studies_of(fold))]
+
     @cached_property
     def data_fingerprint(self) -> str:
         """A hash of the training tables, of the folds, and of the names and sizes of the images."""
