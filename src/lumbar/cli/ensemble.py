@@ -45,14 +45,15 @@ def fit(
     Writes ensemble.json, the labels' prior (prior.csv), nested predictions (oof.csv) and report.json.
     """
     from lumbar.data.competition import read_labels
+    from lumbar.data.folds import read_fold_file
     from lumbar.data.priors import PRIOR_FILE, fit_prior
-    from lumbar.data.tables import integer, read_table, write_table
+    from lumbar.data.tables import write_table
     from lumbar.ensemble import model
     from lumbar.ensemble.fit import fit_ensemble, write_ensemble
     from lumbar.ensemble.members import read_member, refuse_other_studies
     from lumbar.ensemble.report import format_report
 
-    fold_table = read_table(folds, [integer("study_id"), integer("fold")], unique=["study_id"])
+    fold_table = read_fold_file(folds)
     paths = _name_members([*predictions, *(more or [])])
     members = {name: read_member(path) for name, path in paths.items()}
     for name, path in paths.items():
