@@ -157,7 +157,7 @@ def test_an_added_grader_retrains_no_other_and_an_added_view_cuts_no_other(held_
     run_ablation(run)
     watched = [*run.models.glob("*.safetensors"), run.folder / "crop" / "spinal" / "pixels.npy"]
     before = {path: path.stat().st_mtime_ns for path in watched}
-    view = run.config.crop.view("spinal").model_copy(update={"series": "Axial T2"})
+    view = run.config.crop.views["spinal"].model_copy(update={"series": "Axial T2"})
     crop = run.config.crop.model_copy(update={"views": {**run.config.crop.views, "axial": view}})
     graders = {**run.config.graders, "axial": run.config.graders["spinal"].model_copy(update={"views": ("axial",)})}
     run_ablation(replace(run, config=run.config.model_copy(update={"crop": crop, "graders": graders})))

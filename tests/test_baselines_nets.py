@@ -26,7 +26,7 @@ def grader_of(config: Config, seed: int = 0, **changes) -> SystemNet:
     """The net of a system."""
     changed = config.model_copy(update={"grade": config.grade.model_copy(update=changes)})
     torch.manual_seed(seed)
-    return SystemNet(changed, config.crop.view(config.cells.groups[0]).slices)
+    return SystemNet(changed, config.crop.views[config.cells.groups[0]].slices)
 
 
 def net_of(slices: int, published: dict, **grade) -> SystemNet:
@@ -43,7 +43,7 @@ def paper_grader(name: str, **changes) -> SystemNet:
 def batch_for(config: Config, size: int) -> tuple[torch.Tensor, ...]:
     """Four crops of noise, their levels and places."""
     generator = torch.Generator().manual_seed(1)
-    slices = config.crop.view(config.cells.groups[0]).slices
+    slices = config.crop.views[config.cells.groups[0]].slices
     crops = torch.rand(4, slices, size, size, generator=generator)
     return crops, torch.tensor([0, 1, 2, 4]), torch.rand(4, 2, generator=generator)
 

@@ -170,7 +170,7 @@ def test_configs_that_are_built_on_each_other_are_refused(tmp_path):
 def test_without_graders_each_view_has_one_of_its_name(config_file):
     config = read_config(config_file("crop:\n  views:\n    spinal: {size: 300}\n    high: {group: spinal}\n"))
     assert {name: member.grades for name, member in config.members.items()} == {"spinal": "spinal", "high": "spinal"}
-    assert config.crop.view("spinal").group == "spinal", "a view that bears a group's name need not say it"
+    assert config.crop.views["spinal"].group == "spinal", "a view that bears a group's name need not say it"
 
 
 def test_a_grader_says_only_what_it_does_otherwise_than_all(config_file):

@@ -223,7 +223,7 @@ def test_models_of_an_unfinished_stage_are_refused_and_changed_settings_are_told
     expect_models(run.folder, "make cv")
     tell_changes(run)
     assert caplog.messages == []
-    views = {**run.config.crop.views, "spinal": run.config.crop.view("spinal").model_copy(update={"size": 128})}
+    views = {**run.config.crop.views, "spinal": run.config.crop.views["spinal"].model_copy(update={"size": 128})}
     crop = run.config.crop.model_copy(update={"views": views})
     submit = run.config.submit.model_copy(update={"floor": 0.25})
     tell_changes(replace(run, config=run.config.model_copy(update={"crop": crop, "submit": submit})))

@@ -72,7 +72,7 @@ def predict_out_of_fold(run: Run, models: Run) -> pd.DataFrame:
     Where the system's own split tests on as many of each class, so does each fold here, that the two can be compared.
     """
     tables = []
-    for grades in run.config.cells.graders:
+    for grades in run.config.trained_graders:
         crops, rows = open_cases(run, grades)
         for fold in run.fold_numbers:
             held_out = rows[crops.index["fold"].to_numpy()[rows] == fold]

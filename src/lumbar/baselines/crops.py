@@ -31,7 +31,7 @@ class SystemCutter:
     series_description = stand_in = None
 
     def __init__(self, config: Config, group: str) -> None:
-        self.group, self.view, self.slices = group, config.crop.view(group), config.system.slices
+        self.group, self.view, self.slices = group, config.crop.views[group], config.system.slices
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -35,7 +35,7 @@ def build_bare(config: Config) -> SystemNet:
 
 
 def _slices_of(config: Config) -> int:
-    return config.crop.view(config.cells.groups[0]).slices
+    return config.crop.views[config.cells.groups[0]].slices
 
 
 def list_layers(net: SystemNet) -> list[Layer]:

@@ -64,7 +64,7 @@ def run_own_split(run: Run, annotated: Run, split: OwnSplitConfig) -> None:
     )
 
     def work() -> None:
-        trials = [trial for grades in run.config.cells.graders for trial in _trials(run, annotated, split, grades)]
+        trials = [trial for grades in run.config.trained_graders for trial in _trials(run, annotated, split, grades)]
         for kind in KINDS if split.tested_each else KINDS[:1]:
             mine = [trial for trial in trials if trial.kind == kind]
             tables = [_train_and_test(run, trial, folder / trial.name, origin.key) for trial in mine]

@@ -112,7 +112,7 @@ def _describe(run: Run, member: Member) -> dict[str, Any]:
 
 def _view(run: Run, grades: str) -> ViewConfig:
     """How a grader's crops are sampled; those of a pooled one all have one size and number of slices."""
-    return run.config.crop.view(run.config.cells.groups[0] if grades == POOLED else grades)
+    return run.config.crop.views[run.config.cells.groups[0] if grades == POOLED else grades]
 
 
 SYSTEM = Craft(

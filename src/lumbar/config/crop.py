@@ -86,10 +86,6 @@ class CropConfig(Record):
         refuse_names(views)
         return views
 
-    def view(self, name: str) -> ViewConfig:
-        """A view by its name."""
-        return self.views[name]
-
     def own_view(self, group: str) -> str | None:
         """The name of the first view of a condition group on the series that its points are found on."""
         return next((name for name, view in self.views.items() if view.group == group and view.series is None), None)

@@ -34,11 +34,6 @@ class CellsConfig(Record):
         """The condition groups that have a graded cell."""
         return tuple(group for group in GROUPS if group in map(group_of, self.conditions))
 
-    @property
-    def graders(self) -> tuple[str, ...]:
-        """The names of a fold's graders: the groups, or `POOLED`."""
-        return (POOLED,) if self.pooled else self.groups
-
 
 class SliceConfig(Record):
     """How slices are cut and prepared beyond what the crop's view says."""

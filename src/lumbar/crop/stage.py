@@ -28,7 +28,7 @@ def _cut_views(run: Run) -> None:
 
 def _cut_view(run: Run, name: str) -> None:
     points = pd.concat([read_points(path) for path in _points_files(run, name)])
-    cut_view(run, name, ViewCutter(run.config.crop.view(name)), points, view_made_from(run, name))
+    cut_view(run, name, ViewCutter(run.config.crop.views[name]), points, view_made_from(run, name))
 
 
 def cut_view(run: Run, name: str, cutter: Cutter, points: pd.DataFrame, origin: Origin) -> None:
@@ -51,7 +51,7 @@ def _points_files(run: Run, view: str) -> list[Path]:
 
 def view_made_from(run: Run, name: str) -> Origin:
     """What a view's crops are made from."""
-    return _made_from(run, _points_files(run, name), run.config.crop.view(name).model_dump())
+    return _made_from(run, _points_files(run, name), run.config.crop.views[name].model_dump())
 
 
 def crops_made_from(run: Run) -> Origin:

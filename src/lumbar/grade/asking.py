@@ -27,7 +27,7 @@ class Asking:
 
 def views_of(config: Config, grader: GraderConfig) -> dict[str, ViewConfig]:
     """A grader's views by name, in its order."""
-    return {view: config.crop.view(view) for view in grader.views}
+    return {view: config.crop.views[view] for view in grader.views}
 
 
 def _load(stem: Path, member: Member) -> Predictor:

@@ -176,7 +176,7 @@ def _show(run: Run, scans: Scans, explainer: Explainer | SystemView | None, row:
 def _show_anew(run: Run, scans: Scans, explainer: Explainer | None, row: Any) -> tuple[Picture, Overlay | None]:
     """A cell's crop drawn from its series, and what spoke for its grade."""
     name = run.config.crop.own_view(row.group)
-    view = run.config.crop.view(name) if name else ViewConfig(group=row.group)
+    view = run.config.crop.views[name] if name else ViewConfig(group=row.group)
     attention = None
     if explainer is not None and name is not None:
         attention = explainer.explain(row.row_id, name, int(row.fold), int(row.predicted))

@@ -94,7 +94,7 @@ def _draw_cells(run: Run, findings: Findings, studies: int) -> dict[str, Any]:
     scans = Scans(run.competition)
     explainer: Explainer | SystemView | None = None
     if findings.crops:
-        system = SystemView(run, run.config.cells.graders[0]) if run.config.published else None
+        system = SystemView(run) if run.config.published else None
         explainer = system or Explainer(run.models, findings.crops, findings.cards)
     galleries = show_galleries(run, scans, choose_cells(cells), points, findings.errors, explainer)
     return {"galleries": list(galleries), "pages": show_studies(scans, choose_studies(cells, studies), cells, points)}

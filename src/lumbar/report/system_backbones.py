@@ -66,7 +66,7 @@ def draw_one_crop(runs: Mapping[str, Run], path: Path) -> None:
     `runs` are trained ones of one system by their nets' titles, which share their crops; without a net that has an
     answer nothing is written, and an older picture removed.
     """
-    views = {title: SystemView(run, run.config.cells.graders[0]) for title, run in runs.items()}
+    views = {title: SystemView(run) for title, run in runs.items()}
     able = {title: view for title, view in views.items() if view.has_answers}
     if not able:
         path.unlink(missing_ok=True)

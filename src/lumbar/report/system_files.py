@@ -36,7 +36,7 @@ def write_system_files(run: Run) -> None:
         figures = json.loads((run.folder / "figures.json").read_text(encoding="utf-8"))
         write_charts(figures, {split: pd.read_csv(path) for split, path in case_files(run).items()}, folder)
         write_regions(run, folder / "regions.png")
-        write_pictures(SystemView(run, run.config.cells.graders[0]), folder)
+        write_pictures(SystemView(run), folder)
 
     run_stage("shown", folder, _made_from(run), work)
 

@@ -83,7 +83,7 @@ def _one_of_each_study(slices: Iterable[pd.DataFrame]) -> dict[int, pd.DataFrame
 
 def box_mm(config: Config, condition: str) -> float:
     """The side of a box: of the crop that the system sees, or `BOX_MM` where it sees whole slices."""
-    view = config.crop.view(group_of(condition))
+    view = config.crop.views[group_of(condition)]
     return BOX_MM if config.system.slices.whole_slice else view.size * view.mm_per_pixel
 
 

@@ -44,12 +44,12 @@ class Seen:
 
 
 class SystemView:
-    """A system's crops and nets, each opened once: those of one grader, at the points that its paper used."""
+    """A system's crops and nets, each opened once: those of its first grader, at the points that its paper used."""
 
-    def __init__(self, run: Run, grades: str) -> None:
-        self.run, self.grades = run, grades
+    def __init__(self, run: Run) -> None:
+        self.run, self.grader = run, next(iter(run.config.trained_graders))
         annotated = at_annotated_points(run)
-        self.crops, _ = open_cases(annotated, grades)
+        self.crops, _ = open_cases(annotated, self.grader)
         self.rows = labelled_rows(annotated, self.crops.index)  # also those that the paper drops
         self._nets: dict[int, SystemNet] = {}
 
@@ -94,7 +94,7 @@ class SystemView:
         return {head: explain(net, self._inputs(seen), output) for head, output in outputs.items()}
 
     def _stem(self, fold: int) -> Path:
-        return self.run.models / f"{self.grades}_fold{fold}"
+        return self.run.models / f"{self.grader}_fold{fold}"
 
     def _predicted_rows(self) -> Numbers:
         there = [fold for fold in self.run.fold_numbers if self._stem(fold).with_suffix(".json").is_file()]

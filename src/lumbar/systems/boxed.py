@@ -83,7 +83,7 @@ def run_boxed(config: Config, table: Path, images: Path, folder: Path) -> str:
 
 
 def _train_and_show(config: Config, boxes: Boxes, folder: Path, training: Path) -> None:
-    crops = cut_boxes(boxes, config.crop.view(config.cells.groups[0]).size)
+    crops = cut_boxes(boxes, config.crop.views[config.cells.groups[0]].size)
     answers: dict[str, list[pd.DataFrame]] = {}
     curves: dict[str, dict[str, Curves]] = {}
     nets: dict[int, SystemNet] = {}

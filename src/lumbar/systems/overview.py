@@ -43,7 +43,7 @@ def format_show(config_path: Path, name: str) -> str:
 
 def _describe_input(config: Config) -> Iterator[tuple[str, str]]:
     published, grade = config.system, config.grade
-    view = config.crop.view(config.cells.groups[0])
+    view = config.crop.views[config.cells.groups[0]]
     seen = "whole slices" if published.slices.whole_slice else f"{view.size * view.mm_per_pixel:g} mm around the point"
     prepared = [name for name in ("mirror", "equalise", "denoise") if getattr(published.slices, name)]
     channels = "its grey in 3 channels" if published.input.repeat_channels else f"{view.slices} in a row"
