@@ -19,7 +19,7 @@ from lumbar.config import Config, GradeConfig
 from lumbar.errors import InputError
 from lumbar.kaggle.manifest import BUNDLE, METADATA, TRAINING, BundleError, find_file_faults, write_manifest
 from lumbar.kaggle.owner import expect_owner
-from lumbar.kaggle.wheels import NOT_ON_KAGGLE, pinned_packages
+from lumbar.kaggle.wheels import NOT_ON_KAGGLE, PYTHON, pinned_packages
 from lumbar.records import write_json, write_text
 from lumbar.run.checkpoint import load_state
 from lumbar.submit.models import find_model_faults
@@ -28,7 +28,8 @@ SLUG = "lumbar-bundle"
 """The name on Kaggle of the data set with the models."""
 TRAINING_SLUG = "lumbar-training-bundle"
 """The name on Kaggle of the data set that the training kernel needs."""
-KAGGLE_PYTHON = "312"
+KAGGLE_PYTHON = "".join(map(str, PYTHON))
+"""As pip has it: `312`."""
 KAGGLE_PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64")
 WHEEL_FILES = ("pyproject.toml", "README.md", "LICENSE")
 """What the package's wheel is made of beside `src/`."""
@@ -71,7 +72,6 @@ def build_training_bundle(
     source: Path,
     owner: str,
     third_party: bool = True,
-    python_version: str = KAGGLE_PYTHON,
 ) -> None:
     """Writes the training kernel's bundle afresh: what `pack_config` writes, and `wheels/`.
 
@@ -80,7 +80,7 @@ def build_training_bundle(
     expect_owner(owner)
     with _in_place_of(out) as fresh:
         pack_config(config, fresh)
-        _collect_wheels(fresh / "wheels", source, third_party, python_version)
+        _collect_wheels(fresh / "wheels", source, third_party)
         _write_metadata(fresh, owner, TRAINING_SLUG)
         write_manifest(fresh, TRAINING)
 
@@ -167,7 +167,7 @@ def _refuse(faults: list[str]) -> None:
         raise BundleError("\n".join(faults))
 
 
-def _collect_wheels(wheels: Path, source: Path, third_party: bool, python_version: str) -> None:
+def _collect_wheels(wheels: Path, source: Path, third_party: bool, python_version: str = KAGGLE_PYTHON) -> None:
     if not (source / "src" / "lumbar").is_dir():
         raise InputError(f"{source.resolve()}: is not the repository, from which the package is packed")
     with tempfile.TemporaryDirectory() as scratch:  # setuptools builds beside the sources, and packs what is left there
