@@ -84,7 +84,7 @@ def test_slices_are_put_to_levels_from_head_to_foot():
 
 def test_every_axial_slice_of_a_study_gets_a_level(competition, tmp_path):
     folds = pd.DataFrame({"study_id": competition.study_ids[:2], "fold": [0, 1]})
-    points, _ = clustered_points(competition, "train", folds, jobs=1)
+    points, _ = clustered_points(competition, folds, jobs=1)
     series = competition.series("train")
     axial = series[(series["series_description"] == "Axial T2") & series["study_id"].isin(folds["study_id"])]
     files = [
@@ -101,7 +101,7 @@ def test_every_axial_slice_of_a_study_gets_a_level(competition, tmp_path):
 
 def test_clustered_slices_are_cropped_whole(competition, tmp_path):
     folds = pd.DataFrame({"study_id": competition.study_ids[:1], "fold": [0]})
-    points, _ = clustered_points(competition, "train", folds, jobs=1)
+    points, _ = clustered_points(competition, folds, jobs=1)
     view = {"size": 32, "slices": 1}
     cutter = SystemCutter(system_of({"spinal": view}, WHOLE), "spinal")
     write_crops(competition, "train", points, cutter, tmp_path / "spinal", jobs=1)

@@ -137,9 +137,9 @@ def bootstrap_scores(losses: pd.DataFrame, seed: int, draws: int = BOOTSTRAP_DRA
     return np.mean(ratios, axis=0)
 
 
-def interval(draws: NDArray[np.float64], level: float = 0.95) -> tuple[float, float]:
-    """The central interval of bootstrap draws."""
-    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+def interval(draws: NDArray[np.float64]) -> tuple[float, float]:
+    """The central 95 % of bootstrap draws."""
+    low, high = np.quantile(draws, [0.025, 0.975])
     return float(low), float(high)
 
 

@@ -157,7 +157,7 @@ def _train(run: Run, trial: Trial, stem: Path, made_from: str) -> None:
     )
     net = start_system(run, trial.grades, NO_FOLD, training.seed)
     where = (training.folder, training.seed, training.label)
-    state, curves = train_on(net, trial.crops, trial.trained, None, *where)
+    state, curves = train_on(net, trial.crops, trial.trained, False, *where)
     rows = trial.crops.index.iloc[training.rows]
     save_checkpoint(stem, state, describe_grader(run, SYSTEM, training, made_from, curves, rows))
     for leftover in training.folder.parent.glob(f"{stem.name}_*"):

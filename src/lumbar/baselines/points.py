@@ -27,7 +27,7 @@ def choose_points(run: Run) -> tuple[pd.DataFrame, list[Problem]]:
     if kind == "annotated" and not run.annotated_points_file.is_file():
         points, problems = annotated_points(run.competition, run.folds)
     elif kind == "clustered":
-        points, problems = clustered_points(run.competition, "train", run.folds)
+        points, problems = clustered_points(run.competition, run.folds)
     else:
         points = read_points(run.annotated_points_file if kind == "annotated" else run.points_file)
     points = on_slices(points[is_graded(points, run.config.cells)])
@@ -65,7 +65,7 @@ def without_mark(slices: pd.DataFrame, marked: pd.DataFrame) -> NDArray[np.bool_
 
 
 def clustered_points(
-    competition: Competition, split: str, folds: pd.DataFrame, jobs: int = -1
+    competition: Competition, folds: pd.DataFrame, jobs: int = -1
 ) -> tuple[pd.DataFrame, list[Problem]]:
     """The points of the studies of `folds` (study_id, fold) by `cluster_study`, as a table, and what could not be
     read."""
@@ -74,8 +74,8 @@ def clustered_points(
     def cluster(study_id: int, study: Study, _: Problems) -> list[Point]:
         return cluster_study(study, study_id, int(fold_of[study_id]))
 
-    series = competition.series(split)
+    series = competition.series("train")
     axial = series.loc[series["series_description"] == GROUPS["subarticular"].series_description, "series_id"]
     return collect_points(
-        map_studies(competition, split, list(fold_of), cluster, "crop: points", only=set(axial), jobs=jobs)
+        map_studies(competition, "train", list(fold_of), cluster, "crop: points", only=set(axial), jobs=jobs)
     )

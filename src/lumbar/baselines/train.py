@@ -113,7 +113,7 @@ def train_system(
     examples = balance(rows, _classes(crops, rows, published), published.examples, seed)
     classes, shown = (_classes(crops, some, published) for some in (known, examples.rows))
     net.trained_with.copy_(torch.from_numpy(trained_with(classes, shown, loss_weights(shown, published))))
-    return train_on(net, crops, examples, "study_id", folder, seed, label, logger)
+    return train_on(net, crops, examples, True, folder, seed, label, logger)
 
 
 def _classes(crops: Crops, rows: Numbers, published: PublishedConfig) -> Numbers:
@@ -124,7 +124,7 @@ def train_on(
     net: SystemNet,
     crops: Crops,
     examples: Examples,
-    kept_together: Literal["study_id"] | None,
+    by_study: bool,
     folder: Path,
     seed: int,
     label: str,
@@ -132,13 +132,13 @@ def train_on(
 ) -> tuple[State, Curves]:
     """Trains on examples as they are given; returns the weights and the figures of each epoch, as `train_system`.
 
-    What is watched is a part of the studies, or, as the papers have it, of the examples.
+    What is watched is a part of the studies where `by_study`, else, as the papers have it, of the examples.
     """
     if isinstance(net.head, FittedHead):
         return fit_at_once(net, net.head, crops, examples, seed)
     config, published, how, batch_size = net.config, net.published, net.published.fit, net.grade.batch_size
     seed_training(seed)
-    units = crops.index[kept_together].to_numpy()[examples.rows] if kept_together else np.arange(len(examples))
+    units = crops.index["study_id"].to_numpy()[examples.rows] if by_study else np.arange(len(examples))
     watched = hold_out(units, how.watched_share, seed) if how.holds_out else np.zeros(len(examples), bool)
     shown = examples.where(~watched)
     if not len(shown):

@@ -147,12 +147,12 @@ def widen(labels: pd.DataFrame) -> pd.DataFrame:
     return wide.reindex(columns=list(CELLS))
 
 
-def describe_labels(real: pd.DataFrame | None = None, studies: int = 4000, seed: int = 0) -> str:
+def describe_labels(real: pd.DataFrame | None = None, studies: int = 4000) -> str:
     """Tables of correlations, real beside phantom, and of what a reader's error costs.
 
     `real` is `widen` of real labels; without it the real figures are those measured on the competition's.
     """
-    simulated = simulate_labels(studies, seed)
+    simulated = simulate_labels(studies, seed=0)
     lines = _correlations(widen(simulated.labels), real)
     oracle = simulated.score(best_answer(simulated.latents))
     return "\n".join(

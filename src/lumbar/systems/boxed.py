@@ -130,7 +130,7 @@ def _train(config: Config, crops: Crops, part: Part, folder: Path) -> tuple[Syst
         net.start_backbone_from(config.grade.weights)
     label = f"{config.name}: train {part.name}"
     examples, where = Examples.of(part.trained), (folder, config.seed, label)
-    _, curves = train_on(net, crops, examples, "study_id" if part.split == "grouped" else None, *where)
+    _, curves = train_on(net, crops, examples, part.split == "grouped", *where)
     return net.cpu().eval(), curves
 
 
