@@ -11,8 +11,9 @@ from lumbar.ensemble.any_severe import fit_lift, lift_largest
 from lumbar.ensemble.apply import apply_ensemble
 from lumbar.ensemble.fit import fit_ensemble
 from lumbar.ensemble.methods import METHODS, fit_method, members_by_group
-from lumbar.ensemble.model import EnsembleModel, EnsembleModelError, read_model, write_model
+from lumbar.ensemble.model import EnsembleModel, EnsembleModelError, read_model
 from lumbar.labels import CELLS, GRADES, GROUPS, LEVELS
+from lumbar.records import write_record
 from simulated import Maker, Simulation, simulate
 
 CANALS = [f"spinal_canal_stenosis_{level}" for level in LEVELS]
@@ -154,7 +155,7 @@ def test_no_member_at_all_gives_no_rows(model):
 
 
 def test_a_model_read_back_predicts_the_same_bytes(model, simulation, tmp_path):
-    write_model(model, tmp_path / "ensemble.json")
+    write_record(model, tmp_path / "ensemble.json")
     again = read_model(tmp_path / "ensemble.json")
     assert again == model
     first, second = (apply_ensemble(one, simulation.tables).to_csv(index=False) for one in (model, again))

@@ -11,7 +11,8 @@ import pytest
 from pydicom.data import get_testdata_file
 
 from lumbar.mri.geometry import Plane, anatomical_plane
-from lumbar.mri.series import FALLBACK_FIELD_OF_VIEW_MM, FALLBACK_SLICE_STEP_MM, SeriesError, read_series
+from lumbar.mri.series import SeriesError, read_series
+from lumbar.mri.stack import FALLBACK_FIELD_OF_VIEW_MM, FALLBACK_SLICE_STEP_MM
 from scans import AXIAL, SAGITTAL, axial_planes, balls, plane_tags, sagittal_planes, write_image, write_scan
 
 ENCODINGS = ("", "_implicit", "_bigendian", "_expb", "_RLE", "_jp2klossless", "_jpeg_ls_lossless", "_padded")

@@ -7,7 +7,8 @@ import pydicom
 import pytest
 
 from lumbar.mri.geometry import BACK, HEAD, LEFT, Plane, anatomical_plane, displayed
-from lumbar.mri.series import FALLBACK_SLICE_STEP_MM, SeriesError, read_series
+from lumbar.mri.series import SeriesError, read_series
+from lumbar.mri.stack import FALLBACK_SLICE_STEP_MM
 from scans import AXIAL, SAGITTAL, axial_planes, plane_tags, sagittal_planes, turned, write_image, write_scan
 
 CORONAL = (1.0, 0.0, 0.0, 0.0, 0.0, -1.0)

@@ -11,7 +11,7 @@ from sklearn import metrics
 
 from lumbar.baselines.own_split import KINDS, TRIALS, trained_rows
 from lumbar.baselines.targets import TARGETS
-from lumbar.metric import BOOTSTRAP_DRAWS, EPSILON, interval
+from lumbar.metric import BOOTSTRAP_DRAWS, interval
 from lumbar.records import write_json
 from lumbar.run.checkpoint import read_card
 from lumbar.run.run import Run
@@ -106,7 +106,7 @@ def measure(cases: pd.DataFrame, classes: tuple[str, ...], ordered: bool, seed: 
         "f_beta": float(metrics.fbeta_score(truth, predicted, beta=BETA, **options)),
         "beta": BETA,
         **_areas(truth, cases[list(classes)].to_numpy()),
-        "log_loss": _log_loss(truth, cases[list(classes)].to_numpy()),
+        "log_loss": float(metrics.log_loss(truth, cases[list(classes)].to_numpy(), labels=range(len(classes)))),
         "rmse": float(np.sqrt(np.mean((truth - predicted) ** 2.0))) if ordered else None,
         "level_accuracy": float(cases["level_right"].mean()) if "level_right" in cases else None,
         **measure_as_published(truth, cases[list(classes)].to_numpy()),
@@ -136,11 +136,6 @@ def measure_as_published(truth: NDArray[np.int64], probabilities: NDArray[np.flo
         "pr_auc": float(metrics.average_precision_score(labels.ravel(), probabilities.ravel())),
     }
     return {f"{name}_as_published": value for name, value in figures.items()}
-
-
-def _log_loss(truth: NDArray[np.int64], probabilities: NDArray[np.float64]) -> float:
-    chosen = probabilities[np.arange(len(truth)), truth]
-    return float(-np.log(np.clip(chosen, EPSILON, 1)).mean())
 
 
 def _areas(truth: NDArray[np.int64], probabilities: NDArray[np.float64]) -> dict[str, float | None]:

@@ -48,10 +48,11 @@ def fit(
     from lumbar.data.folds import read_fold_file
     from lumbar.data.priors import PRIOR_FILE, fit_prior
     from lumbar.data.tables import write_table
-    from lumbar.ensemble import model
     from lumbar.ensemble.fit import fit_ensemble, write_ensemble
     from lumbar.ensemble.members import read_member, refuse_other_studies
+    from lumbar.ensemble.model import MODEL_FILE
     from lumbar.ensemble.report import format_report
+    from lumbar.records import write_record
 
     fold_table = read_fold_file(folds)
     paths = _name_members([*predictions, *(more or [])])
@@ -61,7 +62,7 @@ def fit(
     graded = read_labels(labels)
     ensemble = fit_ensemble(members, graded, fold_table)
     write_ensemble(ensemble, out)
-    model.write_model(ensemble.model, out / model.MODEL_FILE)
+    write_record(ensemble.model, out / MODEL_FILE)
     write_table(fit_prior(graded), out / PRIOR_FILE)
     typer.echo(f"{format_report(ensemble.report)}\n\nwrote {out}")
 

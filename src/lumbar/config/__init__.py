@@ -15,13 +15,11 @@ from lumbar.config.published import (
     CompareConfig,
     ExamplesConfig,
     FitConfig,
-    HeadConfig,
-    InputConfig,
     OwnSplitConfig,
     PublishedConfig,
     SliceConfig,
 )
-from lumbar.config.run import Config, FoldsConfig, LoggerName, Member, PhantomConfig, SubmitConfig
+from lumbar.config.run import Config, FoldsConfig, LoggerName, Member, PhantomConfig
 
 __all__ = [
     "LOOKS_WITH",
@@ -38,8 +36,6 @@ __all__ = [
     "FoldsConfig",
     "GradeConfig",
     "GraderConfig",
-    "HeadConfig",
-    "InputConfig",
     "LoggerName",
     "Member",
     "OwnSplitConfig",
@@ -47,7 +43,6 @@ __all__ = [
     "Precision",
     "PublishedConfig",
     "SliceConfig",
-    "SubmitConfig",
     "ViewConfig",
     "check_config",
     "merge",

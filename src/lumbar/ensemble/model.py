@@ -16,7 +16,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 from lumbar.ensemble.members import Place
 from lumbar.errors import InputError
 from lumbar.labels import GRADES, GROUPS, LEVELS
-from lumbar.records import Record, read_record, write_record
+from lumbar.records import Record, read_record
 
 MODEL_FILE = "ensemble.json"
 POOL = "pool"
@@ -124,11 +124,6 @@ class EnsembleModel(FiniteRecord):
     def members(self) -> tuple[str, ...]:
         """The names of all members, sorted."""
         return tuple(sorted({name for model in self.groups.values() for name in model.weights}))
-
-
-def write_model(model: EnsembleModel, path: Path) -> None:
-    """Writes the JSON."""
-    write_record(model, path)
 
 
 def read_model(path: Path) -> EnsembleModel:

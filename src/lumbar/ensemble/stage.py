@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from lumbar.ensemble import model
 from lumbar.ensemble.fit import fit_ensemble, write_ensemble
 from lumbar.ensemble.members import read_member
+from lumbar.ensemble.model import MODEL_FILE
+from lumbar.records import write_record
 from lumbar.run.code import hash_code
 from lumbar.run.run import Run
 from lumbar.run.stamps import Origin, fingerprint, hash_files, run_stage
@@ -39,4 +40,4 @@ def _fit(run: Run) -> None:
     members = {name: read_member(path) for name, path in _sources(run).items()}
     ensemble = fit_ensemble(members, run.competition.labels, run.parts)
     write_ensemble(ensemble, run.folder / "ensemble")
-    model.write_model(ensemble.model, run.models / model.MODEL_FILE)
+    write_record(ensemble.model, run.models / MODEL_FILE)

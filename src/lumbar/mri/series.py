@@ -22,15 +22,7 @@ from lumbar.mri.geometry import BACK, DECIMALS, HEAD, LEFT, SAME_PLACE_MM, Plane
 from lumbar.mri.image import Image, read_images
 from lumbar.mri.notes import Note, note_failures, note_oddities, note_refusals, note_sequence, note_stack
 from lumbar.mri.pixels import LARGEST_SERIES
-from lumbar.mri.stack import (
-    FALLBACK_FIELD_OF_VIEW_MM,
-    FALLBACK_SLICE_STEP_MM,
-    leave_out_copies,
-    number_images,
-    place_images,
-)
-
-__all__ = ["FALLBACK_FIELD_OF_VIEW_MM", "FALLBACK_SLICE_STEP_MM", "Series", "SeriesError", "Slice", "read_series"]
+from lumbar.mri.stack import leave_out_copies, number_images, place_images
 
 logger = logging.getLogger(__name__)
 
