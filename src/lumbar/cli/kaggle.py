@@ -1,8 +1,7 @@
 """`lumbar kaggle`: packing for Kaggle, checking what is packed, rehearsing it there, and pushing it."""
 
-from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -20,7 +19,6 @@ from lumbar.kaggle import PLACEHOLDER
 
 app = typer.Typer(help="Pack, check, rehearse and push what runs on Kaggle.", no_args_is_help=True)
 
-Kernel = Enum("Kernel", {name: name for name in ("inference", "training")})  # type: ignore[misc]
 OwnerOption = Annotated[str, typer.Option("--owner", help="Your Kaggle user name.")]
 FolderOption = Annotated[Path, typer.Option("--folder", help="Where what is packed lies.")]
 FromOption = Annotated[list[str], typer.Option("--from", help="A kernel, owner/slug, whose output is taken over.")]
@@ -106,7 +104,9 @@ def rehearse(
     studies: Annotated[int, typer.Option(min=1, help="Studies of the hidden test, a phantom.")] = 24,
     max_size: Annotated[int | None, typer.Option(min=64, help="Its largest image side in pixels.")] = None,
     rendered: Annotated[int | None, typer.Option(min=1, help="Studies to render; the others are copies.")] = None,
-    layout: Annotated[str, typer.Option(help="`old`, `new` or `both` of Kaggle's layouts of inputs.")] = "both",
+    layout: Annotated[
+        Literal["old", "new", "both"], typer.Option(help="One of Kaggle's two layouts of inputs, or both.")
+    ] = "both",
     memory: Annotated[float, typer.Option(min=1, help="The cap in GB.")] = 8.0,
     kills: Annotated[int, typer.Option(min=0, help="Kill the kernel at so many random moments, too.")] = 0,
     faults: Annotated[bool, typer.Option("--faults", help="Break most of the studies first.")] = False,
@@ -114,8 +114,6 @@ def rehearse(
     """Run the kernel as Kaggle would, on a phantom's hidden test: offline, inputs read-only, memory capped."""
     from lumbar.kaggle.rehearse.rehearsal import LAYOUT_NAMES, format_figures, prepare_rehearsal, rehearse_all
 
-    if layout not in ("both", *LAYOUT_NAMES):
-        raise typer.BadParameter(f"expected both, {' or '.join(LAYOUT_NAMES)}, got {layout}", param_hint="--layout")
     run = open_trained_run(config, data, reads_data=False)
     rehearsal = prepare_rehearsal(run, studies, max_size, int(memory * 1e9), faults, rendered)
     layouts = LAYOUT_NAMES if layout == "both" else (layout,)
@@ -139,7 +137,7 @@ def replay(
 
 @app.command()
 def push(
-    kernel: Annotated[Kernel, typer.Argument(help="The kernel.")] = Kernel.inference,  # type: ignore[attr-defined]
+    kernel: Annotated[Literal["inference", "training"], typer.Argument(help="The kernel.")] = "inference",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the lines, run nothing.")] = False,
     data: Annotated[bool, typer.Option(help="Upload the kernel's data set, too.")] = True,
     folder: FolderOption = SUBMISSION,
@@ -148,8 +146,8 @@ def push(
     from lumbar.kaggle.lint import lint_kernel
     from lumbar.kaggle.push import Push, PushError, lines_by_hand, run_push
 
-    _stop_at(lint_kernel(folder, kernel.value, Path()))
-    wanted = Push(folder, kernel.value, data)
+    _stop_at(lint_kernel(folder, kernel, Path()))
+    wanted = Push(folder, kernel, data)
     if dry_run:
         typer.echo("\n".join(lines_by_hand(wanted)))
         return

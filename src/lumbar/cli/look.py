@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -21,7 +21,9 @@ def score(
         list[Path],
         typer.Option(help="A CSV in submission format; several, each with the option before it, are parts of one."),
     ],
-    fill_missing: Annotated[str, typer.Option(help="`uniform` gives rows without a prediction 1/3 each.")] = "error",
+    fill_missing: Annotated[
+        Literal["error", "uniform"], typer.Option(help="`uniform` gives rows without a prediction 1/3 each.")
+    ] = "error",
     folds: Annotated[Path | None, typer.Option(help="A fold file, with --fold.")] = None,
     fold: Annotated[int | None, typer.Option(min=0, help="Score the studies of this fold of the file only.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -34,8 +36,6 @@ def score(
     from lumbar.data.folds import studies_of_fold
     from lumbar.data.tables import TableError
 
-    if fill_missing not in ("error", "uniform"):
-        raise typer.BadParameter(f"expected error or uniform, got {fill_missing}", param_hint="--fill-missing")
     if (fold is None) != (folds is None):
         raise typer.BadParameter("a fold needs its file, and a file says which fold", param_hint="--fold, --folds")
     truth = read_labels(labels)
