@@ -169,7 +169,7 @@ def test_configs_that_are_built_on_each_other_are_refused(tmp_path):
 
 def test_without_graders_each_view_has_one_of_its_name(config_file):
     config = read_config(config_file("crop:\n  views:\n    spinal: {size: 300}\n    high: {group: spinal}\n"))
-    assert {name: member.grades for name, member in config.members.items()} == {"spinal": "spinal", "high": "spinal"}
+    assert {name: member.group for name, member in config.members.items()} == {"spinal": "spinal", "high": "spinal"}
     assert config.crop.views["spinal"].group == "spinal", "a view that bears a group's name need not say it"
 
 
@@ -262,4 +262,4 @@ def test_every_published_config_says_only_what_its_system_heeds(path):
 
 def test_views_of_one_group_may_be_joined(config_file):
     config = read_config(config_file(AXIAL + JOINED + "slices_as: sequence}\n"))
-    assert config.members["both"].grades == "spinal"
+    assert config.members["both"].group == "spinal"

@@ -59,10 +59,10 @@ def run_cases(run: Run, annotated: Run) -> None:
     run_stage(f"{run.config.name}: cases", folder, origin, work)
 
 
-def open_cases(run: Run, grades: str) -> tuple[Crops, Numbers]:
+def open_cases(run: Run, grader: str) -> tuple[Crops, Numbers]:
     """The crops of a grader, and the numbers of those that the system is measured on: labelled, of its own cells, and
     of studies that it does not drop."""
-    crops = with_grades(run, open_for(run, ASK_SYSTEM, run.config.members[grades].config))
+    crops = with_grades(run, open_for(run, ASK_SYSTEM, run.config.members[grader].config))
     return crops, chosen_rows(run, crops.index)
 
 
@@ -72,11 +72,11 @@ def predict_out_of_fold(run: Run, models: Run) -> pd.DataFrame:
     Where the system's own split tests on as many of each class, so does each fold here, that the two can be compared.
     """
     tables = []
-    for grades in run.config.trained_graders:
-        crops, rows = open_cases(run, grades)
+    for grader in run.config.trained_graders:
+        crops, rows = open_cases(run, grader)
         for fold in run.fold_numbers:
             held_out = rows[crops.index["fold"].to_numpy()[rows] == fold]
-            stem = models.models / f"{grades}_fold{fold}"
+            stem = models.models / f"{grader}_fold{fold}"
             if len(held_out) and stem.with_suffix(".json").is_file():
                 examples = Examples.of(_as_split(run, crops, held_out, fold))
                 tables.append(predict_cases(*system_answer(stem, crops, examples), crops, examples))

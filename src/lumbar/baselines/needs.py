@@ -42,7 +42,7 @@ def expect_series(run: Run) -> None:
 
 def expect_cells(run: Run) -> None:
     """InputError where not one crop of the system's cells has a grade."""
-    if any(len(open_cases(run, grades)[1]) for grades in run.config.trained_graders):
+    if any(len(open_cases(run, grader)[1]) for grader in run.config.trained_graders):
         return
     where = "" if run.config.system.points == "clustered" else " and a point in train_label_coordinates.csv"
     raise InputError(

@@ -43,7 +43,7 @@ class Trial:
     name: str
     number: int
     kind: str
-    grades: str
+    grader: str
     crops: Crops
     trained: Examples
     tested: Examples
@@ -64,7 +64,7 @@ def run_own_split(run: Run, annotated: Run, split: OwnSplitConfig) -> None:
     )
 
     def work() -> None:
-        trials = [trial for grades in run.config.trained_graders for trial in _trials(run, annotated, split, grades)]
+        trials = [trial for grader in run.config.trained_graders for trial in _trials(run, annotated, split, grader)]
         for kind in KINDS if split.tested_each else KINDS[:1]:
             mine = [trial for trial in trials if trial.kind == kind]
             tables = [_train_and_test(run, trial, folder / trial.name, origin.key) for trial in mine]
@@ -74,27 +74,27 @@ def run_own_split(run: Run, annotated: Run, split: OwnSplitConfig) -> None:
     run_stage(f"{run.config.name}: own split", folder, origin, work)
 
 
-def _trials(run: Run, annotated: Run, split: OwnSplitConfig, grades: str) -> list[Trial]:
+def _trials(run: Run, annotated: Run, split: OwnSplitConfig, grader: str) -> list[Trial]:
     """The trials, a part of the split each; none where no fold had enough to train on."""
-    wanted = trained_rows(run, grades)
+    wanted = trained_rows(run, grader)
     if not wanted:
         return []
-    crops, rows = open_cases(annotated, grades)
+    crops, rows = open_cases(annotated, grader)
     target = TARGETS[run.config.system.target]
     if split.tested_each:
         rows = choose_rows(crops.index, rows, wanted + split.tested_each * len(target.classes), run.config.seed)
-        return _with_and_without_copies(run, split, crops, rows, grades)
+        return _with_and_without_copies(run, split, crops, rows, grader)
     rows = choose_rows(crops.index, rows, wanted / (1 - split.share), run.config.seed)
     tested_in = split_rows(true_classes(crops.index.iloc[rows], target), split, run.config.seed)
     trials = []
     for number in range(min(split.repeats, tested_in.max() + 1)):
         trained = _balance(run, crops, rows[tested_in != number])
         tested = Examples.of(rows[tested_in == number])
-        trials.append(Trial(f"{grades}_{TRIALS[0]}{number}", number, KINDS[0], grades, crops, trained, tested))
+        trials.append(Trial(f"{grader}_{TRIALS[0]}{number}", number, KINDS[0], grader, crops, trained, tested))
     return trials
 
 
-def _with_and_without_copies(run: Run, split: OwnSplitConfig, crops: Crops, rows: Numbers, grades: str) -> list[Trial]:
+def _with_and_without_copies(run: Run, split: OwnSplitConfig, crops: Crops, rows: Numbers, grader: str) -> list[Trial]:
     """The two readings of a test on as many crops of each class, with copies of them trained on, and without."""
     copied = _balance(run, crops, rows)
     pool = np.unique(copied.rows)
@@ -102,7 +102,7 @@ def _with_and_without_copies(run: Run, split: OwnSplitConfig, crops: Crops, rows
     tested = pool[choose_each(pool, classes, split.tested_each or 0, split.share, run.config.seed)]
     apart = _balance(run, crops, rows[~np.isin(rows, tested)])
     return [
-        Trial(f"{grades}_{name}", 0, kind, grades, crops, trained, Examples.of(tested))
+        Trial(f"{grader}_{name}", 0, kind, grader, crops, trained, Examples.of(tested))
         for name, kind, trained in zip((f"{word}0" for word in TRIALS), KINDS, (apart, copied), strict=True)
     ]
 
@@ -147,7 +147,7 @@ def _train_and_test(run: Run, trial: Trial, stem: Path, made_from: str) -> pd.Da
 
 def _train(run: Run, trial: Trial, stem: Path, made_from: str) -> None:
     training = Training(
-        member=run.config.members[trial.grades],
+        member=run.config.members[trial.grader],
         crops=trial.crops,
         rows=np.unique(trial.trained.rows),
         fold=NO_FOLD,
@@ -155,7 +155,7 @@ def _train(run: Run, trial: Trial, stem: Path, made_from: str) -> None:
         folder=stem.with_name(f"{stem.name}_{made_from}"),
         label=f"{run.config.name}: train on its own split, part {trial.number}",
     )
-    net = start_system(run, trial.grades, NO_FOLD, training.seed)
+    net = start_system(run, training.member.group, NO_FOLD, training.seed)
     where = (training.folder, training.seed, training.label)
     state, curves = train_on(net, trial.crops, trial.trained, False, *where)
     rows = trial.crops.index.iloc[training.rows]

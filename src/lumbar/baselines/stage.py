@@ -64,14 +64,14 @@ def run_system_grade(run: Run) -> None:
     run_grade(run, SYSTEM)
 
 
-def start_system(run: Run, grades: str, fold: int, seed: int) -> SystemNet:
+def start_system(run: Run, group: str, fold: int, seed: int) -> SystemNet:
     """An untrained net, with what it must know of the labels of the other folds."""
     torch.manual_seed(seed)
-    net = SystemNet(run.config, _view(run, grades).slices)
+    net = SystemNet(run.config, _view(run, group).slices)
     prior = fit_prior(run.labels_outside(fold))
     net.severe_shares.copy_(torch.from_numpy(severe_shares(prior)))
     if net.level_bias is not None:
-        names = [name for name, condition in CONDITIONS.items() if grades in (POOLED, condition.group)]
+        names = [name for name, condition in CONDITIONS.items() if group in (POOLED, condition.group)]
         net.start_at_prior(level_prior(prior, names))
     if run.config.grade.weights:
         net.start_backbone_from(run.config.grade.weights)
@@ -79,7 +79,7 @@ def start_system(run: Run, grades: str, fold: int, seed: int) -> SystemNet:
 
 
 def _train(run: Run, training: Training) -> tuple[State, Curves]:
-    net = start_system(run, training.member.grades, training.fold, training.seed)
+    net = start_system(run, training.member.group, training.fold, training.seed)
     index = training.crops.index
     known = labelled_rows(run, index)
     known = known[index["fold"].to_numpy()[known] != training.fold]
@@ -103,16 +103,16 @@ def chosen_rows(run: Run, index: pd.DataFrame) -> Numbers:
 
 def _describe(run: Run, member: Member) -> dict[str, Any]:
     return {
-        "group": member.grades,
+        "group": member.group,
         "grade": run.config.grade.model_dump(mode="json"),
-        "view": _view(run, member.grades).model_dump(mode="json"),
+        "view": _view(run, member.group).model_dump(mode="json"),
         "published": run.config.system.model_dump(mode="json"),
     }
 
 
-def _view(run: Run, grades: str) -> ViewConfig:
+def _view(run: Run, group: str) -> ViewConfig:
     """How a grader's crops are sampled; those of a pooled one all have one size and number of slices."""
-    return run.config.crop.views[run.config.cells.groups[0] if grades == POOLED else grades]
+    return run.config.crop.views[run.config.cells.groups[0] if group == POOLED else group]
 
 
 SYSTEM = Craft(

@@ -24,7 +24,7 @@ class Member:
     grader: str
     number: int
     config: GraderConfig
-    grades: str
+    group: str
     """The condition group that it grades, or `POOLED`."""
 
     @property
@@ -173,13 +173,13 @@ class Config(Record):
     def members(self) -> dict[str, Member]:
         """The nets of every fold by name: `spinal`, and `spinal_1` where its grader has two seeds."""
         members = (
-            Member(name, number, grader, self.grades_of(grader))
+            Member(name, number, grader, self._group_of(grader))
             for name, grader in self.trained_graders.items()
             for number in range(grader.seeds)
         )
         return {member.name: member for member in members}
 
-    def grades_of(self, grader: GraderConfig) -> str:
+    def _group_of(self, grader: GraderConfig) -> str:
         """The condition group that a grader grades, or `POOLED`."""
         return POOLED if self.cells.pooled else self.crop.views[grader.views[0]].group
 

@@ -186,7 +186,7 @@ def _grade_fold(run: Run, craft: Craft, member: Member, crops: Crops, fold: int)
         return no_predictions().assign(fold=pd.Series(dtype="int64"))
     made_from = net_made_from(run, craft, member, fold)
     if not is_current(stem, made_from):
-        if not run.selection.includes(fold, member.grades, name):
+        if not run.selection.includes(fold, member.group, name):
             return None
         _train_fold(run, craft, member, crops, rows, fold, made_from)
     folder = run.folder / "predictions" / name / f"fold{fold}"
@@ -274,7 +274,7 @@ def start_grader(run: Run, member: Member, fold: int, seed: int) -> Grader:
     torch.manual_seed(seed)
     grader = Grader(member.config, list(views_of(run.config, member.config).values()))
     prior = fit_prior(run.labels_outside(fold))
-    grader.start_at_prior(level_prior(prior, [name for name, of in CONDITIONS.items() if of.group == member.grades]))
+    grader.start_at_prior(level_prior(prior, [name for name, of in CONDITIONS.items() if of.group == member.group]))
     if member.config.weights:
         grader.start_backbone_from(member.config.weights)
     return grader
@@ -308,7 +308,7 @@ def _train(run: Run, training: Training) -> tuple[State, Curves]:
 
 def _describe(run: Run, member: Member) -> dict[str, Any]:
     views = {name: view.model_dump(mode="json") for name, view in views_of(run.config, member.config).items()}
-    return {"group": member.grades, "grader": member.config.model_dump(mode="json"), "views": views}
+    return {"group": member.group, "grader": member.config.model_dump(mode="json"), "views": views}
 
 
 PIPELINE = Craft(

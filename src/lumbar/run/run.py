@@ -171,7 +171,7 @@ class Run:
             return [f"view {view}"]
         if fold is None:
             return []
-        group = self.config.members[net].grades if net else group
+        group = self.config.members[net].group if net else group
         return [f"fold {fold}", *filter(None, (group, net))]
 
     def expect_selected(self) -> None:

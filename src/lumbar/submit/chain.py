@@ -96,7 +96,7 @@ def grade_crops(chain: Chain, study_id: int, crops: Mapping[str, Crops], problem
     predictions: dict[str, pd.DataFrame] = {}
     gather, members = asking_of(chain.config).gather, chain.config.members
     for name, predict in chain.graders.items():
-        with problems.survive(study_id, f"grade {members[name].grades}", INSTEAD):
+        with problems.survive(study_id, f"grade {members[name].group}", INSTEAD):
             mine = gather(views_of(chain.config, members[name].config), crops)
             if mine is not None:
                 predictions[name] = predict(mine, np.arange(len(mine.index)))
@@ -151,26 +151,25 @@ def explain_gaps(
     """Why a study's cells that have no prediction have none, by their columns in `train.csv`, in words to count by."""
     failed = {problem.stage for problem in problems.found if problem.study_id == study_id}
     graded, predicted = models.config.cells, set(predictions["row_id"])
-    trained = {models.config.members[name].grades for chain in chains for name in chain.graders}
+    trained = {models.config.members[name].group for chain in chains for name in chain.graders}
     gaps = {}
     for column, cell in CELLS.items():
-        grades = POOLED if graded.pooled else group_of(cell.condition)
+        group = POOLED if graded.pooled else group_of(cell.condition)
         if f"{study_id}_{column}" in predicted:
             continue
         if cell.condition not in graded.conditions or cell.level not in graded.levels:
             gaps[column] = "not among the cells that the config grades"
-        elif grades not in trained:
+        elif group not in trained:
             gaps[column] = "no grader was trained"
         else:
-            gaps[column] = _explain(group_of(cell.condition), grades, study, failed)
+            gaps[column] = _explain(GROUPS[group_of(cell.condition)].series_description, group, study, failed)
     return gaps
 
 
-def _explain(group: str, grades: str, study: Study, failed: set[str]) -> str:
-    description = GROUPS[group].series_description
+def _explain(description: str, group: str, study: Study, failed: set[str]) -> str:
     if description not in study:
         return f"no readable {description} series"
-    for stage in ("detect", "crop", f"grade {grades}"):
+    for stage in ("detect", "crop", f"grade {group}"):
         if stage in failed:
             return f"{stage} failed"
     return f"no slice of {description} shows the level"

@@ -101,7 +101,7 @@ def _expect_config(card: Card, member: Member | None) -> None:
     if member is None:
         DetectConfig.model_validate(card.config)
         return
-    if card.config["group"] != member.grades:
+    if card.config["group"] != member.group:
         raise ValueError(f"it grades {card.config['group']}")
     if "published" in card.config:
         GradeConfig.model_validate(card.config["grade"])
