@@ -22,7 +22,7 @@ from lumbar.data.priors import nested_prior
 from lumbar.data.tables import write_table
 from lumbar.labels import GRADES
 from lumbar.report.collect import collect
-from lumbar.report.system_names import SHOWN
+from lumbar.report.system_names import SHOWN_FOLDER
 from lumbar.report.systems import TESTED
 from lumbar.run.run import MAIN, Run
 from lumbar.run.stamps import stage_seconds
@@ -206,8 +206,8 @@ def test_some_systems_can_be_compared_and_those_that_are_finished_train_nothing(
 
 def test_every_system_leaves_what_its_paper_shows(compared):
     for name in SYSTEMS:
-        assert (compared.folder / name / SHOWN / "confusion_matrix.png").is_file()
-        assert (compared.folder / name / SHOWN / "gradcam.png").is_file()
+        assert (compared.folder / name / SHOWN_FOLDER / "confusion_matrix.png").is_file()
+        assert (compared.folder / name / SHOWN_FOLDER / "gradcam.png").is_file()
 
 
 def test_a_system_with_too_little_to_train_on_still_has_a_row(compared, tmp_path):

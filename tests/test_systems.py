@@ -19,7 +19,7 @@ from lumbar.data.competition import Competition
 from lumbar.data.tables import write_table
 from lumbar.errors import InputError
 from lumbar.report.collect import ReportError, collect
-from lumbar.report.system_names import NAMES, SHOWN
+from lumbar.report.system_names import NAMES, SHOWN_FOLDER
 from lumbar.run.run import Run
 from lumbar.systems.alone import open_system, run_system
 from lumbar.systems.overview import format_list, format_show
@@ -95,7 +95,7 @@ def test_a_system_is_run_on_folds_that_are_made_for_its_data(alone):
 def test_a_system_leaves_what_its_paper_shows(alone):
     run, _ = alone
     left_out = {"augmented_samples.png"} if run.config.name == "cnn_coordinates" else set()
-    shown = run.folder / SHOWN
+    shown = run.folder / SHOWN_FOLDER
     assert {name for name in NAMES if (shown / name).is_file()} == set(NAMES) - left_out
     for path in shown.glob("*.png"):
         image = plt.imread(path)
@@ -106,15 +106,15 @@ def test_a_system_leaves_what_its_paper_shows(alone):
 def test_the_tables_beside_the_pictures_say_what_the_figures_say(alone):
     run, _ = alone
     figures = json.loads((run.folder / "figures.json").read_text())
-    confusion = pd.read_csv(run.folder / SHOWN / "confusion_matrix.csv")
+    confusion = pd.read_csv(run.folder / SHOWN_FOLDER / "confusion_matrix.csv")
     for split, rows in confusion.groupby("split"):
         assert rows[figures["classes"]].to_numpy().tolist() == figures[split]["confusion_matrix"]
-    history = pd.read_csv(run.folder / SHOWN / "history.csv")
+    history = pd.read_csv(run.folder / SHOWN_FOLDER / "history.csv")
     for split, curves in figures["curves"].items():
         for grader, of in curves.items():
             mine = history[(history["split"] == split) & (history["grader"] == grader)]
             np.testing.assert_allclose(mine["loss"], of["loss"])
-    assert "grouped folds" in (run.folder / SHOWN / "classification_report.txt").read_text()
+    assert "grouped folds" in (run.folder / SHOWN_FOLDER / "classification_report.txt").read_text()
 
 
 def test_the_report_of_a_system_shows_crops_as_it_saw_them_and_links_its_files(alone):

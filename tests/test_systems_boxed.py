@@ -13,7 +13,7 @@ from lumbar.baselines.boxes import cut_boxes, read_boxes, read_grey
 from lumbar.cli import app
 from lumbar.config import ConfigError
 from lumbar.data.tables import TableError, write_table
-from lumbar.report.system_names import SHOWN
+from lumbar.report.system_names import SHOWN_FOLDER
 from lumbar.systems.boxed import open_boxed, run_boxed
 from miniature import dated
 from test_comparison import CONFIG
@@ -95,7 +95,7 @@ def test_the_thesis_pictures_are_there(boxed):
     folder, _ = boxed
     names = ("regions", "sample_predictions", "gradcam", "class_counts", "confusion_matrix", "training_curves")
     for name in names:
-        image = plt.imread(folder / SHOWN / f"{name}.png")
+        image = plt.imread(folder / SHOWN_FOLDER / f"{name}.png")
         assert min(image.shape[:2]) > 200, name
         assert image[..., :3].std() > 0.05, name
 

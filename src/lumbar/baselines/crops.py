@@ -83,7 +83,7 @@ def _prepare(image: NDArray[np.uint8], slices: SliceConfig) -> NDArray[np.uint8]
     return cv2.GaussianBlur(image, DENOISING, 0).astype(np.uint8) if slices.denoise else image
 
 
-class _Joined:
+class _Pooled:
     """Several arrays of crops as if they were one, without reading them."""
 
     def __init__(self, arrays: Sequence[NDArray[np.uint8]]) -> None:
@@ -99,7 +99,7 @@ def pool_crops(groups: Sequence[Crops]) -> Crops:
     columns = dict.fromkeys(name for crops in groups for name in crops.index)
     known = [crops.index.dropna(axis="columns", how="all") for crops in groups]  # pandas wants no others
     index = pd.concat(known, ignore_index=True).reindex(columns=list(columns))
-    return Crops(_Joined([crops.pixels for crops in groups]), index)
+    return Crops(_Pooled([crops.pixels for crops in groups]), index)
 
 
 def pool_views(views: Mapping[str, ViewConfig], crops: Mapping[str, Crops]) -> Crops | None:

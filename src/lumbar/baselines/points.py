@@ -11,13 +11,11 @@ from lumbar.baselines.targets import TARGETS
 from lumbar.config import CellsConfig
 from lumbar.data.annotations import annotated_points
 from lumbar.data.competition import Competition
-from lumbar.data.points import Point, on_slices, read_points
+from lumbar.data.points import SLICE, Point, on_slices, read_points
 from lumbar.data.problems import Problem, Problems
 from lumbar.data.studies import Study, collect_points, map_studies
 from lumbar.labels import GROUPS, group_of
 from lumbar.run.run import Run
-
-SLICE = ["series_id", "instance_number"]
 
 
 def choose_points(run: Run) -> tuple[pd.DataFrame, list[Problem]]:

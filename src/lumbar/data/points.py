@@ -12,6 +12,7 @@ from lumbar.labels import CONDITIONS, LEVELS
 from lumbar.mri.geometry import Array
 
 KEY = ["study_id", "condition", "level"]
+SLICE = ["series_id", "instance_number"]
 PATIENT = ["patient_x", "patient_y", "patient_z"]
 """Millimetres in patient space."""
 NORMAL = ["normal_x", "normal_y", "normal_z"]

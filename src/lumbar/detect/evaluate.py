@@ -6,13 +6,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lumbar.data.points import KEY, NORMAL, PATIENT
+from lumbar.data.points import KEY, NORMAL, PATIENT, SLICE
 from lumbar.labels import GROUPS, group_of
 
 HIT_MM = 8.0
 """A point this near to the annotated one is of the right level and side: a quarter of the way to the next level."""
-
-SLICE = ["series_id", "instance_number"]
 Array = NDArray[Any]
 
 

@@ -12,7 +12,7 @@ from lumbar.detect.locate import locate_studies
 from lumbar.detect.sides_apart import studies_with_sides_apart
 from lumbar.detect.training import (
     annotated_of,
-    detector_made_from,
+    detector_key,
     detector_stem,
     detectors_made_from,
     fold_folder,
@@ -22,7 +22,7 @@ from lumbar.run.checkpoint import is_current
 from lumbar.run.code import hash_code
 from lumbar.run.remarks import remarks_on
 from lumbar.run.run import Run
-from lumbar.run.stamps import Origin, fingerprint, run_stage, stamped, wait_for
+from lumbar.run.stamps import Origin, expect_trained, fingerprint, run_stage, stamped
 
 
 def run_detect(run: Run) -> None:
@@ -43,7 +43,7 @@ def _detect(run: Run) -> list[str]:
         if run.selection.includes(fold):
             train_fold(run, fold)
             _locate_fold(run, fold)
-    wait_for("detect", [f"fold {fold}" for fold in run.fold_numbers if not _is_done(run, fold)])
+    expect_trained("detect", [f"fold {fold}" for fold in run.fold_numbers if not _is_done(run, fold)])
     folder, folds = run.folder / "detect", [fold_folder(run, fold) for fold in run.fold_numbers]
     points = pd.concat([read_points(fold / "points.csv") for fold in folds], ignore_index=True)
     problems = [problem for fold in folds for problem in read_problems(fold / "problems.csv")]
@@ -69,7 +69,7 @@ def _remark_on_annotations(annotated: pd.DataFrame) -> list[str]:
 
 def _is_done(run: Run, fold: int) -> bool:
     made = stamped(fold_folder(run, fold))
-    return is_current(detector_stem(run, fold), detector_made_from(run, fold)) and made == points_made_from(run)
+    return is_current(detector_stem(run, fold), detector_key(run, fold)) and made == points_made_from(run)
 
 
 def _locate_fold(run: Run, fold: int) -> None:

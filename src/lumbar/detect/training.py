@@ -54,7 +54,7 @@ def detector_stem(run: Run, fold: int) -> Path:
     return run.models / f"detector_fold{fold}"
 
 
-def detector_made_from(run: Run, fold: int) -> str:
+def detector_key(run: Run, fold: int) -> str:
     """What a fold's detector is made from, as a key."""
     return fingerprint(detectors=detectors_made_from(run).key, fold=fold).key
 
@@ -97,7 +97,7 @@ def image_paths(run: Run, images: pd.DataFrame) -> list[Path]:
 
 def train_fold(run: Run, fold: int) -> None:
     """Trains the detector of a fold on the other folds' images, unless it is there already."""
-    stem, made_from = detector_stem(run, fold), detector_made_from(run, fold)
+    stem, made_from = detector_stem(run, fold), detector_key(run, fold)
     if is_current(stem, made_from):
         return
     images = training_images(run)

@@ -33,7 +33,7 @@ from lumbar.run.checkpoint import BY_EPOCH, Card, current_commit, is_current, re
 from lumbar.run.code import hash_code
 from lumbar.run.loggers import open_logger
 from lumbar.run.run import Run
-from lumbar.run.stamps import Origin, fingerprint, hash_files, key_of, run_stage, wait_for
+from lumbar.run.stamps import Origin, expect_trained, fingerprint, hash_files, key_of, run_stage
 
 logger = logging.getLogger(__name__)
 
@@ -132,7 +132,7 @@ def _grade(run: Run, craft: Craft) -> None:
         graded = [table for table in folds.values() if table is not None]
         if len(graded) == len(folds):
             write_table(pd.concat(graded, ignore_index=True), run.folder / "predictions" / name / "oof.csv")
-    wait_for("grade", untrained)
+    expect_trained("grade", untrained)
     _remove_other_models(run)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from lumbar.data.competition import Competition
-from lumbar.data.points import KEY
+from lumbar.data.points import KEY, SLICE
 from lumbar.data.tables import write_table
 from lumbar.export.tables import GRADE_TITLES
 from lumbar.labels import CONDITIONS, LEVELS, SERIES_DESCRIPTIONS, level_title, title
@@ -55,7 +55,7 @@ def _contents(competition: Competition, series: pd.DataFrame) -> pd.DataFrame:
         "studies with an annotated point": points["study_id"].nunique(),
         "series": len(series),
         "series with an annotated point": points["series_id"].nunique(),
-        "images with an annotated point": len(points[["series_id", "instance_number"]].drop_duplicates()),
+        "images with an annotated point": len(points[SLICE].drop_duplicates()),
         "cells": len(studies) * len(CONDITIONS) * len(LEVELS),
         "labels": len(competition.labels),
         "annotated points": len(points),

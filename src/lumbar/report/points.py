@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from lumbar.data.competition import Competition
-from lumbar.data.points import on_slices
+from lumbar.data.points import SLICE, on_slices
 from lumbar.labels import GROUPS, group_of, level_title
 from lumbar.mri.series import SeriesError, read_series
 from lumbar.report.system_charts import save
@@ -43,7 +43,7 @@ def draw_points(competition: Competition, points: pd.DataFrame, path: Path) -> N
 
 
 def _draw_slice(axis: Axes, competition: Competition, study_id: int, points: pd.DataFrame) -> None:
-    series_id, number = points[["series_id", "instance_number"]].value_counts().index[0]
+    series_id, number = points[SLICE].value_counts().index[0]
     try:
         series = read_series(competition.series_directory("train", study_id, series_id))
         image = series.by_instance_number(number)

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from lumbar.data.points import KEY, PATIENT, on_slices
+from lumbar.data.points import KEY, PATIENT, SLICE, on_slices
 from lumbar.labels import CONDITIONS, GROUPS, LEVELS, SIDES, level_title
 from lumbar.mri.series import Series
 from lumbar.report.gallery import Bar, bar_of
@@ -124,7 +124,7 @@ def _where(readable: list[Series], found: pd.DataFrame) -> tuple[Series, int, np
     if found.empty:
         image = readable[0].slices[len(readable[0].slices) // 2]
         return readable[0], image.instance_number, image.centre
-    series_id, number = found[["series_id", "instance_number"]].value_counts().index[0]
+    series_id, number = found[SLICE].value_counts().index[0]
     series = next(series for series in readable if series.series_id == series_id)
     return series, int(number), found[PATIENT].to_numpy().mean(axis=0)
 

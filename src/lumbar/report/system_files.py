@@ -7,7 +7,7 @@ import pandas as pd
 
 from lumbar.baselines.figures import case_files
 from lumbar.report.system_charts import write_charts
-from lumbar.report.system_names import SHOWN
+from lumbar.report.system_names import SHOWN_FOLDER
 from lumbar.report.system_pictures import write_pictures
 from lumbar.report.system_regions import write_regions
 from lumbar.report.system_view import SystemView
@@ -28,7 +28,7 @@ def write_system_files(run: Run) -> None:
 
     What has nothing to show is left out, such as augmented samples of a system that does not augment.
     """
-    folder = run.folder / SHOWN
+    folder = run.folder / SHOWN_FOLDER
 
     def work() -> None:
         shutil.rmtree(folder)

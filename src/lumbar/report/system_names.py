@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-SHOWN = "shown"
+SHOWN_FOLDER = "shown"
 """The folder of these files in a run's."""
 NAMES = (
     "training_curves.png",
@@ -26,6 +26,6 @@ Link = tuple[str, str]
 
 def link_files(folder: Path, page: Path) -> tuple[Link, ...]:
     """The files of a system's run in a folder, as a page in the folder `page` links them."""
-    shown = folder / SHOWN
+    shown = folder / SHOWN_FOLDER
     base = Path(os.path.relpath(shown, page))
     return tuple((name, (base / name).as_posix()) for name in NAMES if (shown / name).is_file())

@@ -129,8 +129,8 @@ def _say(name: str, remarks: Sequence[str]) -> None:
         logger.warning("%s: %s", name, remark)
 
 
-def wait_for(stage: str, untrained: Sequence[str]) -> None:
-    """Ends a stage here when some of its models are not there; the message names them."""
+def expect_trained(stage: str, untrained: Sequence[str]) -> None:
+    """UntrainedError, which ends a stage here, where some of its models are not there; the message names them."""
     if untrained:
         raise UntrainedError(f"{stage}: still to be trained: {', '.join(untrained)}")
 

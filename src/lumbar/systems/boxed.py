@@ -29,7 +29,7 @@ from lumbar.grade.train import Curves
 from lumbar.records import write_json, write_text
 from lumbar.report.boxed_pictures import write_boxed_pictures
 from lumbar.report.system_charts import write_charts
-from lumbar.report.system_names import SHOWN
+from lumbar.report.system_names import SHOWN_FOLDER
 from lumbar.report.systems import describe_system
 from lumbar.run.code import hash_code
 from lumbar.run.lock import hold
@@ -96,7 +96,7 @@ def _train_and_show(config: Config, boxes: Boxes, folder: Path, training: Path) 
     cases = {split: pd.concat(tables, ignore_index=True) for split, tables in answers.items()}
     measured = {split: measure(table, classes, ordered=True, seed=config.seed) for split, table in cases.items()}
     figures = {"system": config.name, "title": config.title, "classes": list(classes), "curves": curves, **measured}
-    shown = folder / SHOWN
+    shown = folder / SHOWN_FOLDER
     for split, table in cases.items():
         write_table(table, folder / "cases" / f"{split}.csv")
     write_json(figures, folder / "figures.json")
