@@ -23,7 +23,7 @@ from lumbar.phantom.grades import best_answer, draw_grades, grade_of
 from lumbar.pipeline import run_through, score_run
 from lumbar.report.page import write_report
 from lumbar.run.run import Run
-from lumbar.submit.models import find_gaps
+from lumbar.submit.cards import find_gaps
 from miniature import dated
 
 

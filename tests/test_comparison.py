@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from lumbar.baselines.layers import build_bare, count_all
+from lumbar.baselines.opening import open_systems
 from lumbar.baselines.papers import PAPERS
-from lumbar.baselines.systems import open_systems
 from lumbar.comparison import run_compare
 from lumbar.config import (
     CompareConfig,

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from lumbar.baselines.measure import measure_run
+from lumbar.baselines.opening import describe_cells, open_main, open_systems
 from lumbar.baselines.own_split import choose_rows
-from lumbar.baselines.systems import describe_cells, open_main, open_systems
 from lumbar.comparison import run_compare
 from lumbar.config import (
     CellsConfig,

@@ -21,7 +21,7 @@ from lumbar.kaggle.kernels import write_inference_kernel, write_training_kernel
 from lumbar.kaggle.manifest import BUNDLE, BundleError, read_manifest, write_manifest
 from lumbar.kaggle.mounts import find_bundle, find_competition, find_trained, find_training_bundle
 from lumbar.run.run import Selection
-from lumbar.submit.models import find_gaps
+from lumbar.submit.cards import find_gaps
 
 REPOSITORY = Path(__file__).parents[1]
 LAYOUTS = {

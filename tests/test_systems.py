@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 from lumbar.baselines.layers import build_bare, count_all, list_layers
+from lumbar.baselines.opening import list_systems, on_own_folds, read_published
 from lumbar.baselines.papers import PAPERS
-from lumbar.baselines.systems import list_systems, on_own_folds, read_published
 from lumbar.config import CompareConfig, ConfigError, FoldsConfig
 from lumbar.data.competition import Competition
 from lumbar.data.tables import write_table

@@ -11,8 +11,8 @@ import torch
 
 from lumbar.baselines.backbones import NETWORKS
 from lumbar.baselines.layers import build_bare
+from lumbar.baselines.opening import read_published
 from lumbar.baselines.papers import PAPERS
-from lumbar.baselines.systems import read_published
 from lumbar.config import CompareConfig, Config, ConfigError, FitConfig, check_config, merge, read_config
 from lumbar.data.competition import Competition
 from lumbar.run.run import Run

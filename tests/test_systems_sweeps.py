@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from lumbar.baselines.layers import build_bare, count_all
+from lumbar.baselines.opening import read_published
 from lumbar.baselines.papers import PAPERS
-from lumbar.baselines.systems import read_published
 from lumbar.config import CompareConfig, Config, ConfigError
 from lumbar.data.competition import Competition
 from lumbar.systems.sweeps import SWEEPS, expect_sweep, run_sweep, with_value

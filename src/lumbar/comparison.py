@@ -11,8 +11,8 @@ import pandas as pd
 from lumbar.baselines.measure import measure_run
 from lumbar.baselines.needs import expect_series
 from lumbar.baselines.net import count_parameters
+from lumbar.baselines.opening import describe_cells, on_own_folds, open_systems
 from lumbar.baselines.predict import load_system
-from lumbar.baselines.systems import describe_cells, on_own_folds, open_systems
 from lumbar.config import Config, ConfigError
 from lumbar.data.competition import read_predictions
 from lumbar.data.tables import write_table

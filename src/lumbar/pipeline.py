@@ -32,7 +32,7 @@ from lumbar.records import align, figure, write_json
 from lumbar.report.points import draw_points
 from lumbar.run.run import Run, refuse_other_layout
 from lumbar.run.stamps import Origin, UntrainedError, stage_seconds, stamped
-from lumbar.submit.models import find_gaps
+from lumbar.submit.cards import find_gaps
 
 logger = logging.getLogger(__name__)
 

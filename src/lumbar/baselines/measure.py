@@ -5,9 +5,9 @@ from typing import Any
 
 from lumbar.baselines.cases import run_cases, write_pipeline_cases
 from lumbar.baselines.figures import write_figures
+from lumbar.baselines.opening import at_annotated_points
 from lumbar.baselines.own_split import run_own_split
 from lumbar.baselines.stage import run_system_crop
-from lumbar.baselines.systems import at_annotated_points
 from lumbar.run.run import Run
 
 

@@ -42,7 +42,7 @@ def bundle(
     """
     from lumbar.kaggle.bundle import build_bundle
     from lumbar.kaggle.kernels import write_inference_kernel
-    from lumbar.submit.models import are_of_phantom
+    from lumbar.submit.cards import are_of_phantom
 
     kernel = folder / "kernels" / "inference"
     if trained_by:

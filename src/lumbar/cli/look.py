@@ -118,7 +118,7 @@ def compare(
     ] = None,
 ) -> None:
     """Set the published systems beside the main pipeline, in one table."""
-    from lumbar.baselines.systems import open_main
+    from lumbar.baselines.opening import open_main
     from lumbar.comparison import run_compare
 
     run = open_main(open_run(config, data), data)

@@ -39,7 +39,7 @@ def run(
     images: Annotated[Path | None, typer.Option(help="The folder of the images that --boxes names.")] = None,
 ) -> None:
     """Run one system on the data set's own folds, at annotated points: its own figures, and what its paper shows."""
-    from lumbar.baselines.systems import read_published
+    from lumbar.baselines.opening import read_published
     from lumbar.systems.alone import open_system, run_system
 
     if boxes or images:

@@ -22,7 +22,7 @@ from lumbar.kaggle.owner import expect_owner
 from lumbar.kaggle.wheels import NOT_ON_KAGGLE, PYTHON, pinned_packages
 from lumbar.records import write_json, write_text
 from lumbar.run.checkpoint import load_state
-from lumbar.submit.models import find_model_faults
+from lumbar.submit.cards import find_model_faults
 
 SLUG = "lumbar-bundle"
 """The name on Kaggle of the data set with the models."""

@@ -15,7 +15,7 @@ from lumbar.kaggle.kernels import KERNEL_METADATA
 from lumbar.kaggle.manifest import BUNDLE, METADATA, TRAINING, find_file_faults
 from lumbar.kaggle.owner import find_owner_fault
 from lumbar.kaggle.wheels import find_wheel_faults
-from lumbar.submit.models import find_gaps, find_model_faults
+from lumbar.submit.cards import find_gaps, find_model_faults
 
 DATA_SETS = {"bundle": BUNDLE, "training": TRAINING}
 """The folders that are uploaded as data sets, each with the list of its files."""

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from lumbar.baselines.systems import folder_for, list_systems, open_main
+from lumbar.baselines.opening import folder_for, list_systems, open_main
 from lumbar.config import read_config
 from lumbar.data.competition import read_predictions, split_row_ids
 from lumbar.data.points import read_points

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from lumbar.baselines.cases import open_cases, predict_cases
 from lumbar.baselines.data import SystemDataset
 from lumbar.baselines.net import SystemNet
+from lumbar.baselines.opening import at_annotated_points
 from lumbar.baselines.predict import load_system, outputs_of
 from lumbar.baselines.samplers import Examples, Numbers, true_classes
 from lumbar.baselines.stage import labelled_rows
-from lumbar.baselines.systems import at_annotated_points
 from lumbar.baselines.targets import TARGETS
 from lumbar.crop.crops import Crops
 from lumbar.labels import LEVELS

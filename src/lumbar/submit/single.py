@@ -30,8 +30,8 @@ from lumbar.labels import (
 from lumbar.mri.inventory import FoundSeries, find_series
 from lumbar.mri.series import read_files
 from lumbar.records import align
+from lumbar.submit.cards import are_of_phantom
 from lumbar.submit.chain import explain_gaps, load_models, predict_study
-from lumbar.submit.models import are_of_phantom
 
 DOUBTFUL = 0.15
 """Below this mean confidence the levels may be none: a detector that is sure of a spine has .5 and more."""

@@ -6,9 +6,9 @@ from typing import Any
 
 from lumbar.baselines.measure import measure_run
 from lumbar.baselines.needs import expect_cells, expect_series
+from lumbar.baselines.opening import describe_cells, folder_for, on_own_folds, open_alone
 from lumbar.baselines.papers import PAPERS
 from lumbar.baselines.stage import expect_net, run_system_crop, run_system_grade
-from lumbar.baselines.systems import describe_cells, folder_for, on_own_folds, open_alone
 from lumbar.ensemble.stage import run_ensemble
 from lumbar.pipeline import expect_weights, run_folds, score_run
 from lumbar.records import align

@@ -15,11 +15,11 @@ from lumbar.baselines.boxes import Boxes, cut_boxes, read_boxes
 from lumbar.baselines.cases import predict_cases
 from lumbar.baselines.figures import measure
 from lumbar.baselines.net import SystemNet
+from lumbar.baselines.opening import read_published
 from lumbar.baselines.own_split import split_rows
 from lumbar.baselines.papers import PAPERS
 from lumbar.baselines.predict import outputs_of
 from lumbar.baselines.samplers import Examples, Numbers
-from lumbar.baselines.systems import read_published
 from lumbar.baselines.train import train_on
 from lumbar.config import Config, ConfigError, check_config, merge, read_config
 from lumbar.crop.crops import Crops

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from lumbar.baselines.layers import build_bare, count_all, format_layers
 from lumbar.baselines.needs import series_needed
+from lumbar.baselines.opening import describe_cells, list_systems, read_published
 from lumbar.baselines.papers import PAPERS, Paper
-from lumbar.baselines.systems import describe_cells, list_systems, read_published
 from lumbar.config import Config
 from lumbar.records import Record, align
 

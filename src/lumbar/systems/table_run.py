@@ -16,8 +16,8 @@ from lumbar.baselines.stage import expect_net, run_system_crop, run_system_grade
 from lumbar.data.tables import write_table
 from lumbar.pipeline import expect_weights, run_folds
 from lumbar.records import write_json, write_text
-from lumbar.report.system_backbones import draw_accuracies, draw_one_crop
 from lumbar.report.system_charts import save
+from lumbar.report.system_variants import draw_accuracies, draw_one_crop
 from lumbar.run.checkpoint import current_commit
 from lumbar.run.run import Run
 from lumbar.systems.table_rows import TableRow, describe_variant

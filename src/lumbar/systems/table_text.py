@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from lumbar.baselines.opening import describe_cells
 from lumbar.baselines.papers import PAPERS
-from lumbar.baselines.systems import describe_cells
 from lumbar.config import Config
 from lumbar.records import align, figure
 from lumbar.systems.table_rows import PAPER, TableRow

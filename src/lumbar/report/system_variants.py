@@ -1,4 +1,5 @@
-"""A system with many backbones in pictures: their accuracies side by side, and what each says of one crop."""
+"""A system with each of several backbones, or values of a setting, in pictures: their accuracies side by side, and what
+each says of one crop."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
