@@ -1,7 +1,7 @@
 """The label space of the competition, derived in one place: conditions, sides, levels, grades, cells and row ids.
 
-A *cell* is one condition at one level (25 a study). A *condition group* is a condition without its side (3), and is
-what one classifier grades and what one component of the metric scores.
+A *cell* is one condition at one level (25 a study). A *condition group* is a condition without its side (3): a grader
+grades one, a component of the metric scores one.
 """
 
 from collections.abc import Iterable

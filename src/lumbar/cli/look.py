@@ -1,4 +1,4 @@
-"""Commands that look at what there is: score, report, compare, predict."""
+"""Commands beside the stages: what predictions, runs and graders are worth, and predict, which grades one study."""
 
 import json
 from pathlib import Path

@@ -7,7 +7,10 @@ import typer
 
 from lumbar.cli.options import COMPARE, ConfigOption, DataOption, FullSizeOption, open_run
 
-app = typer.Typer(no_args_is_help=True, help="The five published systems by name: list, show, run, backbones, sweep.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="The published systems, five of papers and two classical ones: list, show, run, backbones, sweep.",
+)
 NameArgument = Annotated[str, typer.Argument(help="A system's name; `lumbar system list` has them.")]
 
 

@@ -1,7 +1,9 @@
 """What a run does, as frozen models that refuse unknown keys. A YAML file holds only what differs from the defaults.
 
-The defaults are those of the real competition. Each stage with something to choose has its section, with a line under
-each key that says what it means; `base: other.yaml` takes over what another file says.
+The defaults are a plain run of the main pipeline, in which each condition group has one view and one grader; what a
+recipe in `configs/` does otherwise, the real competition's as well, stands in its file. Each stage with something to
+choose has its section, with a line under each key that says what it means; `base: other.yaml` takes over what another
+file says.
 """
 
 from lumbar.config.crop import CropConfig, ViewConfig

@@ -12,7 +12,7 @@ Degrees = Annotated[float, Field(ge=-45, le=45)]
 
 
 class GradeConfig(Record):
-    """How graders are built, trained and asked; what a grader says of itself comes before it."""
+    """How graders are built, trained and asked; a grader's own keys win."""
 
     backbone: str = "convnext_small"
     """A timm model's name; or `texture_svm`, a grader without a net: support vectors on the texture of each slice,

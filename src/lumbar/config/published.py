@@ -101,8 +101,8 @@ class ExamplesConfig(Record):
     `copies` trains on augmented copies alone, as many of each class; `equal` leaves out crops of the more frequent
     classes until all have the same number."""
     balance_to: int | None = Field(None, ge=1)
-    """Crops of each class that `augment` and `copies` aim at, of which they leave out what is above; null means as many
-    as the most frequent class has."""
+    """How many crops of each class `augment` and `copies` train on: of a class with fewer there are copies, of one with
+    more the rest is left out. Null means as many as the most frequent class has."""
     augmentation: Literal["strong"] | AugmentationConfig = "strong"
     """`strong` is the pipeline's own, or a few changes with their sizes."""
 
@@ -118,8 +118,9 @@ class FitConfig(Record):
     class_weights: Literal["metric", "balanced", "none"] = "metric"
     """Weights of the loss: the metric's for the grades, the same sum for each class, or none."""
     watch: Literal["loss", "accuracy", "training_accuracy"] | None = None
-    """A figure to watch on a part of the training folds, to keep the weights of its best epoch, or the accuracy on what
-    is trained on; null keeps the last, but `patience` and the plateau schedule watch the loss."""
+    """The figure whose best epoch is kept: `loss` or `accuracy` on a watched part of the training folds, or
+    `training_accuracy` on what is trained on. Null keeps the last epoch, unless `patience` or the plateau schedule is
+    set: these need a watched loss, and its best epoch is kept."""
     watched_share: float = Field(0.15, gt=0, lt=1)
     """The part of the training examples that is watched, and not trained on."""
     patience: int | None = Field(None, ge=1)
