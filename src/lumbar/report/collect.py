@@ -110,7 +110,7 @@ def collect(run: Run, config_path: Path) -> Findings:
         crops=find("Crops", folder / "crop" / "stamp.json", "crop", lambda path: path.parent),
         compared=None
         if alone
-        else find("The five published systems", folder / "compare.json", "compare", _read_comparison),
+        else find("The published systems", folder / "compare.json", "compare", _read_comparison),
         alone=find("The system's own figures", folder / "figures.json", "system", read_json) if alone else None,
         blend=find("The ensemble's weights", folder / "ensemble" / REPORT_FILE, "ensemble", read_json),
         missing=missing,
