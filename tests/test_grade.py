@@ -2,6 +2,7 @@
 
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from lumbar.data.priors import fit_prior
 from lumbar.grade.head import level_prior
 from lumbar.grade.net import Grader
 from lumbar.grade.predict import load_grader, looks_of, predict_grades
-from lumbar.grade.train import train_grader
+from lumbar.grade.train import HeldAverage, NetModule, moving_average, train_grader
 from lumbar.labels import GRADES, LEVELS
 from lumbar.run.checkpoint import Card, CheckpointError, save_checkpoint
 from lumbar.run.loggers import open_logger
@@ -187,6 +188,26 @@ def test_averaged_weights_lag_behind_the_last_ones(crops, rows, tmp_path):
         return float((state[name] - start.state_dict()[name]).norm())
 
     assert 0 < way(averaged) < way(last)
+
+
+def test_the_average_is_a_plain_mean_until_the_decay_is_slower_and_counts_are_taken_as_they_are():
+    average, mean, count = moving_average(0.75), torch.tensor([1.0]), torch.tensor([5])
+    for number, (now, expected) in enumerate([(3.0, 2.0), (8.0, 4.0), (0.0, 3.0), (7.0, 4.0)], start=1):
+        average([mean], [torch.tensor([now])], torch.tensor(number))
+        assert mean.item() == pytest.approx(expected, rel=1e-6)
+    average([count], [torch.tensor([9])], torch.tensor(4))
+    assert count.item() == 9
+
+
+def test_the_average_lies_where_the_training_runs_and_not_where_the_module_is_before(crops):
+    grader = grader_at_prior(crops)
+    average = HeldAverage(multi_avg_fn=moving_average(0.9))
+    # No GPU at hand: torch's device without memory stands for one.
+    trainer = SimpleNamespace(strategy=SimpleNamespace(root_device=torch.device("meta")))
+    average.setup(trainer, NetModule(grader, grader.config, steps=1, seed=0), "fit")
+    held = {tensor.device.type for tensor in average._average_model.state_dict().values()}
+    assert held == {"meta"}
+    assert {tensor.device.type for tensor in grader.state_dict().values()} == {"cpu"}
 
 
 @pytest.fixture

@@ -235,19 +235,28 @@ def batches_of(examples: CropDataset, batch_size: int, seed: int | None = None) 
     )
 
 
-def moving_average(decay: float) -> Callable[[Sequence[torch.Tensor], Sequence[torch.Tensor], Any], None]:
+class HeldAverage(WeightAveraging):
+    """Lightning's average of the weights, held where the training runs. By itself it stays where the module is when the
+    average is set up, which is on the CPU: of a training on a GPU each step would copy the whole net there."""
+
+    def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        """Places the average."""
+        self._device = trainer.strategy.root_device
+        super().setup(trainer, pl_module, stage)
+
+
+def moving_average(decay: float) -> Callable[[list[torch.Tensor], list[torch.Tensor], Any], None]:
     """Averages weights exponentially, but as a plain mean until that is the slower one: the first weights, which know
     nothing, do not hang on. Whole numbers, which count batches, are taken as they are."""
 
     @torch.no_grad()
-    def average(averaged: Sequence[torch.Tensor], current: Sequence[torch.Tensor], count: Any) -> None:
-        so_far = float(count)  # once for all tensors: a GPU is waited for
-        taken = 1 - min(decay, so_far / (so_far + 1))
-        for mean, now in zip(averaged, current, strict=True):
-            if mean.is_floating_point():
-                mean.lerp_(now, taken)
-            else:
-                mean.copy_(now)
+    def average(averaged: list[torch.Tensor], current: list[torch.Tensor], count: Any) -> None:
+        """Of tensors that all have one type, and lie on one device."""
+        if not averaged[0].is_floating_point():
+            torch._foreach_copy_(averaged, current)
+            return
+        so_far = float(count)  # once for all tensors: on a GPU, where the average lies, it is waited for
+        torch._foreach_lerp_(averaged, current, 1 - min(decay, so_far / (so_far + 1)))
 
     return average
 
@@ -268,7 +277,7 @@ def fit(
     """
     # `deterministic` would fill all new memory, to show who reads it unwritten: a quarter of a step on a CPU.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    averaged = [WeightAveraging(multi_avg_fn=moving_average(config.averaging))] if config.averaging else []
+    averaged = [HeldAverage(multi_avg_fn=moving_average(config.averaging))] if config.averaging else []
     last = ModelCheckpoint(folder, filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
     automatic: Precision = "16-mixed" if torch.cuda.is_available() else "32-true"
     trainer = lightning.Trainer(
