@@ -15,6 +15,7 @@ from lumbar.errors import InputError
 from lumbar.pipeline import expect_models, run_through, tell_changes
 from lumbar.run.run import Run, Selection
 from lumbar.run.stamps import UntrainedError, stamped
+from miniature import dated
 
 
 @pytest.fixture
@@ -109,6 +110,47 @@ def test_the_crops_of_a_view_are_cut_by_themselves_and_need_no_other(copied, tra
     run_through(copied, last="crop")
     for path in (trained.folder / "crop").rglob("*.npy"):
         assert (copied.folder / path.relative_to(trained.folder)).read_bytes() == path.read_bytes(), path.name
+
+
+def test_a_group_cuts_its_own_views_only_and_a_run_of_everything_the_rest_without_training_anew(copied, trained):
+    shutil.rmtree(copied.folder / "crop")
+    remove_model(copied, "spinal_fold0")
+    missing = r"^grade: still to be trained: foraminal, whose views are not cut here, subarticular, whose"
+    with pytest.raises(UntrainedError, match=missing):
+        run_through(select(copied, group="spinal"))
+    assert [path.name for path in (copied.folder / "crop").iterdir() if path.is_dir()] == ["spinal"]
+    assert stamped(copied.folder / "crop") is None
+
+    weights = dated(copied.models, "*.safetensors")
+    run_through(copied)
+    assert dated(copied.models, "*.safetensors") == weights
+    assert stamped(copied.folder / "crop") == stamped(trained.folder / "crop")
+    for pattern in ("crop/*/pixels.npy", "models/*.safetensors", "predictions/*/oof.csv", "ensemble/oof.csv"):
+        for path in trained.folder.glob(pattern):
+            assert (copied.folder / path.relative_to(trained.folder)).read_bytes() == path.read_bytes(), path
+
+
+def test_a_group_does_not_pass_for_everything_where_the_crops_of_others_are_outdated(copied):
+    views = {name: view.model_copy(update={"size": 44}) for name, view in copied.config.crop.views.items()}
+    config = copied.config.model_copy(update={"crop": copied.config.crop.model_copy(update={"views": views})})
+    with pytest.raises(UntrainedError, match="foraminal, whose views are not cut here"):
+        run_through(select(replace(copied, config=config), group="spinal"))
+    crop = copied.folder / "crop"
+    assert [stamped(crop / name) is not None for name in ("", "spinal", "foraminal")] == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("selected", "views"),
+    [
+        ({}, ["spinal", "foraminal", "subarticular"]),
+        ({"fold": 1}, ["spinal", "foraminal", "subarticular"]),
+        ({"fold": 1, "group": "foraminal"}, ["foraminal"]),
+        ({"net": "subarticular"}, ["subarticular"]),
+        ({"view": "spinal"}, ["spinal"]),
+    ],
+)
+def test_the_views_of_a_selection_are_those_that_its_graders_read(trained, selected, views):
+    assert select(trained, **selected).views == views
 
 
 @pytest.mark.parametrize(

@@ -10,20 +10,33 @@ from lumbar.crop.view import ViewCutter
 from lumbar.data.points import read_points
 from lumbar.run.code import hash_code
 from lumbar.run.run import Run
-from lumbar.run.stamps import Origin, fingerprint, hash_files, run_stage
+from lumbar.run.stamps import STAMP, Origin, fingerprint, hash_files, run_stage, stamped
 
 
 def run_crop(run: Run) -> None:
-    """Writes `crop/<view>/`, or that of the view that is selected. A view that is there already stays as it is."""
-    if run.selection.view is not None:
-        _cut_view(run, run.selection.view)
+    """Writes `crop/<view>/` of every view, or, without a stamp of them all, of those that the run's selection needs. A
+    view that is there already stays as it is."""
+    if run.views == list(run.config.crop.views):
+        run_stage("crop", run.folder / "crop", crops_made_from(run), lambda: _cut_views(run), in_turns=True)
         return
-    run_stage("crop", run.folder / "crop", crops_made_from(run), lambda: _cut_views(run), in_turns=True)
+    _disown_outdated(run)
+    _cut_views(run)
 
 
 def _cut_views(run: Run) -> None:
-    for name in run.config.crop.views:
+    for name in run.views:
         _cut_view(run, name)
+
+
+def _disown_outdated(run: Run) -> None:
+    """Removes the stamps of crops that a run of everything would cut anew: what is not selected must not pass for
+    finished."""
+    folder = run.folder / "crop"
+    current = {folder: crops_made_from(run)}
+    current |= {folder / name: view_made_from(run, name) for name in run.config.crop.views}
+    for place, origin in current.items():
+        if stamped(place) not in (None, origin):
+            (place / STAMP).unlink()
 
 
 def _cut_view(run: Run, name: str) -> None:

@@ -93,7 +93,7 @@ def graders_made_from(run: Run, craft: Craft | None = None) -> Origin:
         code=hash_code(*(craft or PIPELINE).code),
         labels=run.labels_fingerprint,
         folds=run.fold_numbers,
-        crops=key_of(run.folder / "crop"),
+        crops={view: key_of(run.folder / "crop" / view) for grader in graders.values() for view in grader.views},
         # What the files hold counts, not where they lie.
         config={name: grader.model_dump(exclude=set(FILES)) for name, grader in graders.items()},
         published=run.config.published.model_dump() if run.config.published else None,
@@ -126,6 +126,9 @@ def _hash_named(grader: GraderConfig) -> dict[str, str]:
 def _grade(run: Run, craft: Craft) -> None:
     untrained: list[str] = []
     for name, member in run.config.members.items():
+        if None in (key_of(run.folder / "crop" / view) for view in member.config.views):
+            untrained.append(f"{name}, whose views are not cut here")  # the run's selection leaves them to others, too
+            continue
         crops = _weigh(with_grades(run, open_for(run, craft.asking, member.config)), member.config)
         folds = {fold: _grade_fold(run, craft, member, crops, fold) for fold in run.fold_numbers}
         untrained += [f"{name} fold {fold}" for fold, graded in folds.items() if graded is None]

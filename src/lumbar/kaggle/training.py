@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 VERDICTS: Mapping[int | None, str] = {
     0: "EVERYTHING IS TRAINED, bundle/ holds it: attach this kernel to the inference kernel",
-    UNTRAINED: "THIS PART IS TRAINED, others are not (see above): attach every part's kernel to the next run",
+    UNTRAINED: "THIS PART IS TRAINED, others are not (see above): attach every part's kernel to a run of everything",
     None: "THE TIME IS UP: attach this kernel to the next run, which goes on from here",
 }
 """What is told, by the status with which the training ended; None is a training that was stopped."""

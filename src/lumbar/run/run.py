@@ -158,6 +158,19 @@ class Run:
         """A hash of the labels and the folds: what is learned from crops and predictions that are there already."""
         return hash_files(self.competition.root / "train.csv", self.folds_file)
 
+    @property
+    def views(self) -> list[str]:
+        """The views that are cut now: all, the one that is selected, or those that the selected graders read."""
+        _, group, net, view = astuple(self.selection)
+        if view is not None:
+            return [view]
+        if group is None and net is None:
+            return list(self.config.crop.views)
+        members = self.config.members.values()
+        selected = [each for each in members if group in (None, each.grades) and net in (None, each.name)]
+        read = {name for member in selected for name in member.config.views}
+        return [name for name in self.config.crop.views if name in read]
+
     @contextmanager
     def held(self) -> Iterator[None]:
         """Keeps the run, or the part of it that is selected, to this process; see `lock.hold`."""

@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 UNREADABLE = -1
 """In place of a size in a listing: a file or folder that the system refuses to tell of."""
 
+STAMP = "stamp.json"
+"""What a finished stage leaves in its folder."""
 UNTRAINED = 3
 """The command's exit status for an UntrainedError: nothing is wrong, but others must train first."""
 
@@ -81,7 +83,7 @@ def hash_listing(folder: Path) -> str:
 
 
 class Stamp(Record):
-    """What a finished stage leaves in its folder as `stamp.json`."""
+    """What a finished stage leaves in its folder, see `STAMP`."""
 
     made_from: dict[str, str]
     """The inputs of its origin."""
@@ -112,14 +114,14 @@ def _run_stage(name: str, folder: Path, origin: Origin, work: Callable[[], Seque
         return
     changes = origin.changes_from(Origin(stamp.made_from)) if stamp else []
     logger.info("%s ...%s", name, f" (again, since these have changed: {', '.join(changes)})" if changes else "")
-    (folder / "stamp.json").unlink(missing_ok=True)
+    (folder / STAMP).unlink(missing_ok=True)
     started = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
     with naming(folder):
         remarks = tuple(work() or ())
     seconds = round(time.monotonic() - started, 1)
     folder.mkdir(parents=True, exist_ok=True)  # the work may have begun by clearing it
-    write_record(Stamp(made_from=dict(origin.inputs), seconds=seconds, remarks=remarks), folder / "stamp.json")
+    write_record(Stamp(made_from=dict(origin.inputs), seconds=seconds, remarks=remarks), folder / STAMP)
     logger.info("%s done in %.0f s", name, seconds)
     _say(name, remarks)
 
@@ -155,6 +157,6 @@ def stage_seconds(folder: Path) -> float | None:
 
 def _read_stamp(folder: Path) -> Stamp | None:
     try:
-        return Stamp.model_validate_json((folder / "stamp.json").read_text(encoding="utf-8"))
+        return Stamp.model_validate_json((folder / STAMP).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, ValidationError):
         return None
