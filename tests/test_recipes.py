@@ -16,7 +16,7 @@ from lumbar.grade.graders import TEXTURE
 from lumbar.grade.net import Grader
 from lumbar.grade.predict import predict_grades
 from lumbar.grade.train import train_grader
-from lumbar.labels import GRADES
+from lumbar.labels import GRADES, LEVELS
 from lumbar.pipeline import expect_weights
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -80,6 +80,14 @@ def test_gold_has_every_view_and_grader_of_the_plain_recipe_and_more():
         "Axial T2",
         "Sagittal T1",
     }
+
+
+def test_the_smoke_run_has_batches_for_every_net_of_gold():
+    smoke = read_config(CONFIGS / "smoke.yaml")
+    assert set(smoke.members) == set(RECIPES["gold"].members)
+    studies = smoke.phantom.studies * (smoke.folds.count - 1) // smoke.folds.count
+    batches = {name: studies * len(LEVELS) // grader.batch_size for name, grader in smoke.trained_graders.items()}
+    assert min(batches.values()) >= 2, "of a level's single cell, as the canal's are"
 
 
 @pytest.mark.parametrize("name", RECIPES)
