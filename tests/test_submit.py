@@ -1,6 +1,7 @@
 """Prediction study by study: what it costs, what it survives, and that it agrees with cross-validation."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,7 +21,7 @@ from lumbar.records import write_text
 from lumbar.submit.asked import Asked, read_asked
 from lumbar.submit.chain import explain_gaps, load_models, predict_study
 from lumbar.submit.journal import Entry, Job, Journal
-from lumbar.submit.replay import replay_fold
+from lumbar.submit.replay import TOLERANCE, Parity, format_parity, replay_fold, tolerance
 from lumbar.submit.results import REPORT, format_report, write_results
 from lumbar.submit.stage import predict_submission, run_submit
 from lumbar.submit.worker import Budget, grade_studies
@@ -210,6 +211,18 @@ def test_the_kernels_code_reproduces_the_out_of_fold_predictions(trained, fold):
     assert parity.unmatched == ()
     assert parity.different_crops == ()
     assert parity.largest_difference <= 1e-6
+
+
+def test_nets_in_half_precision_may_differ_by_more_but_their_crops_by_nothing(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert tolerance() == TOLERANCE
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    parity = Parity(1, 25, (), 0.004, 25, (), tolerance())
+    assert parity.holds
+    assert "largest difference 4.0e-03, 1e-02 may be" in format_parity(parity)
+    assert not replace(parity, largest_difference=0.02).holds
+    assert not replace(parity, different_crops=("spinal 1_spinal_canal_stenosis_l1_l2",)).holds
+    assert not replace(parity, tolerance=TOLERANCE).holds
 
 
 def test_an_altered_prediction_is_noticed_by_the_replay(trained, tmp_path):
