@@ -79,6 +79,17 @@ def test_there_is_no_network_and_who_asks_for_it_is_seen(sandbox):
     assert "AF_INET" in ending.sockets[0]
 
 
+def test_a_socket_that_stays_on_the_machine_is_none_of_a_network(sandbox):
+    # As CUDA does where it starts; no GPU at hand.
+    code = "import socket; print(socket.socket(socket.AF_UNIX).connect_ex('/tmp/nvidia-mps/control'))"
+    ending, log = run(sandbox, code)
+    assert (ending.status, ending.sockets) == (0, ())
+    assert log.strip() == "2", "asked, and found nobody"
+    assert "AF_UNIX" in sandbox.trace.read_text(), "the tracer saw it"
+    ending, _ = run(sandbox, "import socket; socket.socket(socket.AF_INET6)")
+    assert "AF_INET6" in ending.sockets[0]
+
+
 def test_a_silent_program_opens_no_socket(sandbox):
     ending, _ = run(sandbox, "import json")
     assert ending.sockets == ()

@@ -107,7 +107,7 @@ def rehearse(
     layout: Annotated[
         Literal["old", "new", "both"], typer.Option(help="One of Kaggle's two layouts of inputs, or both.")
     ] = "both",
-    memory: Annotated[float, typer.Option(min=1, help="The cap in GB.")] = 8.0,
+    memory: Annotated[float, typer.Option(min=1, help="The cap in GB; 24 where there is a GPU.")] = 8.0,
     kills: Annotated[int, typer.Option(min=0, help="Kill the kernel at so many random moments, too.")] = 0,
     faults: Annotated[bool, typer.Option("--faults", help="Break most of the studies first.")] = False,
 ) -> None:

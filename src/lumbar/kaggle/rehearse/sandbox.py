@@ -1,4 +1,4 @@
-"""A machine like Kaggle's: inputs mounted read-only, no network at all, every socket traced, memory capped.
+"""A machine like Kaggle's: inputs mounted read-only, no network at all, its sockets traced, memory capped.
 
 Made of Linux namespaces by `unshare`, and of `strace`; neither needs a container engine.
 """
@@ -56,7 +56,7 @@ class Ending:
     peak_memory: int
     """Bytes, of all its processes together; pages they share are counted for each."""
     sockets: tuple[str, ...]
-    """The sockets that were opened, as the tracer saw them."""
+    """The sockets of a network that were opened, as the tracer saw them."""
     too_much_memory: bool
 
 
@@ -173,8 +173,9 @@ def _resident(process: psutil.Process) -> int:
 
 
 def _read_sockets(path: Path) -> tuple[str, ...]:
+    """The calls that a network could answer: CUDA asks by a socket of the machine's own whether its daemon runs."""
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
-    return tuple(line for line in lines if re.search(r"\b(socket|connect)\(", line))
+    return tuple(line for line in lines if re.search(r"\b(socket|connect)\(.*\bAF_INET6?\b", line))
 
 
 def _require(*programs: str) -> None:
