@@ -129,6 +129,12 @@ def test_a_training_of_few_steps_is_a_training(crops, rows, tmp_path, crops_in_a
     assert np.isfinite(losses).all()
 
 
+@pytest.mark.parametrize("precision", ["16-mixed", "bf16-mixed"])
+def test_training_in_mixed_precision_can_be_asked_for_without_a_gpu(crops, rows, tmp_path, precision):
+    _, losses = train(crops, rows, tmp_path / "fold", epochs=1, precision=precision)
+    assert np.isfinite(losses).all()
+
+
 @pytest.mark.parametrize("averaging", [0.0, 0.9])
 def test_an_interrupted_training_goes_on_at_its_last_epoch(crops, rows, tmp_path, averaging):
     epochs, folder = 4, tmp_path / "fold"

@@ -90,7 +90,7 @@ class SystemModule(NetModule):
 
     def adam(self) -> torch.optim.Optimizer:
         """Adam as the papers have it, without weight decay."""
-        return torch.optim.Adam(self.trained_parameters(), lr=self.config.learning_rate, fused=may_fuse())
+        return torch.optim.Adam(self.trained_parameters(), lr=self.config.learning_rate, fused=may_fuse(self.config))
 
 
 def train_system(
