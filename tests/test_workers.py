@@ -112,6 +112,14 @@ def test_workers_share_the_cores_and_take_turns_on_the_gpus(monkeypatch):
     assert environment(0, 3)["CUDA_VISIBLE_DEVICES"] == ""
 
 
+def test_a_job_that_is_alone_in_its_round_gets_all_cores(python, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "8")
+    told = "import os, sys; open(sys.argv[1], 'w').write(os.environ['OMP_NUM_THREADS'])"
+    jobs = {name: Job(name, (told, str(tmp_path / name))) for name in ("a", "b", "crop")}
+    run_jobs([[jobs["a"], jobs["b"]], [jobs["crop"]]], 2, tmp_path / "jobs")
+    assert [(tmp_path / name).read_text() for name in jobs] == ["4", "4", "8"]
+
+
 def test_workers_and_a_selection_exclude_each_other(trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("tiny.yaml").write_text(yaml.safe_dump(trained.config.model_dump(mode="json")))

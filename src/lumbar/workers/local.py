@@ -54,7 +54,8 @@ def run_jobs(rounds: Sequence[Sequence[Job]], workers: int, folder: Path) -> Non
 
 
 def _run_round(jobs: Sequence[Job], workers: int, folder: Path) -> Iterator[Running]:
-    """Gives each job's process when it has ended well."""
+    """Gives each job's process when it has ended well. What no job is there for has no share of the cores."""
+    workers = min(workers, len(jobs))
     waiting, running = list(jobs), list[Running]()
     with _stopping(running):
         while waiting or running:
