@@ -13,7 +13,7 @@ import torch
 
 from lumbar.config import DetectConfig
 from lumbar.detect.detector import Detector
-from lumbar.detect.train import LandmarkTraining, train_detector
+from lumbar.detect.train import DivergedError, LandmarkTraining, train_detector
 from lumbar.run.loggers import open_logger
 
 TRACKERS = ("clearml", "comet_ml", "dvclive", "mlflow", "neptune", "ray", "tensorboard", "wandb")
@@ -99,6 +99,36 @@ def test_a_logger_is_told_of_each_epoch_and_changes_nothing(images, uninterrupte
     told = pd.read_csv(tmp_path / "logs" / "detector_fold0" / "version_0" / "metrics.csv")
     assert told["step"].tolist() == list(range(CONFIG.epochs))
     assert (told[["box_loss", "cls_loss", "dfl_loss"]] > 0).all(axis=None)
+
+
+def spoil(images: list[Path], folder: Path, spoiled) -> LandmarkTraining:
+    """A training in whose second epoch something is spoiled, as on a GPU in half precision; none is at hand."""
+    trainer = LandmarkTraining(CONFIG, images, folder, SEED, "spoiled")
+    trainer.add_callback("on_train_epoch_end", lambda trainer: spoiled(trainer) if trainer.epoch == 1 else None)
+    return trainer
+
+
+def test_a_loss_that_overflows_in_an_epochs_last_batch_ends_no_training(images, uninterrupted, tmp_path):
+    def overflow(trainer: LandmarkTraining) -> None:
+        trainer.loss = torch.tensor(np.inf)
+
+    trainer = spoil(images, tmp_path / "training", overflow)
+    trainer.train()
+    weights = trainer.ema.ema.state_dict()
+    assert all(torch.equal(tensor, weights[name].float()) for name, tensor in uninterrupted.items())
+
+
+def test_weights_that_are_no_numbers_end_a_training_with_what_to_change(images, tmp_path):
+    def diverge(trainer: LandmarkTraining) -> None:
+        next(trainer.model.parameters()).data[0] = np.nan
+
+    trainer = spoil(images, tmp_path / "training", diverge)
+    message = r"training: .* no longer finite after epoch 2 of 3; take a smaller detect\.learning_rate than 0\.00"
+    with pytest.raises(DivergedError, match=message):
+        trainer.train()
+    kept = torch.load(trainer.state, weights_only=True)
+    assert kept["epoch"] == 0
+    assert all(tensor.isfinite().all() for tensor in kept["model"].values())
 
 
 def test_what_training_resumes_from_holds_no_code(images, tmp_path):

@@ -19,6 +19,7 @@ from ultralytics.utils.torch_utils import init_seeds
 from lumbar.config import DetectConfig
 from lumbar.detect.landmarks import CLASS_NAMES
 from lumbar.detect.network import build_network, start_from
+from lumbar.errors import InputError
 from lumbar.records import written_whole
 
 logger = logging.getLogger(__name__)
@@ -29,6 +30,10 @@ SEED_STEP = 1000
 
 GPU_WORKERS = 8
 """Processes that prepare images for a GPU."""
+
+
+class DivergedError(InputError):
+    """A training whose weights are no numbers any more; the message says what to change."""
 
 
 class LandmarkTraining(DetectionTrainer):
@@ -88,6 +93,21 @@ class LandmarkTraining(DetectionTrainer):
 
     def final_eval(self) -> None:
         """Nothing, see `validate`."""
+
+    def _handle_nan_recovery(self, epoch: int) -> bool:
+        """Whether the epoch is to be done again, which it never is; DivergedError where weights are not finite.
+
+        In half precision a batch's loss may overflow, whose step is then left out, and training goes on. Ultralytics
+        would look at the last loss of an epoch, and for a file of its own to go back to. Here the epoch would draw the
+        same again.
+        """
+        states: list[dict[str, torch.Tensor]] = [self.model.state_dict(), cast(Any, self.ema).ema.state_dict()]
+        if all(tensor.isfinite().all() for state in states for tensor in state.values()):
+            return False
+        raise DivergedError(
+            f"{self.state.parent}: the detector's weights are no longer finite after epoch {epoch + 1} of "
+            f"{self.epochs}; take a smaller detect.learning_rate than {self.config.learning_rate:g}"
+        )
 
     def save_model(self) -> bool:
         """Only what resuming needs, as tensors and numbers: Ultralytics would write a pickle of its classes."""
