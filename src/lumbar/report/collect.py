@@ -108,9 +108,7 @@ def collect(run: Run, config_path: Path) -> Findings:
         errors=None if alone else find("Detection errors", folder / "detect" / "errors.csv", "detect", pd.read_csv),
         cards=cards,
         crops=find("Crops", folder / "crop" / "stamp.json", "crop", lambda path: path.parent),
-        compared=None
-        if alone
-        else find("The published systems", folder / "compare.json", "compare", _read_comparison),
+        compared=None if alone else find("The published systems", folder / "compare.json", "compare", _read_comparison),
         alone=find("The system's own figures", folder / "figures.json", "system", read_json) if alone else None,
         blend=find("The ensemble's weights", folder / "ensemble" / REPORT_FILE, "ensemble", read_json),
         missing=missing,

@@ -167,7 +167,7 @@ class Run:
         if group is None and net is None:
             return list(self.config.crop.views)
         members = self.config.members.values()
-        selected = [each for each in members if group in (None, each.grades) and net in (None, each.name)]
+        selected = [each for each in members if group in (None, each.group) and net in (None, each.name)]
         read = {name for member in selected for name in member.config.views}
         return [name for name in self.config.crop.views if name in read]
 
