@@ -23,6 +23,7 @@ from lumbar.phantom.keep import phantom_folder
 from lumbar.report.system_names import Link, link_files
 from lumbar.run.checkpoint import Card, read_card
 from lumbar.run.run import MAIN, Run
+from lumbar.run.stamps import STAMP
 
 Value = TypeVar("Value")
 
@@ -107,7 +108,7 @@ def collect(run: Run, config_path: Path) -> Findings:
         else find("Detected points", folder / "detect" / "points.csv", "detect", read_points),
         errors=None if alone else find("Detection errors", folder / "detect" / "errors.csv", "detect", pd.read_csv),
         cards=cards,
-        crops=find("Crops", folder / "crop" / "stamp.json", "crop", lambda path: path.parent),
+        crops=find("Crops", folder / "crop" / STAMP, "crop", lambda path: path.parent),
         compared=None if alone else find("The published systems", folder / "compare.json", "compare", _read_comparison),
         alone=find("The system's own figures", folder / "figures.json", "system", read_json) if alone else None,
         blend=find("The ensemble's weights", folder / "ensemble" / REPORT_FILE, "ensemble", read_json),
