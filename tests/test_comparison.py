@@ -13,9 +13,7 @@ from lumbar.baselines.layers import build_bare, count_all
 from lumbar.baselines.opening import open_systems
 from lumbar.baselines.papers import PAPERS
 from lumbar.comparison import run_compare
-from lumbar.config import (
-    CompareConfig,
-)
+from lumbar.config import CompareConfig
 from lumbar.data.annotations import annotated_points
 from lumbar.data.competition import split_row_ids
 from lumbar.data.priors import nested_prior

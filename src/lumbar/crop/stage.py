@@ -36,7 +36,7 @@ def _disown_outdated(run: Run) -> None:
     current |= {folder / name: view_made_from(run, name) for name in run.config.crop.views}
     for place, origin in current.items():
         if stamped(place) not in (None, origin):
-            (place / STAMP).unlink()
+            (place / STAMP).unlink(missing_ok=True)  # jobs of other views do the same beside this one
 
 
 def _cut_view(run: Run, name: str) -> None:
